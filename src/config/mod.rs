@@ -1,0 +1,5 @@
+//! Text to settings, once.
+
+pub mod settings;
+
+pub use settings::Settings;

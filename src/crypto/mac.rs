@@ -1,0 +1,77 @@
+//! HMAC-SHA-256 over an unambiguous encoding.
+
+use aws_lc_rs::hmac;
+
+use super::random;
+
+/// A 32-byte keyed digest.
+pub type Digest = [u8; 32];
+
+/// An HMAC-SHA-256 key. Its inputs carry a domain tag and the length of every part, so
+/// `("ab", "c")` and `("a", "bc")` never meet (CVE-2026-71326 is what happens otherwise).
+#[derive(Clone)]
+pub struct Mac(hmac::Key);
+
+impl Mac {
+    /// A key from its bytes.
+    pub fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// A key that exists for the life of the process only.
+    pub fn ephemeral() -> Self {
+        Self::new(&random::bytes::<32>())
+    }
+
+    /// The digest of the tagged parts.
+    pub fn digest(&self, tag: &str, parts: &[&[u8]]) -> Digest {
+        let mut context = hmac::Context::with_key(&self.0);
+        absorb(&mut context, tag.as_bytes());
+        for part in parts {
+            absorb(&mut context, part);
+        }
+        let tag = context.sign();
+        let mut digest = [0; 32];
+        digest.copy_from_slice(tag.as_ref());
+        digest
+    }
+}
+
+impl std::fmt::Debug for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mac(..)")
+    }
+}
+
+/// Whether two digests are equal, in constant time.
+pub fn equal(left: &[u8], right: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
+}
+
+/// SHA-256, for what needs no key: chains and fingerprints of public things.
+pub fn sha256(data: &[u8]) -> Digest {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data);
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_ref());
+    out
+}
+
+fn absorb(context: &mut hmac::Context, part: &[u8]) {
+    context.update(&(part.len() as u64).to_be_bytes());
+    context.update(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moving_a_byte_across_a_boundary_changes_the_digest() {
+        let mac = Mac::new(b"key");
+        let whole = mac.digest("t", &[b"ab", b"c"]);
+        assert_ne!(whole, mac.digest("t", &[b"a", b"bc"]));
+        assert_ne!(whole, mac.digest("t", &[b"abc", b""]));
+        assert_ne!(whole, mac.digest("u", &[b"ab", b"c"]));
+        assert_eq!(whole, mac.digest("t", &[b"ab", b"c"]));
+    }
+}

@@ -1,0 +1,10 @@
+//! The only importer of a cryptography crate: aws-lc-rs (HMAC, SHA-256, randomness)
+//! and argon2 (passwords). Everything keyed goes through [`mac::Mac`], whose input is
+//! length-prefixed and domain-tagged, so that no two inputs can run together.
+
+pub mod mac;
+pub mod password_hash;
+pub mod random;
+pub mod secret;
+
+pub use secret::Secret;

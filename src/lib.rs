@@ -1,0 +1,12 @@
+//! Sidegate: an authentication sidecar.
+
+pub mod accounts;
+pub mod authn;
+pub mod config;
+pub mod crypto;
+pub mod decision;
+pub mod model;
+pub mod request;
+pub mod store;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,141 @@
+//! The only reader of the clock. Everything else is given a [`Timestamp`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment so many milliseconds after the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch.
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// This moment and `span` more; saturates at the end of time.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// Parses RFC 3339.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>()
+            .ok()
+            .map(|stamp| Self(stamp.as_millisecond()))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(stamp) => write!(f, "{stamp:.3}"),
+            Err(_) => write!(f, "@{}", self.0),
+        }
+    }
+}
+
+/// Where the present comes from: the system, or a test that moves it.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { origin: std::time::Instant },
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The clock of the system.
+    pub fn system() -> Self {
+        Self(Source::System {
+            origin: std::time::Instant::now(),
+        })
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Source::Manual(Arc::new(AtomicI64::new(start.0))))
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System { .. } => {
+                let now = std::time::SystemTime::now();
+                match now.duration_since(std::time::UNIX_EPOCH) {
+                    Ok(span) => Timestamp(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+                    Err(before) => Timestamp(
+                        i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
+                    ),
+                }
+            }
+            Source::Manual(millis) => Timestamp(millis.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Time since some fixed moment; never goes back, whatever the wall clock does.
+    pub fn monotonic(&self) -> Duration {
+        match &self.0 {
+            Source::System { origin } => origin.elapsed(),
+            Source::Manual(millis) => {
+                Duration::from_millis(u64::try_from(millis.load(Ordering::Relaxed)).unwrap_or(0))
+            }
+        }
+    }
+
+    /// Moves a manual clock; the system's clock cannot be moved and ignores it.
+    pub fn advance(&self, span: Duration) {
+        if let Source::Manual(millis) = &self.0 {
+            millis.fetch_add(
+                i64::try_from(span.as_millis()).unwrap_or(i64::MAX),
+                Ordering::Relaxed,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses_rfc_3339() {
+        let stamp = Timestamp::from_millis(1_767_225_600_123);
+        assert_eq!(stamp.to_string(), "2026-01-01T00:00:00.123Z");
+        assert_eq!(Timestamp::parse("2026-01-01T00:00:00.123Z"), Some(stamp));
+    }
+
+    #[test]
+    fn the_past_is_zero_away() {
+        assert_eq!(
+            Timestamp::from_millis(5).since(Timestamp::from_millis(9)),
+            Duration::ZERO
+        );
+    }
+}
