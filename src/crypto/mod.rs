@@ -6,5 +6,6 @@ pub mod mac;
 pub mod password_hash;
 pub mod random;
 pub mod secret;
+pub mod websocket;
 
 pub use secret::Secret;
