@@ -29,7 +29,7 @@ use verified::Found;
 pub struct Authenticator {
     carriers: Vec<Box<dyn Carrier>>,
     schemes: Vec<Box<dyn Scheme>>,
-    verified: Verified,
+    verified: Arc<Verified>,
     accounts: Arc<Accounts>,
 }
 
@@ -64,7 +64,7 @@ impl Authenticator {
     pub fn new(
         carriers: Vec<Box<dyn Carrier>>,
         schemes: Vec<Box<dyn Scheme>>,
-        verified: Verified,
+        verified: Arc<Verified>,
         accounts: Arc<Accounts>,
     ) -> Self {
         Self { carriers, schemes, verified, accounts }
@@ -144,6 +144,11 @@ impl Authenticator {
         for carrier in &self.carriers {
             carrier.strip(place, headers, query);
         }
+    }
+
+    /// What was verified, for the next snapshot.
+    pub fn memory(&self) -> Arc<Verified> {
+        Arc::clone(&self.verified)
     }
 
     /// How many verified credentials are remembered.

@@ -10,7 +10,7 @@ use crate::request::{Expects, Facts, SafePath};
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Body, accept};
 
-pub(super) fn build() -> Box<dyn Dialect> {
+pub fn build() -> Box<dyn Dialect> {
     Box::new(Direct)
 }
 
@@ -112,7 +112,7 @@ fn refusal(facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body
 }
 
 /// JSON when it is accepted, a page for browsers (product contract, section 6.6).
-pub(crate) fn form(headers: &HeaderMap, expects: Expects) -> Form {
+pub fn form(headers: &HeaderMap, expects: Expects) -> Form {
     if expects == Expects::Page {
         Form::Html
     } else if accept::wants_json(headers) {

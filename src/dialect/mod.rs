@@ -1,6 +1,6 @@
 //! How a decision is asked for, and how it is answered.
 
-mod direct;
+pub mod direct;
 mod question;
 
 use http::Response;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::authn::Place;
 use crate::config::settings;
+use crate::request::safe_path::covers;
 
 /// One route of the settings, with its place in them.
 #[derive(Debug)]
@@ -76,6 +77,11 @@ fn longest<'t>(paths: &'t Paths, path: &str) -> Option<&'t Arc<Route>> {
     if paths.is_empty() {
         return None;
     }
+    // A backend may read `%2F` as a slash and drop what follows `;`, so such a path belongs to
+    // every rule that it could be read into, and the longest of them decides.
+    if path.bytes().any(|byte| matches!(byte, b'%' | b';')) {
+        return paths.values().filter(|route| covers(&route.settings.path, path)).max_by_key(|route| route.settings.path.len());
+    }
     let mut rest = path;
     loop {
         if let Some(route) = paths.get(rest) {
@@ -95,11 +101,9 @@ mod tests {
     fn routes(list: &[(Option<&str>, &str)]) -> Routes {
         let mut table = Routes::default();
         for (index, (host, path)) in list.iter().enumerate() {
-            let route = Arc::new(Route {
-                index,
-                settings: crate::policy::access::tests::route(settings::Access::User),
-                query_token: false,
-            });
+            let mut settings = crate::policy::access::tests::route(settings::Access::User);
+            settings.path = (*path).into();
+            let route = Arc::new(Route { index, settings, query_token: false });
             let paths = match host {
                 Some(host) => table.by_host.entry((*host).into()).or_default(),
                 None => &mut table.any_host,
@@ -132,5 +136,13 @@ mod tests {
         assert_eq!(found(&table, "a", "/x/q"), Some(1));
         assert_eq!(found(&table, "a", "/q"), Some(0));
         assert_eq!(found(&table, "b", "/x/y/z"), Some(3));
+    }
+
+    #[test]
+    fn an_encoded_slash_or_a_parameter_does_not_slip_under_a_shorter_rule() {
+        let table = routes(&[(None, "/"), (None, "/admin")]);
+        assert_eq!(found(&table, "h", "/admin%2Fusers"), Some(1));
+        assert_eq!(found(&table, "h", "/admin;x=1/users"), Some(1));
+        assert_eq!(found(&table, "h", "/administration;x=1"), Some(0));
     }
 }

@@ -34,7 +34,8 @@ impl Carrier for QueryToken {
         if found.next().is_some() {
             return Err(Refusal::Malformed("query-token-twice"));
         }
-        let token = Zeroizing::new(token);
+        let token = token.map_err(|_| Refusal::Malformed("query-token-not-utf8"))?;
+        let token = Zeroizing::new(token.into_owned().into_bytes());
         Ok(Some(Presented { carrier: self.name(), form: Form::Token(Text::Owned(token)) }))
     }
 
@@ -42,10 +43,8 @@ impl Carrier for QueryToken {
         if !place.query_token {
             return;
         }
-        for name in NAMES {
-            if let Some(rest) = query::without(query, name) {
-                *query = Cow::Owned(rest);
-            }
+        if let Cow::Owned(rest) = query::remove(query, &NAMES) {
+            *query = Cow::Owned(rest);
         }
     }
 }
