@@ -4,8 +4,10 @@
 
 pub mod mac;
 pub mod password_hash;
+pub mod password_pool;
 pub mod random;
 pub mod secret;
 pub mod websocket;
+pub mod token_hash;
 
 pub use secret::Secret;
