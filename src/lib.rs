@@ -10,4 +10,5 @@ pub mod outbound;
 pub mod request;
 pub mod store;
 pub mod time;
+pub mod upstream;
 pub mod wire;

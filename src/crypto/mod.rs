@@ -6,5 +6,7 @@ pub mod mac;
 pub mod password_hash;
 pub mod random;
 pub mod secret;
+mod websocket;
 
 pub use secret::Secret;
+pub use websocket::websocket_accept;
