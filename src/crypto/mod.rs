@@ -9,5 +9,7 @@ pub mod random;
 pub mod secret;
 pub mod websocket;
 pub mod token_hash;
+mod websocket;
 
 pub use secret::Secret;
+pub use websocket::websocket_accept;
