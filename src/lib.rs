@@ -8,6 +8,7 @@ pub mod decision;
 pub mod model;
 pub mod outbound;
 pub mod request;
+pub mod server;
 pub mod store;
 pub mod time;
 pub mod upstream;
