@@ -105,8 +105,13 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
             ErrorCode::DiskFull => {
                 StoreError::Unavailable(format!("{}: the disk is full; make room", path.display()))
             }
+            // Our statements are constant and right, so what SQLite cannot make sense of is the file.
+            ErrorCode::Unknown if failure.extended_code == rusqlite::ffi::SQLITE_ERROR => {
+                damaged(path, &error.to_string())
+            }
             _ => unavailable(path, &error),
         },
+        Error::SqlInputError { .. } => damaged(path, &error.to_string()),
         // A value of a type that the schema does not allow.
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)

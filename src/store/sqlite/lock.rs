@@ -91,3 +91,11 @@ impl Lock {
         StoreError::Unavailable(format!("{}: {error}", self.path.display()))
     }
 }
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that another thread is just starting shares the open file
+        // until its exec. Nothing can be done about a failure, and the file is closed next.
+        let _ = self.file.unlock();
+    }
+}

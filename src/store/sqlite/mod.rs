@@ -352,8 +352,8 @@ impl Writer {
         while let Ok(first) = queue.recv() {
             let mut group = VecDeque::from([first]);
             group.extend(queue.try_iter().take(GROUP - 1));
-            self.write(group);
             self.prune();
+            self.write(group);
         }
     }
 
