@@ -6,6 +6,7 @@ pub mod config;
 pub mod crypto;
 pub mod decision;
 pub mod model;
+pub mod observe;
 pub mod request;
 pub mod store;
 pub mod time;
