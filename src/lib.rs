@@ -7,6 +7,7 @@ pub mod crypto;
 pub mod decision;
 pub mod model;
 pub mod outbound;
+pub mod observe;
 pub mod request;
 pub mod server;
 pub mod store;

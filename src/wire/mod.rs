@@ -5,5 +5,9 @@ mod body;
 pub mod headers;
 pub mod hex;
 pub mod query;
+pub mod escape;
+pub mod hex;
+pub mod problem;
 
 pub use body::{Body, BodyError};
+pub use problem::{Form, problem};
