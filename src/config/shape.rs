@@ -80,6 +80,7 @@ fn check_entry(key: &str, pattern: &str, entry: &mut Entry, schema: &Value, prob
         let wrong = wrong_type(key, &entry.node, schema);
         let value = match entry.node {
             Node::Table(_) | Node::List { .. } => None,
+            _ if schema::is_secret(key) => None,
             _ => Some(shown(&entry.node)),
         };
         problems.add(key, at(&entry.origin, key, value, wrong));
