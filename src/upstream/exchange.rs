@@ -10,8 +10,9 @@ use hyper::{Request, Response};
 use tokio::time::Instant;
 
 use super::body::{Cut, Download, LOOK_EVERY, Progress, Upload};
+use super::connection::{Connection, Http1};
 use super::failure::Failure;
-use super::pool::{Connection, Http1, Loan};
+use super::pool::Loan;
 use super::request_head::Head;
 use super::{Outgoing, Upstreams, response_head};
 use crate::decision::Permit;

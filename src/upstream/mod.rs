@@ -2,6 +2,7 @@
 
 mod backends;
 mod body;
+mod connection;
 mod exchange;
 mod failure;
 mod identity;

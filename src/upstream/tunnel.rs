@@ -16,10 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use super::body::Upload;
+use super::connection::Http1;
 use super::exchange::{Exchanged, TUNNEL_PROTOCOL, broken};
 use super::failure::Failure;
 use super::names::is_hop_by_hop;
-use super::pool::Http1;
 use super::request_head::Head;
 use super::{Outgoing, Signals, Upstreams, response_head};
 use crate::authn::Identity;

@@ -40,8 +40,14 @@ fn nobody_is_told_as_empty_headers_and_a_unix_client_has_no_address() {
         )
         .await;
         let fields = fields(&head);
-        assert!(fields.contains(&"remote-user: ") && fields.contains(&"remote-groups: "), "{head}");
-        assert!(!head.contains("x-forwarded-for") && !head.contains("root"), "{head}");
+        assert!(
+            fields.contains(&"remote-user: ") && fields.contains(&"remote-groups: "),
+            "{head}"
+        );
+        assert!(
+            !head.contains("x-forwarded-for") && !head.contains("root"),
+            "{head}"
+        );
     });
 }
 
@@ -160,7 +166,10 @@ fn credentials_of_ours_go_and_those_of_the_backend_stay() {
         let head = seen_by_backend(|setup| setup.route().pass_credentials = true, sent).await;
         let seen = fields(&head);
         assert!(seen.contains(&"x-openhab-token: oh.a.b"), "{head}");
-        assert!(seen.contains(&"cookie: a=1; __Host-sidegate=s; sidegate=t; b=2"), "{head}");
+        assert!(
+            seen.contains(&"cookie: a=1; __Host-sidegate=s; sidegate=t; b=2"),
+            "{head}"
+        );
 
         // "OPTIONS ... goes on without cookies, credentials or identity."
         let anonymous = |setup: &mut Setup| {
@@ -169,16 +178,21 @@ fn credentials_of_ours_go_and_those_of_the_backend_stay() {
             setup.route().pass_credentials = true;
         };
         let head = seen_by_backend(anonymous, sent).await;
-        assert!(!head.contains("cookie") && !head.contains("authorization"), "{head}");
-        assert!(!head.contains("oh.a.b") && head.contains("remote-user: \r\n"), "{head}");
+        assert!(
+            !head.contains("cookie") && !head.contains("authorization"),
+            "{head}"
+        );
+        assert!(
+            !head.contains("oh.a.b") && head.contains("remote-user: \r\n"),
+            "{head}"
+        );
     });
 }
 
 #[test]
 fn the_host_can_be_the_upstreams_own() {
     local(async {
-        let head =
-            seen_by_backend(|setup| setup.route().host_header = HostHeader::Upstream, "").await;
+        let head = seen_by_backend(|setup| setup.route().host_header = HostHeader::Upstream, "").await;
         assert!(head.contains("host: 127.0.0.1:"), "{head}");
         assert!(head.contains("x-forwarded-host: Home.Example:8480"), "{head}");
     });
@@ -216,7 +230,12 @@ fn a_response_says_nothing_that_only_we_may_say() {
         seen.retain(|field| !field.starts_with("date:") && !field.starts_with("connection: close"));
         assert_eq!(
             seen,
-            ["content-length: 2", "etag: \"x\"", "set-cookie: a=1", "set-cookie: b=2"]
+            [
+                "content-length: 2",
+                "etag: \"x\"",
+                "set-cookie: a=1",
+                "set-cookie: b=2"
+            ]
         );
         assert_eq!(body, "ok");
     });
