@@ -1,16 +1,26 @@
-//! Sidegate: an authentication sidecar.
+//! Sidegate: an authentication sidecar. Nobody and nothing reaches a backend without a credential.
+//!
+//! Follow a request from [`gate::Gate::handle`]; `ARCHITECTURE.md` has the map. The modules stand in
+//! the order of their layers: each imports earlier ones only.
+
+pub mod time;
+
+pub mod crypto;
+pub mod wire;
+
+pub mod config;
+pub mod model;
+pub mod outbound;
+pub mod request;
+pub mod store;
 
 pub mod accounts;
 pub mod authn;
-pub mod config;
-pub mod crypto;
 pub mod decision;
-pub mod model;
-pub mod outbound;
+pub mod dialect;
+pub mod gate;
 pub mod observe;
-pub mod request;
+pub mod pages;
+pub mod policy;
 pub mod server;
-pub mod store;
-pub mod time;
 pub mod upstream;
-pub mod wire;

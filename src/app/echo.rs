@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::crypto::websocket;
+use crate::crypto::websocket_accept;
 
 /// Messages of the demo's WebSocket are no longer than this; a longer one ends it.
 const LONGEST_MESSAGE: usize = 64 * 1024;
@@ -52,7 +52,7 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>,
         let headers = response.headers_mut();
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        if let Ok(accept) = HeaderValue::from_str(&websocket::accept_key(key.as_bytes())) {
+        if let Ok(accept) = HeaderValue::from_str(&websocket_accept(key.as_bytes())) {
             headers.insert("sec-websocket-accept", accept);
         }
         return Ok(response);

@@ -7,7 +7,6 @@ pub mod password_hash;
 pub mod password_pool;
 pub mod random;
 pub mod secret;
-pub mod websocket;
 pub mod token_hash;
 mod websocket;
 

@@ -16,9 +16,10 @@ use crate::decision::{Core, Decision};
 use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
 use crate::request::admission::{self, Rejection, Target};
-use crate::request::{Peer, client_addr, safe_path};
+use crate::policy::Route;
+use crate::request::{Facts, Peer, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
-use crate::wire::{Body, accept};
+use crate::wire::Body;
 use crate::wire::problem::problem;
 use record::Record;
 use snapshot::Snapshot;
@@ -71,89 +72,95 @@ impl Gate {
         Self { shared, lane, upstreams, direct: direct::build(), worker }
     }
 
-    /// Answers one request: admit it, find its route, decide, and forward or refuse.
+    /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let lane = self.lane();
-        let snapshot = &*lane.snapshot;
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
+        let response = self.answer(&lane, parts, body, peer, &mut record).await;
+        record.finish(response)
+    }
 
-        let admitted = match admission::admit(
-            &mut parts,
-            &snapshot.settings.credentials.token_headers,
-            snapshot.settings.limits.head,
-        ) {
+    /// Admits the request, finds its route, decides, and forwards or refuses.
+    async fn answer<'g>(
+        &'g self,
+        lane: &'g Lane,
+        mut parts: Parts,
+        body: Incoming,
+        peer: Peer,
+        record: &mut Record<'g>,
+    ) -> Response<Body> {
+        let snapshot = &*lane.snapshot;
+        let settings = &snapshot.settings;
+        let token_headers = &settings.credentials.token_headers;
+        let admitted = match admission::admit(&mut parts, token_headers, settings.limits.head) {
             Ok(admitted) => admitted,
-            Err(rejection) => return reject(&mut record, &parts, rejection),
+            Err(rejection) => return reject(record, &parts, "", rejection),
         };
+        let host = admitted.authority.host();
         let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
             Ok(hop) => hop,
-            Err(rejection) => return reject(&mut record, &parts, rejection),
+            Err(rejection) => return reject(record, &parts, host, rejection),
         };
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
-            return record.answered(pages::empty(StatusCode::NO_CONTENT));
+            return pages::empty(StatusCode::NO_CONTENT);
         }
-        let arrival = Arrival {
-            parts: &parts,
-            authority: admitted.authority.as_written(),
-            host: admitted.authority.host(),
-            upgrade: admitted.upgrade.is_some(),
-            hop,
-        };
+        let upgrade = admitted.upgrade.is_some();
+        let authority = admitted.authority.as_written();
+        let arrival = Arrival { parts: &parts, authority, host, upgrade, hop };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
-            Err(rejection) => return reject(&mut record, &parts, rejection),
+            Err(rejection) => return reject(record, &parts, host, rejection),
         };
         let facts = question.facts(record.now(), record.id());
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return record.answered(elsewhere);
+            return elsewhere;
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return record.answered(pages::serve(&snapshot.site, &facts));
+            return pages::serve(&snapshot.site, &facts);
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return reject(&mut record, &parts, NO_ROUTE);
+            return reject(record, &parts, host, NO_ROUTE);
         };
         record.route(route);
-        if let Err(path) = facts.path.allowed_on(route.settings.encoded_slash, route.settings.path_params) {
-            return reject(&mut record, &parts, path.into());
-        }
-
-        let stripped = match route.settings.strip_prefix.then(|| facts.path.without_prefix(&route.settings.path)) {
-            Some(None) => return reject(&mut record, &parts, NO_PREFIX),
-            stripped => stripped.flatten(),
+        let cut = match path_on(route, &facts) {
+            Ok(cut) => cut,
+            Err(rejection) => return reject(record, &parts, host, rejection),
         };
 
         let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
-        record.ruled(route, &facts, &ruling);
-        let permit = match ruling.decision {
-            Decision::Allow(permit) => permit,
-            refused => return record.answered(self.direct.answer(&snapshot.site, &facts, &refused)),
+        record.ruled(route, &facts, &ruling, settings.audit.allowed);
+        if let Some(token) = ruling.identity.as_deref().and_then(|identity| identity.token.as_ref()) {
+            snapshot.authority.accounts.note_used(token, facts.now, facts.client.address());
+        }
+        let Decision::Allow(permit) = ruling.decision else {
+            let answer = self.direct.answer(&snapshot.site, &facts, &ruling.decision);
+            record.refused(&facts, &ruling, &answer);
+            return answer;
         };
 
         let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
-        drop(question);
-        let credentials = snapshot.take_credentials(route, &permit, admitted.upgrade.is_some(), &mut parts);
-        let target = snapshot::target(&parts.uri, stripped, credentials);
+        let cut = cut.map(str::to_owned);
+        let query = snapshot.take_credentials(route, &permit, upgrade, &mut parts);
         let outgoing = Outgoing {
             route: &route.settings,
             backends: &snapshot.backends[route.index],
             client,
             scheme,
-            authority: admitted.authority.as_written(),
+            authority,
             request_id: record.id(),
-            target,
+            target: snapshot::target(&parts.uri, cut.as_deref(), query),
             strip: &[],
-            upgrade: admitted.upgrade.is_some(),
+            upgrade,
             identity_names: &snapshot.identity_names,
-            timeouts: &snapshot.settings.timeouts,
-            limits: &snapshot.settings.limits,
+            timeouts: &settings.timeouts,
+            limits: &settings.limits,
         };
         match self.upstreams.forward(permit, outgoing, Request::from_parts(parts, body)).await {
-            Ok(response) => record.forwarded(response),
-            Err(failure) => record.failed(failure),
+            Ok(response) => response,
+            Err(failure) => record.failed(&failure),
         }
     }
 
@@ -176,16 +183,25 @@ impl Lane {
     }
 }
 
+/// What the route says of paths: whether it opens what this one has, and what is left of it when
+/// the route's own path is cut off.
+fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Rejection> {
+    let settings = &route.settings;
+    facts.path.allowed_on(settings.encoded_slash, settings.path_params)?;
+    if !settings.strip_prefix {
+        return Ok(None);
+    }
+    facts.path.without_prefix(&settings.path).map(Some).ok_or(NO_PREFIX)
+}
+
 /// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
-fn reject(record: &mut Record, parts: &Parts, rejection: Rejection) -> Response<Body> {
-    record.rejected(&rejection);
-    let expects = accept::expects(&parts.method, &parts.headers, false);
-    let form = direct::form(&parts.headers, expects);
+fn reject(record: &mut Record<'_>, parts: &Parts, host: &str, rejection: Rejection) -> Response<Body> {
+    record.rejected(parts, host, &rejection);
     let title = rejection.status.canonical_reason().unwrap_or("Refused");
     let id = record.id().to_string();
-    let mut response = problem(rejection.status, title, rejection.message, &id, form);
+    let mut response = problem(rejection.status, title, rejection.message, &id, record.form());
     if rejection.close {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    record.answered(response)
+    response
 }

@@ -3,7 +3,6 @@
 pub mod accept;
 mod body;
 pub mod headers;
-pub mod hex;
 pub mod query;
 pub mod escape;
 pub mod hex;
