@@ -108,7 +108,7 @@ fn to_login(site: &Site, facts: &Facts<'_>) -> Response<Body> {
 }
 
 fn refusal(facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body> {
-    problem(status, title(status), detail, facts.id, form(facts.headers, facts.expects))
+    problem(status, title(status), detail, &facts.id.to_string(), form(facts.headers, facts.expects))
 }
 
 /// JSON when it is accepted, a page for browsers (product contract, section 6.6).

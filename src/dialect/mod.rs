@@ -11,7 +11,7 @@ pub use question::Question;
 use crate::decision::Decision;
 use crate::request::admission::Rejection;
 use crate::request::client_addr::Hop;
-use crate::request::{Facts, Peer};
+use crate::request::Facts;
 use crate::wire::Body;
 
 /// How some proxy asks us, and how we answer it. Proxy mode is the dialect `direct`, where the
@@ -41,8 +41,6 @@ pub struct Arrival<'r> {
     pub host: &'r str,
     /// Whether it asks for a WebSocket.
     pub upgrade: bool,
-    /// Who is on the socket.
-    pub peer: Peer,
     /// Who is behind it.
     pub hop: Hop,
 }

@@ -97,7 +97,7 @@ impl Values {
             groups: encode(&groups),
             name: encode(&user.display_name),
             email: encode(&user.email),
-            scope: encode(&identity.scope),
+            scope: encode(identity.scope()),
         }
     }
 }

@@ -24,6 +24,20 @@ impl std::fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
+/// The text as the value of a parameter: everything but unreserved characters is percent-encoded.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode(&[byte]).to_ascii_uppercase());
+        }
+    }
+    out
+}
+
 /// The query without the parameters of these names; every other byte stays as received.
 pub fn remove<'q>(query: &'q str, names: &[&str]) -> Cow<'q, str> {
     let doomed = |pair: &Pair<'_>| names.iter().any(|name| pair.is_named(name));
