@@ -201,6 +201,17 @@ impl Accounts {
         self.shared.revocations.subscribe()
     }
 
+    /// How often users or tokens were altered since the start: a memory of what was wrong then is
+    /// worth nothing after that.
+    pub fn changes(&self) -> u64 {
+        *self.shared.revocations.borrow()
+    }
+
+    /// Whether there is no user yet.
+    pub fn is_empty(&self) -> bool {
+        !self.memory().has_users()
+    }
+
     /// How many hashes were computed.
     pub fn hash_counts(&self) -> HashCounts {
         HashCounts {
