@@ -5,6 +5,7 @@ pub mod authn;
 pub mod config;
 pub mod crypto;
 pub mod decision;
+pub mod instance;
 pub mod model;
 pub mod request;
 pub mod store;
