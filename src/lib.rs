@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod authn;
 pub mod config;
+pub mod control;
 pub mod crypto;
 pub mod decision;
 pub mod model;
