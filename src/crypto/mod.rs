@@ -4,7 +4,9 @@
 
 pub mod mac;
 pub mod password_hash;
+pub mod password_pool;
 pub mod random;
 pub mod secret;
+pub mod token_hash;
 
 pub use secret::Secret;

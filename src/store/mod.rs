@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::settings::StoreUrl;
 
@@ -61,6 +62,9 @@ pub struct Event {
     pub body: Option<String>,
 }
 
+/// How long events stay in the feed, at least.
+pub const FEED_KEEPS: Duration = Duration::from_secs(24 * 3600);
+
 /// Records behind four methods. `tests/store_contract.rs` holds what each must do.
 pub trait Store: Send + Sync {
     /// One record.
@@ -76,6 +80,10 @@ pub trait Store: Send + Sync {
     ) -> StoreFuture<'a, Vec<Versioned>>;
 
     /// All or nothing, durable when it returns; [`StoreError::Conflict`] if an expectation fails.
+    /// Expectations are about the state before the commit; of two changes to one key the later
+    /// wins. A commit of no changes returns the present revision and raises nothing. After
+    /// [`StoreError::Unavailable`] the changes are not there, or, when the disk failed at the very
+    /// last step, they are whole after the next start.
     fn commit<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, Revision>;
 
     /// What happened after `revision`, oldest first. Caches and other nodes follow this feed;
@@ -144,4 +152,13 @@ pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
         .find(|(name, _)| *name == scheme)
         .ok_or_else(|| StoreError::Unavailable(format!("{scheme} is not in this version")))?;
     open(url)
+}
+
+/// Whether an expectation is true of a record that has this revision, or is not there.
+fn holds(expect: Expect, current: Option<Revision>) -> bool {
+    match expect {
+        Expect::Any => true,
+        Expect::Absent => current.is_none(),
+        Expect::Revision(revision) => current == Some(revision),
+    }
 }

@@ -1,0 +1,647 @@
+//! The file as written. Its doc comments, types and defaults are the JSON schema and the
+//! configuration reference; what the texts mean is checked on the way to [`super::settings`].
+//!
+//! `x-kind` names the grammar of a text for the reference; `writeOnly` marks a secret, which
+//! may also be given as a file (`…_file`, `…_FILE`).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of Sidegate: TOML, usually `/etc/sidegate/sidegate.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    /// Where Sidegate listens for plain HTTP, and how it sees those who ask.
+    pub(super) server: Server,
+    /// TLS listeners. Without this section there are none.
+    pub(super) tls: Option<Tls>,
+    /// The listener for `/healthz`, `/readyz` and `/metrics`. It asks for no credential: keep it where only your monitoring gets.
+    pub(super) operations: Operations,
+    /// Where users, tokens and bans are kept.
+    pub(super) store: Store,
+    /// What is behind Sidegate. The host is looked for first, then the longest path of that host; if none matches, the routes without a host. Nothing matches: 404. Without any route the decision endpoints use `access = "user"`.
+    pub(super) route: Vec<Route>,
+    /// Where credentials may be in a request.
+    pub(super) credentials: Credentials,
+    /// How tokens look and what their scopes mean.
+    pub(super) tokens: Tokens,
+    /// Networks that need no credential.
+    pub(super) networks: Networks,
+    /// Bans and rate limits.
+    pub(super) guard: Guard,
+    /// The audit file: who was let in or refused, and who changed what.
+    pub(super) audit: Audit,
+    /// What Sidegate says about itself.
+    pub(super) log: Log,
+    /// How long to wait. Every time is more than nothing and at most a day (`tunnel_idle`: 30 days).
+    pub(super) timeouts: Timeouts,
+    /// How much to take.
+    pub(super) limits: Limits,
+    /// What passwords must be like and what guessing one costs (Argon2id). Both count for new passwords only.
+    pub(super) password: Password,
+    /// Words for the scope of a token, by name: `[scope."admin.items"]`. A token with several words may do what any of them allows, within the rights of its user. A name may not be that of a role (owner, admin, user, read-only).
+    pub(super) scope: BTreeMap<String, Scope>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Server {
+    /// The directory that holds all that this instance owns: store, keys, control socket, audit file. Unless set: `/var/lib/sidegate` as root, else `$XDG_DATA_HOME/sidegate` or `~/.local/share/sidegate`. Also `--data`.
+    #[schemars(extend("x-kind" = "path", "examples" = ["/var/lib/sidegate"]))]
+    pub(super) data: Option<String>,
+    /// Addresses for plain HTTP: `ADDRESS:PORT` or `unix:/path` (mode 0660). Also `--listen`.
+    #[schemars(extend("x-kind" = "address"))]
+    pub(super) listen: Vec<String>,
+    /// The path under which Sidegate's own pages and endpoints are. It is never proxied.
+    #[schemars(extend("x-kind" = "path prefix"))]
+    pub(super) prefix: String,
+    /// Where browsers find us: scheme and host, with the port unless it is the usual one. Optional on a LAN, where the address of the request is taken.
+    #[schemars(extend("x-kind" = "URL", "examples" = ["https://home.example"]))]
+    pub(super) public_url: Option<String>,
+    /// Gateways in front of us: networks whose `X-Forwarded-*` headers and decision questions are believed, and `"unix"` for peers on unix sockets. Nobody unless listed. `--trust` adds to it.
+    #[schemars(extend("x-kind" = "network"))]
+    pub(super) trusted_proxies: Vec<String>,
+    /// The one header, besides `X-Forwarded-For`, that is believed to name the client, when a trusted proxy sends it.
+    #[schemars(extend("x-kind" = "header name", "examples" = ["CF-Connecting-IP"]))]
+    pub(super) client_ip_header: Option<String>,
+    /// Worker threads; 0 for one per core.
+    #[schemars(range(max = 1024))]
+    pub(super) workers: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            data: None,
+            listen: vec!["127.0.0.1:8480".into()],
+            prefix: "/_sidegate".into(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            client_ip_header: None,
+            workers: 0,
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// Addresses for HTTPS: `ADDRESS:PORT`. Plain HTTP is not spoken here.
+    #[schemars(extend("x-kind" = "address", "examples" = [["0.0.0.0:8443"]]))]
+    pub(super) listen: Vec<String>,
+    /// Certificates, chosen by the name that the client asks for; the first is for all others. They are read again when their files change.
+    pub(super) certificates: Vec<Certificate>,
+    /// The plain listeners of `[server]` send browsers and programs to https.
+    #[serde(default = "yes")]
+    pub(super) redirect_http: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One entry of `tls.certificates`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificate {
+    /// PEM file with the certificate, then those of its issuers. A relative path starts at the directory of the configuration file.
+    #[schemars(extend("x-kind" = "path", "examples" = ["/etc/sidegate/home.example.crt"]))]
+    pub(super) cert: String,
+    /// PEM file with the private key; not readable by everybody.
+    #[schemars(extend("x-kind" = "path", "examples" = ["/etc/sidegate/home.example.key"]))]
+    pub(super) key: String,
+}
+
+/// `[operations]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Operations {
+    /// `ADDRESS:PORT`; `""` switches it off.
+    #[schemars(extend("x-kind" = "address"))]
+    pub(super) listen: String,
+}
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:9480".into(),
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Store {
+    /// `sqlite:PATH`, relative to `server.data`, or `memory:`, which is gone with the process.
+    #[schemars(extend("x-kind" = "store URL", "writeOnly" = true))]
+    pub(super) url: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:sidegate.db".into(),
+        }
+    }
+}
+
+/// One `[[route]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Route {
+    /// The exact host name, in any letter case; port and trailing dot do not count. Any host unless set.
+    #[schemars(extend("x-kind" = "host name", "examples" = ["home.example"]))]
+    pub(super) host: Option<String>,
+    /// The path and everything below it. Whole segments: `/public` does not cover `/publicity`.
+    #[schemars(extend("x-kind" = "path prefix"))]
+    pub(super) path: String,
+    /// Where requests go, one address or several: `http://HOST:PORT`, `https://…`, `h2c://…` (HTTP/2 without TLS) or `unix:/path`; no path in it. A route without one answers decision endpoints only.
+    #[schemars(extend("examples" = ["http://127.0.0.1:8123"]))]
+    pub(super) upstream: Option<Upstream>,
+    /// For https upstreams: a PEM file with the authorities to believe instead of the system's.
+    #[schemars(extend("x-kind" = "path", "examples" = ["/etc/sidegate/backend-ca.pem"]))]
+    pub(super) ca_file: Option<String>,
+    /// For https upstreams: the name in the certificate, when it is not that of the address.
+    #[schemars(extend("x-kind" = "host name", "examples" = ["backend.example"]))]
+    pub(super) server_name: Option<String>,
+    /// Who gets through: a word, or a table in which all named conditions must hold.
+    pub(super) access: Access,
+    /// Under which header names the backend is told who is there: a preset, or a table of names.
+    pub(super) identity_headers: IdentityHeaders,
+    /// Leave Sidegate's credentials in the request, for a backend that checks them itself.
+    pub(super) pass_credentials: bool,
+    /// Take `?accessToken=` and `?access_token=` as credentials here. They are taken out before the backend and hidden in logs; prefer a header where you can.
+    pub(super) query_token: bool,
+    /// The `Host` that the backend sees.
+    pub(super) host_header: HostHeader,
+    /// Take `path` off before forwarding.
+    pub(super) strip_prefix: bool,
+    /// Path to ask the upstreams for, to know whether they are well; no questions unless set.
+    #[schemars(extend("x-kind" = "path", "examples" = ["/health"]))]
+    pub(super) health: Option<String>,
+    /// What happens to CORS preflights.
+    pub(super) preflight: Preflight,
+    /// What opening a WebSocket counts as.
+    pub(super) websocket: WebSocket,
+    /// Let `%2F` and `%5C` in paths through, unopened. Only for backends that do not decode them into separators.
+    pub(super) encoded_slash: bool,
+    /// Let `;` in paths through. Only for backends that do not cut paths at it.
+    pub(super) path_params: bool,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            host: None,
+            path: "/".into(),
+            upstream: None,
+            ca_file: None,
+            server_name: None,
+            access: Access::Word(AccessWord::User),
+            identity_headers: IdentityHeaders::Preset(Preset::Remote),
+            pass_credentials: false,
+            query_token: false,
+            host_header: HostHeader::Preserve,
+            strip_prefix: false,
+            health: None,
+            preflight: Preflight::Deny,
+            websocket: WebSocket::Write,
+            encoded_slash: false,
+            path_params: false,
+        }
+    }
+}
+
+/// `upstream`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Upstream {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// `access`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Access {
+    Word(AccessWord),
+    Table(AccessTable),
+}
+
+/// `access`, as a word
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AccessWord {
+    /// Anyone. A right credential still gives its identity, a wrong one is refused.
+    Public,
+    /// Any enabled user; read-only users may GET, HEAD and OPTIONS.
+    User,
+    /// Admins and the owner.
+    Admin,
+}
+
+/// `access`, as a table
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AccessTable {
+    /// These accounts. With `groups` as well, either is enough.
+    #[schemars(extend("x-kind" = "name", "examples" = [["anna"]]))]
+    pub(super) users: Option<Vec<String>>,
+    /// The accounts of these groups; a role is a group too.
+    #[schemars(extend("x-kind" = "name", "examples" = [["family"]]))]
+    pub(super) groups: Option<Vec<String>>,
+    /// Only these methods.
+    #[schemars(extend("x-kind" = "method", "examples" = [["GET", "HEAD"]]))]
+    pub(super) methods: Option<Vec<String>>,
+    /// Only from these networks.
+    #[schemars(extend("x-kind" = "network", "examples" = [["192.168.1.0/24"]]))]
+    pub(super) networks: Option<Vec<String>>,
+}
+
+/// `identity_headers`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum IdentityHeaders {
+    Preset(Preset),
+    Table(IdentityTable),
+}
+
+/// `identity_headers`, as a preset
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Preset {
+    /// `Remote-User`, `Remote-Groups`, `Remote-Name`, `Remote-Email`.
+    Remote,
+    /// `X-Forwarded-User`, `-Groups`, `-Preferred-Username`, `-Email`.
+    Oauth2Proxy,
+    /// `X-authentik-username`, `-groups` (separated by `|`), `-name`, `-email`.
+    Authentik,
+    /// `X-WEBAUTH-USER`.
+    Grafana,
+}
+
+/// `identity_headers`, as a table. What is not named is not told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IdentityTable {
+    /// The header for the account name.
+    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-User"]))]
+    pub(super) user: Option<String>,
+    /// The header for the groups, then the role, separated by commas.
+    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Groups"]))]
+    pub(super) groups: Option<String>,
+    /// The header for the name for people.
+    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Name"]))]
+    pub(super) name: Option<String>,
+    /// The header for the e-mail address.
+    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Email"]))]
+    pub(super) email: Option<String>,
+    /// The header for the scope of the token.
+    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Scope"]))]
+    pub(super) scope: Option<String>,
+}
+
+/// `host_header`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum HostHeader {
+    /// As the client sent it.
+    Preserve,
+    /// The address of the upstream.
+    Upstream,
+}
+
+/// `preflight`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Preflight {
+    /// They need a credential like any request.
+    Deny,
+    /// OPTIONS with `Origin` and `Access-Control-Request-Method` goes on, without cookies, credentials or identity.
+    Pass,
+}
+
+/// `websocket`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WebSocket {
+    /// It needs the right to write.
+    Write,
+    /// It needs what a GET needs.
+    Read,
+}
+
+/// `[credentials]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Credentials {
+    /// Headers that hold a token, in this order, all before `Authorization`.
+    #[schemars(extend("x-kind" = "header name"))]
+    pub(super) token_headers: Vec<String>,
+    /// Take user name and password over Basic.
+    pub(super) basic_passwords: bool,
+    /// Take `?accessToken=` and `?access_token=` on every route.
+    pub(super) query_token: bool,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            token_headers: vec!["X-OPENHAB-TOKEN".into()],
+            basic_passwords: false,
+            query_token: false,
+        }
+    }
+}
+
+/// `[tokens]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tokens {
+    /// What tokens start with, before the first dot: 1 to 16 letters and digits.
+    #[schemars(extend("x-kind" = "word"))]
+    pub(super) prefix: String,
+    /// What a word in a scope means that is neither a role nor a `[scope.NAME]`.
+    pub(super) foreign_scopes: ForeignScopes,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            prefix: "oh".into(),
+            foreign_scopes: ForeignScopes::Ignore,
+        }
+    }
+}
+
+/// `foreign_scopes`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ForeignScopes {
+    /// It neither grants nor narrows.
+    Ignore,
+    /// A token with one may do nothing.
+    Deny,
+}
+
+/// `[networks]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Networks {
+    /// Clients from here who show no credential are taken for that user: `[{ cidr = "192.168.1.0/24", user = "guest" }]`.
+    pub(super) trusted: Vec<TrustedNetwork>,
+}
+
+/// One entry of `networks.trusted`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrustedNetwork {
+    /// The network.
+    #[schemars(extend("x-kind" = "network", "examples" = ["192.168.1.0/24"]))]
+    pub(super) cidr: String,
+    /// The account. It must exist and be enabled, else the network grants nothing.
+    #[schemars(extend("x-kind" = "name", "examples" = ["guest"]))]
+    pub(super) user: String,
+}
+
+/// `[guard]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Guard {
+    /// So many wrong credentials in so long a time ban an address. The same one again counts once.
+    #[schemars(extend("x-kind" = "count in time"))]
+    pub(super) failures: String,
+    /// How long the first ban is; repeats double, up to 24 hours.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) ban_for: String,
+    /// Networks that are never banned. Limits still apply.
+    #[schemars(extend("x-kind" = "network"))]
+    pub(super) exempt: Vec<String>,
+    /// How many requests that are not allowed a client may make.
+    #[schemars(extend("x-kind" = "rate"))]
+    pub(super) rate: String,
+    /// How many requests that are allowed a client, a user and a token may make.
+    #[schemars(extend("x-kind" = "rate"))]
+    pub(super) rate_allowed: String,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            failures: "10 in 5m".into(),
+            ban_for: "15m".into(),
+            exempt: vec!["127.0.0.0/8".into(), "::1/128".into()],
+            rate: "50/s burst 100".into(),
+            rate_allowed: "off".into(),
+        }
+    }
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Audit {
+    /// Which allowed requests are written. Refusals, logins and changes always are.
+    pub(super) allowed: AuditAllowed,
+    /// The file, relative to `server.data`.
+    #[schemars(extend("x-kind" = "path"))]
+    pub(super) file: String,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            allowed: AuditAllowed::First,
+            file: "audit.jsonl".into(),
+        }
+    }
+}
+
+/// `audit.allowed`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuditAllowed {
+    /// The first use of a credential per route and hour.
+    First,
+    /// Every one.
+    All,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Log {
+    /// How lines look.
+    pub(super) format: LogFormat,
+    /// The least severe level that is written.
+    pub(super) level: LogLevel,
+    /// `"off"`, or a file for one line per request, relative to `server.data`; opened again on SIGUSR1.
+    #[schemars(extend("x-kind" = "path"))]
+    pub(super) access: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+            access: "off".into(),
+        }
+    }
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `log.level`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevel {
+    /// Only what is broken.
+    Error,
+    /// And what should be looked at.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+}
+
+/// `[timeouts]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Timeouts {
+    /// For a complete request head, from the first byte; also for the TLS handshake.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) head: String,
+    /// For the connection to an upstream, TLS included.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) connect: String,
+    /// From the end of the request to the upstream's response head.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) response: String,
+    /// Silence on a connection that waits for its next request, and between two pieces of a body.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) idle: String,
+    /// Silence in a WebSocket or a stream of server-sent events.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) tunnel_idle: String,
+    /// How long requests may go on after SIGTERM.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) drain: String,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: "10s".into(),
+            connect: "5s".into(),
+            response: "60s".into(),
+            idle: "60s".into(),
+            tunnel_idle: "1h".into(),
+            drain: "30s".into(),
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    /// The head of a request, or of a response from an upstream: 8KiB to 1MiB.
+    #[schemars(extend("x-kind" = "size"))]
+    pub(super) head: String,
+    /// The body of a request; `"off"` for no limit.
+    #[schemars(extend("x-kind" = "size"))]
+    pub(super) body: String,
+    /// Open connections of clients.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub(super) connections: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: "64KiB".into(),
+            body: "off".into(),
+            connections: 10_000,
+        }
+    }
+}
+
+/// `[password]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Password {
+    /// Memory for one guess, in whole KiB: 7MiB to 4GiB. Every login at the same time needs as much.
+    #[schemars(extend("x-kind" = "size"))]
+    pub(super) memory: String,
+    /// Passes over that memory.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) iterations: u32,
+    /// Lanes.
+    #[schemars(range(min = 1, max = 16))]
+    pub(super) parallelism: u32,
+    /// Fewest characters of a new password (NIST SP 800-63B: no fewer than 8).
+    #[schemars(range(min = 8, max = 64))]
+    pub(super) minimum_length: u32,
+}
+
+impl Default for Password {
+    fn default() -> Self {
+        Self {
+            memory: "19MiB".into(),
+            iterations: 2,
+            parallelism: 1,
+            minimum_length: 8,
+        }
+    }
+}
+
+/// `[scope.NAME]`. At least one key; what is not named is not narrowed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Scope {
+    /// Only these methods.
+    #[schemars(extend("x-kind" = "method", "examples" = [["GET", "PUT"]]))]
+    pub(super) methods: Option<Vec<String>>,
+    /// Only these paths and what is below them, by whole segments.
+    #[schemars(extend("x-kind" = "path prefix", "examples" = [["/rest/items"]]))]
+    pub(super) paths: Option<Vec<String>>,
+    /// Only these hosts.
+    #[schemars(extend("x-kind" = "host name", "examples" = [["home.example"]]))]
+    pub(super) hosts: Option<Vec<String>>,
+}
+
+/// Keys and sections of the contract whose feature is not built yet. `*` stands for any one
+/// name or index; what stands below such a key is not looked at.
+pub(super) const NOT_IN_THIS_VERSION: &[&str] = &[
+    "server.decision_listen",
+    "server.decision_secret_file",
+    "server.grpc_listen",
+    "grpc_listen",
+    "session",
+    "oidc",
+    "peers",
+    "rights",
+    "oauth",
+    "compat.*",
+    "route.*.csrf",
+    "route.*.access.hours",
+    "route.*.access.factors",
+    "route.*.access.max_age",
+    "route.*.access.query",
+    "networks.trusted.*.second_factor",
+];
