@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 use ipnet::IpNet;
 
-use super::globals::Globals;
 use super::io::Io;
-use super::reach::{Absent, ask, unexpected};
+use super::reach::{Absent, Reach, unexpected};
 use super::user::done;
 use super::{show, words};
 use crate::control::Failure;
@@ -39,7 +38,7 @@ pub enum Ban {
 ///
 /// # Errors
 /// What was refused, or why nobody could be asked.
-pub fn run(verb: Ban, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+pub fn run(verb: Ban, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Ban::Add { network, length } => {
             if length.is_some_and(|length| length.is_zero()) {
@@ -47,22 +46,22 @@ pub fn run(verb: Ban, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure>
             }
             let for_seconds = length.map(|length| length.as_secs());
             let request = Request::BanAdd { network, for_seconds };
-            let Payload::Ban(ban) = ask(globals, io, request, Absent::Refuse)? else {
+            let Payload::Ban(ban) = reach.ask(request, Absent::Refuse)? else {
                 return Err(unexpected());
             };
             let sentence = match ban.until {
                 Some(until) => format!("banned {} until {}", ban.network, show::moment(until)),
                 None => format!("banned {0}; end it with: sidegate ban remove {0}", ban.network),
             };
-            show::changed(io, globals.output, &ban, &sentence)
+            show::changed(io, reach.output(), &ban, &sentence)
         }
         Ban::Remove { network } => {
-            done(ask(globals, io, Request::BanRemove { network }, Absent::Refuse)?)?;
+            done(reach.ask(Request::BanRemove { network }, Absent::Refuse)?)?;
             io.say(&format!("{network} is not banned any more"));
             Ok(())
         }
         Ban::List => {
-            let Payload::Bans(bans) = ask(globals, io, Request::BanList, Absent::Refuse)? else {
+            let Payload::Bans(bans) = reach.ask(Request::BanList, Absent::Refuse)? else {
                 return Err(unexpected());
             };
             if bans.is_empty() {
@@ -70,7 +69,7 @@ pub fn run(verb: Ban, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure>
             }
             show::list(
                 io,
-                globals.output,
+                reach.output(),
                 &["NETWORK", "UNTIL", "TIMES", "WHY", "SINCE"],
                 &bans,
                 |table, ban| {

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::globals::{Globals, Output};
+use super::globals::Output;
 use super::io::Io;
-use super::reach::{self, unexpected};
-use super::{Programs, show};
+use super::reach::{Reach, unexpected};
+use super::show;
 use crate::control::Failure;
 use crate::control::protocol::{Payload, Question, Request, SecretField, Who};
 use crate::control::view::Explanation;
@@ -37,12 +37,7 @@ pub struct Explain {
 ///
 /// # Errors
 /// The question is malformed, or nobody could be asked. A decision to refuse is no error.
-pub fn run(
-    explain: Explain,
-    globals: &Globals,
-    io: &mut Io<'_>,
-    programs: &Programs,
-) -> Result<(), Failure> {
+pub fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     check_method(&explain.method)?;
     check_url(&explain.url)?;
     let who = if let Some(user) = explain.user {
@@ -58,14 +53,14 @@ pub fn run(
         method: explain.method,
         url: explain.url,
     };
-    let explanation = match reach::server(globals, io)? {
+    let explanation = match reach::server(reach, io)? {
         Some(connection) => match connection.ask(Request::Explain(question))? {
             Payload::Explained(explanation) => explanation,
             _ => return Err(unexpected()),
         },
-        None => (programs.explain)(reach::sources(globals, io), question)?,
+        None => (programs.explain)(reach::sources(reach, io), question)?,
     };
-    show(&explanation, globals.output, io)
+    show(&explanation, reach.output(), io)
 }
 
 fn show(explanation: &Explanation, output: Output, io: &mut Io<'_>) -> Result<(), Failure> {

@@ -2,9 +2,8 @@
 
 use clap::Subcommand;
 
-use super::globals::Globals;
 use super::io::Io;
-use super::reach::{Absent, ask, unexpected};
+use super::reach::{Absent, Reach, unexpected};
 use super::show;
 use super::user::done;
 use crate::control::Failure;
@@ -31,36 +30,30 @@ pub enum Group {
 ///
 /// # Errors
 /// What the accounts refused, or why they could not be reached.
-pub fn run(verb: Group, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+pub fn run(verb: Group, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Group::Add { name } => {
-            done(ask(
-                globals,
-                io,
-                Request::GroupAdd { name: name.clone() },
+            done(reach.ask(Request::GroupAdd { name: name.clone() },
                 Absent::Refuse,
             )?)?;
             io.say(&format!("added group {name}"));
             Ok(())
         }
         Group::Remove { name } => {
-            done(ask(
-                globals,
-                io,
-                Request::GroupRemove { name: name.clone() },
+            done(reach.ask(Request::GroupRemove { name: name.clone() },
                 Absent::Refuse,
             )?)?;
             io.say(&format!("removed group {name}"));
             Ok(())
         }
         Group::List => {
-            let Payload::Groups(groups) = ask(globals, io, Request::GroupList, Absent::Refuse)? else {
+            let Payload::Groups(groups) = reach.ask(Request::GroupList, Absent::Refuse)? else {
                 return Err(unexpected());
             };
             if groups.is_empty() {
                 io.say("there are no groups");
             }
-            show::list(io, globals.output, &["NAME", "CREATED"], &groups, |table, group| {
+            show::list(io, reach.output(), &["NAME", "CREATED"], &groups, |table, group| {
                 table.row([group.name.clone(), show::moment(group.created)]);
             })
         }

@@ -4,9 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::globals::Globals;
-use super::io::Io;
-use super::reach;
+use super::reach::Reach;
 use crate::control::{Exit, Failure};
 
 /// Docker's own limit for a health check is 30 s; a server that needs five is not ready.
@@ -17,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Exit::Unavailable`] when the server is not ready or not there, [`Exit::Config`] when the
 /// settings switch the operations listener off.
-pub fn run(globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
-    let settings = reach::settings(globals, io)?;
+pub fn run(reach: &Reach<'_>) -> Result<(), Failure> {
+    let settings = reach.settings()?;
     let Some(address) = settings.operations else {
         return Err(Failure::new(
             Exit::Config,

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::globals::{Globals, Output};
+use super::globals::Output;
 use super::io::Io;
-use super::reach::{Absent, ask, unexpected};
+use super::reach::{Absent, Reach, unexpected};
 use super::words::{self, Expires};
 use super::show;
 use crate::control::protocol::{Payload, Request, SecretField, Selector, TokenCreate};
@@ -95,7 +95,7 @@ impl From<Which> for Selector {
 ///
 /// # Errors
 /// What the accounts refused, or why they could not be reached.
-pub fn run(verb: Token, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+pub fn run(verb: Token, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Token::Create(create) => {
             let request = Request::TokenCreate(TokenCreate {
@@ -105,26 +105,26 @@ pub fn run(verb: Token, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failur
                 scope: create.scopes.join(" "),
                 networks: create.networks,
             });
-            let minted = ask(globals, io, request, Absent::Refuse)?;
-            show_minted(minted, globals, io)
+            let minted = reach.ask(request, Absent::Refuse)?;
+            show_minted(minted, reach, io)
         }
         Token::List { user } => {
-            let Payload::Tokens(tokens) = ask(globals, io, Request::TokenList { user }, Absent::Refuse)?
+            let Payload::Tokens(tokens) = reach.ask(Request::TokenList { user }, Absent::Refuse)?
             else {
                 return Err(unexpected());
             };
-            list(&tokens, globals.output, io)
+            list(&tokens, reach.output(), io)
         }
         Token::Show(which) => {
             let token = which.into();
-            let token = one(ask(globals, io, Request::TokenShow { token }, Absent::Refuse)?)?;
-            show(&token, globals.output, io)
+            let token = one(reach.ask(Request::TokenShow { token }, Absent::Refuse)?)?;
+            show(&token, reach.output(), io)
         }
         Token::Revoke(which) => {
             let token = which.into();
-            let token = one(ask(globals, io, Request::TokenRevoke { token }, Absent::Refuse)?)?;
+            let token = one(reach.ask(Request::TokenRevoke { token }, Absent::Refuse)?)?;
             let sentence = format!("revoked token {}/{} ({})", token.user, token.name, token.id);
-            show::changed(io, globals.output, &token, &sentence)
+            show::changed(io, reach.output(), &token, &sentence)
         }
         Token::Rotate(rotate) => {
             let request = Request::TokenRotate {
@@ -132,8 +132,8 @@ pub fn run(verb: Token, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failur
                 name: rotate.name,
                 overlap_seconds: rotate.overlap.as_secs(),
             };
-            let minted = ask(globals, io, request, Absent::Refuse)?;
-            show_minted(minted, globals, io)
+            let minted = reach.ask(request, Absent::Refuse)?;
+            show_minted(minted, reach, io)
         }
     }
 }
@@ -143,7 +143,7 @@ pub fn run(verb: Token, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failur
 /// # Errors
 /// [`Exit::Io`] when the token could not be written: then it is lost, and the message says how to
 /// revoke it.
-pub(super) fn show_minted(payload: Payload, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn show_minted(payload: Payload, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Shown<'a> {
         token: &'a SecretField,
@@ -154,7 +154,7 @@ pub(super) fn show_minted(payload: Payload, globals: &Globals, io: &mut Io<'_>) 
     let Payload::Minted { token, view } = payload else {
         return Err(unexpected());
     };
-    let written = match globals.output {
+    let written = match reach.output() {
         Output::Json => show::secret_json(
             io,
             &Shown {

@@ -2,9 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::globals::Globals;
 use super::io::Io;
-use super::reach::{Absent, ask, unexpected};
+use super::reach::{Absent, Reach, unexpected};
 use super::{show, token};
 use crate::control::protocol::{Payload, Request, SecretField, UserAdd};
 use crate::control::view::UserView;
@@ -107,58 +106,49 @@ pub struct SetGroups {
 ///
 /// # Errors
 /// What the accounts refused, or why they could not be reached.
-pub fn run(verb: User, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+pub fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
-        User::Add(add) => self::add(add, globals, io),
-        User::List => list(globals, io),
-        User::Show(Name { name }) => show(name, globals, io),
+        User::Add(add) => self::add(add, reach, io),
+        User::List => list(reach, io),
+        User::Show(Name { name }) => show(name, reach, io),
         User::Remove(Name { name }) => {
-            done(ask(
-                globals,
-                io,
-                Request::UserRemove { name: name.clone() },
+            done(reach.ask(Request::UserRemove { name: name.clone() },
                 Absent::Refuse,
             )?)?;
             io.say(&format!("removed {name} and all tokens of {name}"));
             Ok(())
         }
-        User::Passwd(passwd) => self::passwd(passwd, globals, io),
-        User::Enable(Name { name }) => enable(name, true, globals, io),
-        User::Disable(Name { name }) => enable(name, false, globals, io),
+        User::Passwd(passwd) => self::passwd(passwd, reach, io),
+        User::Enable(Name { name }) => enable(name, true, reach, io),
+        User::Disable(Name { name }) => enable(name, false, reach, io),
         User::Role(SetRole { name, role }) => {
-            let user = user(ask(globals, io, Request::UserRole { name, role }, Absent::Refuse)?)?;
+            let user = user(reach.ask(Request::UserRole { name, role }, Absent::Refuse)?)?;
             let sentence = format!("{} is {} now", user.name, user.role);
-            show::changed(io, globals.output, &user, &sentence)
+            show::changed(io, reach.output(), &user, &sentence)
         }
         User::Groups(SetGroups { name, groups }) => {
-            let user = user(ask(
-                globals,
-                io,
-                Request::UserGroups { name, groups },
+            let user = user(reach.ask(Request::UserGroups { name, groups },
                 Absent::Refuse,
             )?)?;
             let sentence = match user.groups.as_slice() {
                 [] => format!("{} is in no group now", user.name),
                 groups => format!("{} is in {} now", user.name, show::joined(groups)),
             };
-            show::changed(io, globals.output, &user, &sentence)
+            show::changed(io, reach.output(), &user, &sentence)
         }
         User::Recover(Name { name }) => {
-            let minted = ask(
-                globals,
-                io,
-                Request::UserRecover { name: name.clone() },
+            let minted = reach.ask(Request::UserRecover { name: name.clone() },
                 Absent::Refuse,
             )?;
             io.say(&format!(
                 "{name} is enabled and may come in with this token for one day; it is shown only now"
             ));
-            token::show_minted(minted, globals, io)
+            token::show_minted(minted, reach, io)
         }
     }
 }
 
-fn add(add: Add, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+fn add(add: Add, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let password = if add.password_stdin {
         Some(io.read_secret()?)
     } else if io.interactive {
@@ -175,7 +165,7 @@ fn add(add: Add, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
         email: add.email,
         password: password.map(SecretField),
     });
-    let user = user(ask(globals, io, request, Absent::Create)?)?;
+    let user = user(reach.ask(request, Absent::Create)?)?;
     if without {
         io.say(&format!(
             "{0} has no password and comes in with tokens only; set one with: sidegate user passwd {0}",
@@ -183,11 +173,11 @@ fn add(add: Add, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
         ));
     }
     let sentence = format!("added {} as {}", user.name, user.role);
-    show::changed(io, globals.output, &user, &sentence)
+    show::changed(io, reach.output(), &user, &sentence)
 }
 
-fn list(globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
-    let Payload::Users(users) = ask(globals, io, Request::UserList, Absent::Refuse)? else {
+fn list(reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    let Payload::Users(users) = reach.ask(Request::UserList, Absent::Refuse)? else {
         return Err(unexpected());
     };
     if users.is_empty() {
@@ -195,7 +185,7 @@ fn list(globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
     }
     show::list(
         io,
-        globals.output,
+        reach.output(),
         &["NAME", "ROLE", "GROUPS", "PASSWORD", "STATE", "CREATED"],
         &users,
         |table, user| {
@@ -211,8 +201,8 @@ fn list(globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
     )
 }
 
-fn show(name: String, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
-    let user = user(ask(globals, io, Request::UserShow { name }, Absent::Refuse)?)?;
+fn show(name: String, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    let user = user(reach.ask(Request::UserShow { name }, Absent::Refuse)?)?;
     let lines = [
         ("name", user.name.clone()),
         ("role", user.role.to_string()),
@@ -223,10 +213,10 @@ fn show(name: String, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure>
         ("state", state(&user)),
         ("created", show::moment(user.created)),
     ];
-    show::one(io, globals.output, &user, &lines)
+    show::one(io, reach.output(), &user, &lines)
 }
 
-fn passwd(passwd: Passwd, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+fn passwd(passwd: Passwd, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let password = if passwd.none {
         None
     } else if passwd.password_stdin {
@@ -247,7 +237,7 @@ fn passwd(passwd: Passwd, globals: &Globals, io: &mut Io<'_>) -> Result<(), Fail
         name: passwd.name,
         password: password.map(SecretField),
     };
-    done(ask(globals, io, request, Absent::Refuse)?)?;
+    done(reach.ask(request, Absent::Refuse)?)?;
     io.say(&if gone {
         format!("{name} has no password any more; tokens stay as they are")
     } else {
@@ -256,11 +246,11 @@ fn passwd(passwd: Passwd, globals: &Globals, io: &mut Io<'_>) -> Result<(), Fail
     Ok(())
 }
 
-fn enable(name: String, enabled: bool, globals: &Globals, io: &mut Io<'_>) -> Result<(), Failure> {
+fn enable(name: String, enabled: bool, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let request = Request::UserEnable { name, enabled };
-    let user = user(ask(globals, io, request, Absent::Refuse)?)?;
+    let user = user(reach.ask(request, Absent::Refuse)?)?;
     let sentence = format!("{} is {} now", user.name, state(&user));
-    show::changed(io, globals.output, &user, &sentence)
+    show::changed(io, reach.output(), &user, &sentence)
 }
 
 fn user(payload: Payload) -> Result<UserView, Failure> {
