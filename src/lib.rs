@@ -7,6 +7,7 @@ pub mod control;
 pub mod crypto;
 pub mod decision;
 pub mod model;
+pub mod observe;
 pub mod request;
 pub mod store;
 pub mod time;

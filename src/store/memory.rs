@@ -82,9 +82,12 @@ impl Store for MemoryStore {
     }
 
     fn commit<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, Revision> {
-        let now = self.clock.now();
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        Box::pin(future::ready(state.commit(changes, now)))
+        // Nothing happens before it is awaited, as in every other store.
+        Box::pin(async move {
+            let now = self.clock.now();
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.commit(changes, now)
+        })
     }
 
     fn changes(&self, after: Revision) -> StoreFuture<'_, Vec<Event>> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::settings::StoreUrl;
 
+pub mod durable;
 pub mod memory;
 pub mod sqlite;
 
