@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod authn;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod crypto;

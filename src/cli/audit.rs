@@ -1,24 +1,22 @@
 //! `audit …`
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde::Serialize;
 
-use super::io::{Io, printable};
+use super::io::Io;
 use super::reach::Reach;
 use super::show;
 use crate::control::{Exit, Failure};
+use crate::observe::audit;
+use crate::wire::hex;
 
 /// How often a followed file is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// The longest audit line that is shown whole.
-const MAX_LINE: u64 = 64 * 1024;
 
 /// `audit …`
 #[derive(Subcommand, Clone, Debug)]
@@ -41,41 +39,79 @@ pub enum Audit {
     },
 }
 
-/// What `audit verify` read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Verified {
-    /// How many lines, all of which are as they were written.
-    pub lines: u64,
-}
-
 /// Runs an `audit` verb.
 ///
 /// # Errors
-/// There is no such file, or it is not as it was written ([`Exit::Data`]).
+/// There is no such file ([`Exit::Missing`]), or it is not as it was written ([`Exit::Data`]).
 pub fn run(verb: &Audit, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
-        Audit::Verify { file } => {
-            let file = file_of(file.as_ref(), reach)?;
-            let verified = (reach.programs.verify)(&file)?;
-            let sentence = format!(
-                "{}: {} lines, all as they were written",
-                file.display(),
-                verified.lines
-            );
-            show::changed(io, reach.output(), &verified, &sentence)
-        }
+        Audit::Verify { file } => verify(&file_of(file.as_ref(), reach)?, reach, io),
         Audit::Tail { lines, follow, file } => {
             let file = file_of(file.as_ref(), reach)?;
-            let failed = |error: &std::io::Error| Failure::io(file.display(), error);
-            let mut open = File::open(&file).map_err(|error| failed(&error))?;
-            let last = last_lines(&mut open, *lines).map_err(|error| failed(&error))?;
-            for line in last {
-                put_line(io, &line)?;
+            let last = audit::tail(&file, *lines).map_err(|error| Failure::io(file.display(), &error))?;
+            for line in &last.lines {
+                io.put(format!("{line}\n").as_bytes())?;
             }
             if *follow {
-                go_on(&mut open, io).map_err(|error| failed(&error))?;
+                go_on(&file, last.end, io)?;
             }
             Ok(())
+        }
+    }
+}
+
+fn verify(file: &Path, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    let mut files =
+        audit::rotated(file).map_err(|error| Failure::io(file.display(), &error))?;
+    files.push(file.to_owned());
+    let verified =
+        audit::verify(&files).map_err(|damage| Failure::new(Exit::Data, damage.to_string()))?;
+    let head = hex::encode(&verified.head);
+    let mut sentence = format!(
+        "{} lines ({} to {}) are as they were written; the last one has the hash {head}",
+        verified.lines, verified.first, verified.last
+    );
+    if verified.torn > 0 {
+        sentence.push_str(&format!(
+            "; {} bytes of an unfinished line follow, from a crash or being written right now",
+            verified.torn
+        ));
+    }
+    let shown = serde_json::json!({
+        "lines": verified.lines,
+        "first": verified.first,
+        "last": verified.last,
+        "head": head,
+        "torn": verified.torn,
+    });
+    show::changed(io, reach.output(), &shown, &sentence)
+}
+
+/// Shows what is appended to the file from `end` on, over rotations, until the process is
+/// interrupted or nobody reads any more.
+fn go_on(file: &Path, mut end: u64, io: &mut Io<'_>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::io(file.display(), &error);
+    let mut open = File::open(file).map_err(failed)?;
+    loop {
+        let mut fresh = Vec::new();
+        open.seek(SeekFrom::Start(end)).map_err(failed)?;
+        open.read_to_end(&mut fresh).map_err(failed)?;
+        // A line that is being written is shown when it is whole.
+        let whole = fresh.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole > 0 {
+            if io.stdout.write_all(&fresh[..whole]).and_then(|()| io.stdout.flush()).is_err() {
+                return Ok(());
+            }
+            end += whole as u64;
+            continue;
+        }
+        std::thread::sleep(LOOK);
+        // Rotated: the path leads to another file, and this one has been read to its end.
+        if let (Ok(now), Ok(then)) = (std::fs::metadata(file), open.metadata())
+            && (now.dev(), now.ino()) != (then.dev(), then.ino())
+        {
+            open = File::open(file).map_err(failed)?;
+            end = 0;
         }
     }
 }

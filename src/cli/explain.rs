@@ -53,12 +53,13 @@ pub fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), F
         method: explain.method,
         url: explain.url,
     };
-    let explanation = match reach::server(reach, io)? {
+    let settings = reach.settings()?;
+    let explanation = match reach.server(&settings)? {
         Some(connection) => match connection.ask(Request::Explain(question))? {
             Payload::Explained(explanation) => explanation,
             _ => return Err(unexpected()),
         },
-        None => (programs.explain)(reach::sources(reach, io), question)?,
+        None => (reach.programs.explain)(reach.sources(), question)?,
     };
     show(&explanation, reach.output(), io)
 }

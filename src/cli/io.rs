@@ -1,6 +1,6 @@
 //! The terminal as a verb sees it: results go to stdout, all other talk to stderr.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
@@ -32,6 +32,22 @@ pub struct Io<'a> {
     pub prompt: Prompt<'a>,
     /// The present.
     pub clock: Clock,
+}
+
+/// Runs `verb` with the streams of this process.
+pub fn of_this_process<T>(verb: impl FnOnce(&mut Io<'_>) -> T) -> T {
+    let colorful = crate::config::color::wants_color();
+    let mut prompt = |text: &str| rpassword::prompt_password(text).map(Secret::new);
+    verb(&mut Io {
+        interactive: io::stdin().is_terminal(),
+        color_out: colorful && io::stdout().is_terminal(),
+        color_err: colorful && io::stderr().is_terminal(),
+        stdin: &mut io::stdin().lock(),
+        stdout: &mut io::stdout().lock(),
+        stderr: &mut io::stderr(),
+        prompt: &mut prompt,
+        clock: Clock::system(),
+    })
 }
 
 impl Io<'_> {

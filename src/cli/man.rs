@@ -46,19 +46,20 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     let mut pages = Vec::new();
-    collect(&root, "sidegate", &mut pages)?;
+    collect(&root, &mut pages)?;
     Ok(pages)
 }
 
-fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
-    // clap_mangen titles a page by the command's name, and there are several `add` and `list`.
-    let man = Man::new(command.clone().name(name.to_owned()).display_name(name.to_owned()));
+fn collect(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
+    let man = Man::new(command.clone());
     let mut page = Vec::new();
-    man.render(&mut page)
-        .map_err(|error| Failure::new(Exit::Internal, format!("the page {name} cannot be made: {error}")))?;
-    pages.push((format!("{name}.1"), page));
+    man.render(&mut page).map_err(|error| {
+        let name = command.get_name();
+        Failure::new(Exit::Internal, format!("the page of {name} cannot be made: {error}"))
+    })?;
+    pages.push((man.get_filename(), page));
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        collect(verb, &format!("{name}-{}", verb.get_name()), pages)?;
+        collect(verb, pages)?;
     }
     Ok(())
 }

@@ -35,7 +35,6 @@ use clap::{Parser, Subcommand};
 
 pub use globals::{Globals, Output};
 pub use io::Io;
-pub use audit::Verified;
 pub use backup::Replaced;
 pub use reach::{Absent, Sources};
 pub use serve::Checked;
@@ -68,8 +67,6 @@ pub struct Programs {
     pub restore: fn(&Settings, &Path) -> Result<Replaced, Failure>,
     /// Moves all accounts into a dated backup.
     pub reset: fn(&Settings) -> Result<Replaced, Failure>,
-    /// Reads an audit file and checks that each line follows from the one before; how many.
-    pub verify: fn(&Path) -> Result<Verified, Failure>,
 }
 
 /// Sidegate puts authentication in front of anything: a reverse proxy that lets only the right

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::config::units;
+
 /// Longer than this is a slip of the finger; for ever has a word of its own.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -42,28 +44,23 @@ pub fn expires(text: &str) -> Result<Expires, String> {
     }
 }
 
-/// A whole number with its unit: `s`, `m`, `h`, `d` or `w`.
+/// A duration in whole seconds, such as `90d` or `1h30m`.
 ///
 /// # Errors
 /// What is wrong, for clap to show.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let hint = || "write a number with its unit, such as 30s, 15m, 1h, 90d or 4w".to_owned();
-    let Some((digits, seconds)) = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)]
-        .into_iter()
-        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
-    else {
-        return Err(hint());
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(hint());
+    let span = units::duration(text).map_err(|wrong| {
+        wrong
+            .hint
+            .unwrap_or_else(|| format!("it {}", wrong.message))
+    })?;
+    if span > LONGEST {
+        return Err("that is more than a hundred years".to_owned());
     }
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|count| count.checked_mul(seconds))
-        .map(Duration::from_secs)
-        .filter(|span| *span <= LONGEST)
-        .ok_or_else(|| "that is more than a hundred years".to_owned())
+    if span.subsec_nanos() != 0 {
+        return Err("write whole seconds".to_owned());
+    }
+    Ok(span)
 }
 
 /// An address, or a network in CIDR without host bits.
@@ -93,14 +90,12 @@ mod tests {
         assert_eq!(duration("90d"), Ok(Duration::from_secs(90 * 86_400)));
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        for wrong in ["", "90", "d", "-1d", "+1d", "1.5h", "1 h", "1D", "1y", "\u{661}d"] {
+        for wrong in ["", "90", "d", "-1d", "+1d", "1.5h", "1 h", "1D", "1y", "500ms", "\u{661}d"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
-        for wrong in ["40000d", "18446744073709551615w", "99999999999999999999s"] {
-            assert!(
-                duration(wrong).is_err_and(|message| message.contains("hundred years")),
-                "{wrong:?}"
-            );
+        assert!(duration("40000d").is_err_and(|message| message.contains("hundred years")));
+        for wrong in ["18446744073709551615w", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Text to settings, once.
 
+pub mod color;
 mod error;
 mod file;
 mod schema;
