@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// `audit …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum Audit {
+pub(super) enum Audit {
     /// Check that no line was changed, removed or put in between
     Verify {
         /// The file [default: the instance's]
@@ -43,7 +43,7 @@ pub enum Audit {
 ///
 /// # Errors
 /// There is no such file ([`Exit::Missing`]), or it is not as it was written ([`Exit::Data`]).
-pub fn run(verb: &Audit, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: &Audit, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Audit::Verify { file } => verify(&file_of(file.as_ref(), reach)?, reach, io),
         Audit::Tail { lines, follow, file } => {
@@ -61,11 +61,9 @@ pub fn run(verb: &Audit, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failu
 }
 
 fn verify(file: &Path, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
-    let mut files =
-        audit::rotated(file).map_err(|error| Failure::io(file.display(), &error))?;
+    let mut files = audit::rotated(file).map_err(|error| Failure::io(file.display(), &error))?;
     files.push(file.to_owned());
-    let verified =
-        audit::verify(&files).map_err(|damage| Failure::new(Exit::Data, damage.to_string()))?;
+    let verified = audit::verify(&files).map_err(|damage| Failure::new(Exit::Data, damage.to_string()))?;
     let head = hex::encode(&verified.head);
     let mut sentence = format!(
         "{} lines ({} to {}) are as they were written; the last one has the hash {head}",
@@ -97,9 +95,17 @@ fn go_on(file: &Path, mut end: u64, io: &mut Io<'_>) -> Result<(), Failure> {
         open.seek(SeekFrom::Start(end)).map_err(failed)?;
         open.read_to_end(&mut fresh).map_err(failed)?;
         // A line that is being written is shown when it is whole.
-        let whole = fresh.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = fresh
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         if whole > 0 {
-            if io.stdout.write_all(&fresh[..whole]).and_then(|()| io.stdout.flush()).is_err() {
+            if io
+                .stdout
+                .write_all(&fresh[..whole])
+                .and_then(|()| io.stdout.flush())
+                .is_err()
+            {
                 return Ok(());
             }
             end += whole as u64;

@@ -12,7 +12,7 @@ use crate::control::{Exit, Failure};
 
 /// `backup`
 #[derive(Args, Clone, Debug)]
-pub struct Backup {
+pub(super) struct Backup {
     /// Where to: a path that does not exist yet
     #[arg(value_name = "TO")]
     to: PathBuf,
@@ -20,7 +20,7 @@ pub struct Backup {
 
 /// `restore`
 #[derive(Args, Clone, Debug)]
-pub struct Restore {
+pub(super) struct Restore {
     /// The backup
     #[arg(value_name = "FROM")]
     from: PathBuf,
@@ -31,7 +31,7 @@ pub struct Restore {
 
 /// `reset`
 #[derive(Args, Clone, Debug)]
-pub struct Reset {
+pub(super) struct Reset {
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -41,10 +41,9 @@ pub struct Reset {
 ///
 /// # Errors
 /// There is no instance, or the backup cannot be written.
-pub fn backup(backup: Backup, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn backup(backup: Backup, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     // The server has another working directory.
-    let to = std::path::absolute(&backup.to)
-        .map_err(|error| Failure::io(backup.to.display(), &error))?;
+    let to = std::path::absolute(&backup.to).map_err(|error| Failure::io(backup.to.display(), &error))?;
     if to.symlink_metadata().is_ok() {
         return Err(Failure::new(
             Exit::CannotCreate,
@@ -67,7 +66,7 @@ pub fn backup(backup: Backup, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), 
 ///
 /// # Errors
 /// A server runs, the backup is none, or it cannot be put in place.
-pub fn restore(restore: &Restore, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn restore(restore: &Restore, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let settings = reach.settings()?;
     reach.refuse_running_server(&settings, "restore a backup")?;
     if !restore.yes {
@@ -78,14 +77,19 @@ pub fn restore(restore: &Restore, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<
         )?;
     }
     let done = (reach.programs.restore)(&settings, &restore.from)?;
-    show::changed(io, reach.output(), &serde_json::json!({ "kept": done.kept }), &done.sentence)
+    show::changed(
+        io,
+        reach.output(),
+        &serde_json::json!({ "kept": done.kept }),
+        &done.sentence,
+    )
 }
 
 /// Moves all accounts into a dated backup.
 ///
 /// # Errors
 /// A server runs, there is no instance, or it cannot be moved.
-pub fn reset(reset: &Reset, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn reset(reset: &Reset, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let settings = reach.settings()?;
     reach.refuse_running_server(&settings, "reset it")?;
     if !reset.yes {
@@ -96,7 +100,12 @@ pub fn reset(reset: &Reset, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Fa
         )?;
     }
     let done = (reach.programs.reset)(&settings)?;
-    show::changed(io, reach.output(), &serde_json::json!({ "kept": done.kept }), &done.sentence)
+    show::changed(
+        io,
+        reach.output(),
+        &serde_json::json!({ "kept": done.kept }),
+        &done.sentence,
+    )
 }
 
 /// What `restore` and `reset` did.

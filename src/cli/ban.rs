@@ -14,7 +14,7 @@ use crate::control::protocol::{Payload, Request};
 
 /// `ban …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum Ban {
+pub(super) enum Ban {
     /// Ban an address or a network
     Add {
         /// The address, or a network in CIDR
@@ -38,7 +38,7 @@ pub enum Ban {
 ///
 /// # Errors
 /// What was refused, or why nobody could be asked.
-pub fn run(verb: Ban, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: Ban, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Ban::Add { network, length } => {
             if length.is_some_and(|length| length.is_zero()) {

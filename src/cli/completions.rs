@@ -9,7 +9,7 @@ use crate::control::Failure;
 
 /// `completions`
 #[derive(Args, Clone, Debug)]
-pub struct Completions {
+pub(super) struct Completions {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
@@ -19,7 +19,7 @@ pub struct Completions {
 ///
 /// # Errors
 /// [`crate::control::Exit::Io`] when stdout fails.
-pub fn run(completions: &Completions, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(completions: &Completions, io: &mut Io<'_>) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut Cli::command(), "sidegate", &mut script);
     io.put(&script)

@@ -9,7 +9,7 @@ use crate::control::Failure;
 
 /// `config …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum Config {
+pub(super) enum Config {
     /// Print the settings in force after files and environment, as a configuration file
     Print,
     /// Print the JSON schema of the configuration file, for editors
@@ -20,11 +20,11 @@ pub enum Config {
 ///
 /// # Errors
 /// The configuration is wrong, or stdout fails.
-pub fn run(verb: &Config, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: &Config, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Config::Print => {
-            let settings = reach.settings()?;
-            let text = (reach.programs.print)(&settings);
+            let loaded = reach.loaded()?;
+            let text = (reach.programs.print)(&loaded);
             io.put(text.as_bytes())
         }
         Config::Schema => show::json(io, &crate::config::schema()),

@@ -14,7 +14,7 @@ use crate::control::view::Explanation;
 
 /// `explain`
 #[derive(Args, Clone, Debug)]
-pub struct Explain {
+pub(super) struct Explain {
     /// As this user, with a right credential
     #[arg(long, value_name = "U", group = "who")]
     user: Option<String>,
@@ -37,7 +37,7 @@ pub struct Explain {
 ///
 /// # Errors
 /// The question is malformed, or nobody could be asked. A decision to refuse is no error.
-pub fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     check_method(&explain.method)?;
     check_url(&explain.url)?;
     let who = if let Some(user) = explain.user {
@@ -59,7 +59,7 @@ pub fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), F
             Payload::Explained(explanation) => explanation,
             _ => return Err(unexpected()),
         },
-        None => (reach.programs.explain)(reach.sources(), question)?,
+        None => (reach.programs.explain)(reach.sources()?, question)?,
     };
     show(&explanation, reach.output(), io)
 }
@@ -114,7 +114,13 @@ mod tests {
         let failure = check_url("http://oh.phone.AAAA@home.example/").expect_err("refused");
         assert_eq!(failure.exit, Exit::Usage);
         assert!(!failure.message.contains("AAAA"));
-        for wrong in ["/api/states", "home.example", "ftp://home.example/", "http://", "https:///x"] {
+        for wrong in [
+            "/api/states",
+            "home.example",
+            "ftp://home.example/",
+            "http://",
+            "https:///x",
+        ] {
             assert!(check_url(wrong).is_err(), "{wrong}");
         }
         for right in ["http://home.example", "https://[::1]:8443/a?b=@"] {

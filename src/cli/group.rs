@@ -11,7 +11,7 @@ use crate::control::protocol::{Payload, Request};
 
 /// `group …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum Group {
+pub(super) enum Group {
     /// Add a group
     Add {
         /// Its name
@@ -30,19 +30,15 @@ pub enum Group {
 ///
 /// # Errors
 /// What the accounts refused, or why they could not be reached.
-pub fn run(verb: Group, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: Group, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Group::Add { name } => {
-            done(reach.ask(Request::GroupAdd { name: name.clone() },
-                Absent::Refuse,
-            )?)?;
+            done(reach.ask(Request::GroupAdd { name: name.clone() }, Absent::Refuse)?)?;
             io.say(&format!("added group {name}"));
             Ok(())
         }
         Group::Remove { name } => {
-            done(reach.ask(Request::GroupRemove { name: name.clone() },
-                Absent::Refuse,
-            )?)?;
+            done(reach.ask(Request::GroupRemove { name: name.clone() }, Absent::Refuse)?)?;
             io.say(&format!("removed group {name}"));
             Ok(())
         }
@@ -53,9 +49,15 @@ pub fn run(verb: Group, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
             if groups.is_empty() {
                 io.say("there are no groups");
             }
-            show::list(io, reach.output(), &["NAME", "CREATED"], &groups, |table, group| {
-                table.row([group.name.clone(), show::moment(group.created)]);
-            })
+            show::list(
+                io,
+                reach.output(),
+                &["NAME", "CREATED"],
+                &groups,
+                |table, group| {
+                    table.row([group.name.clone(), show::moment(group.created)]);
+                },
+            )
         }
     }
 }

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Exit::Unavailable`] when the server is not ready or not there, [`Exit::Config`] when the
 /// settings switch the operations listener off.
-pub fn run(reach: &Reach<'_>) -> Result<(), Failure> {
+pub(super) fn run(reach: &Reach<'_>) -> Result<(), Failure> {
     let settings = reach.settings()?;
     let Some(address) = settings.operations else {
         return Err(Failure::new(
@@ -30,7 +30,7 @@ pub fn run(reach: &Reach<'_>) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Exit::Unavailable`].
-pub fn ready(address: SocketAddr) -> Result<(), Failure> {
+pub(super) fn ready(address: SocketAddr) -> Result<(), Failure> {
     let head = ask(address)
         .map_err(|error| Failure::unavailable(format!("no answer from http://{address}/readyz: {error}")))?;
     let status = head

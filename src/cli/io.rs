@@ -36,7 +36,7 @@ pub struct Io<'a> {
 
 /// Runs `verb` with the streams of this process.
 pub fn of_this_process<T>(verb: impl FnOnce(&mut Io<'_>) -> T) -> T {
-    let colorful = crate::config::color::wants_color();
+    let colorful = crate::config::wants_color();
     let mut prompt = |text: &str| rpassword::prompt_password(text).map(Secret::new);
     verb(&mut Io {
         interactive: io::stdin().is_terminal(),
@@ -140,11 +140,7 @@ impl Io<'_> {
                 "nobody is there to confirm this; repeat the command with --yes",
             ));
         }
-        let _ = write!(
-            self.stderr,
-            "{} Type {word} to go on: ",
-            printable(question)
-        );
+        let _ = write!(self.stderr, "{} Type {word} to go on: ", printable(question));
         let _ = self.stderr.flush();
         let mut answer = String::new();
         let mut piece = [0; 1];

@@ -10,7 +10,7 @@ use crate::control::protocol::{Payload, Request};
 
 /// `keys …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum Keys {
+pub(super) enum Keys {
     /// List the instance's key files with their fingerprints
     List,
 }
@@ -19,7 +19,7 @@ pub enum Keys {
 ///
 /// # Errors
 /// There is no instance, or its keys cannot be read.
-pub fn run(verb: &Keys, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: &Keys, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Keys::List => {
             let Payload::Keys(keys) = reach.ask(Request::KeysList, Absent::Refuse)? else {

@@ -12,7 +12,7 @@ use crate::control::{Exit, Failure};
 
 /// `man`
 #[derive(Args, Clone, Debug)]
-pub struct Manual {
+pub(super) struct Manual {
     /// Write one file per verb into this directory instead
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct Manual {
 ///
 /// # Errors
 /// The directory or stdout cannot be written.
-pub fn run(manual: &Manual, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(manual: &Manual, io: &mut Io<'_>) -> Result<(), Failure> {
     let pages = pages()?;
     let Some(directory) = &manual.dir else {
         for (_, page) in &pages {
@@ -55,7 +55,10 @@ fn collect(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<(), 
     let mut page = Vec::new();
     man.render(&mut page).map_err(|error| {
         let name = command.get_name();
-        Failure::new(Exit::Internal, format!("the page of {name} cannot be made: {error}"))
+        Failure::new(
+            Exit::Internal,
+            format!("the page of {name} cannot be made: {error}"),
+        )
     })?;
     pages.push((man.get_filename(), page));
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {

@@ -33,15 +33,15 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+pub use backup::Replaced;
 pub use globals::{Globals, Output};
 pub use io::Io;
-pub use backup::Replaced;
-pub use reach::{Absent, Sources};
+pub use reach::{Absent, Surroundings};
 pub use serve::Checked;
 
 use reach::Reach;
 
-use crate::config::Settings;
+use crate::config::{Loaded, Settings, Sources};
 use crate::control::protocol::{Payload, Question, Request};
 use crate::control::view::Explanation;
 use crate::control::{Exit, Failure};
@@ -57,10 +57,8 @@ pub struct Programs {
     pub check: fn(Sources) -> Result<Checked, Failure>,
     /// Decides about a request without a running server.
     pub explain: fn(Sources, Question) -> Result<Explanation, Failure>,
-    /// Files, environment and flags as settings.
-    pub settings: fn(Sources) -> Result<Settings, Failure>,
     /// Settings as a configuration file.
-    pub print: fn(&Settings) -> String,
+    pub print: fn(&Loaded) -> String,
     /// Takes the lock, opens the store and does it.
     pub locally: fn(&Settings, Request, Absent) -> Result<Payload, Failure>,
     /// Puts the backup at the path in place.
@@ -135,34 +133,41 @@ enum Verb {
 
 /// Runs one command line with the streams of this process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, programs: &Programs) -> ExitCode {
-    ExitCode::from(io::of_this_process(|io| run_with(arguments, io, programs)))
+    ExitCode::from(io::of_this_process(|io| match Surroundings::of_this_process() {
+        Ok(surroundings) => run_with(arguments, io, &surroundings, programs),
+        Err(failure) => failed(&failure, io),
+    }))
 }
 
 /// Runs one command line; the exit code.
 pub fn run_with(
     arguments: impl IntoIterator<Item = OsString>,
     io: &mut Io<'_>,
+    surroundings: &Surroundings,
     programs: &Programs,
 ) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return not_run(&error, io),
     };
-    match dispatch(cli, io, programs) {
+    let reach = Reach {
+        globals: &cli.globals,
+        programs,
+        surroundings,
+    };
+    match dispatch(cli.verb, &reach, io) {
         Ok(()) => 0,
-        Err(failure) => {
-            io.say(&format!("sidegate: {failure}"));
-            failure.exit.code()
-        }
+        Err(failure) => failed(&failure, io),
     }
 }
 
-fn dispatch(cli: Cli, io: &mut Io<'_>, programs: &Programs) -> Result<(), Failure> {
-    let reach = &Reach {
-        globals: &cli.globals,
-        programs,
-    };
-    match cli.verb {
+fn failed(failure: &Failure, io: &mut Io<'_>) -> u8 {
+    io.say(&format!("sidegate: {failure}"));
+    failure.exit.code()
+}
+
+fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    match verb {
         Verb::Serve(verb) => serve::serve(verb, reach),
         Verb::Demo(verb) => serve::demo(&verb, reach),
         Verb::Check(verb) => serve::check(&verb, reach, io),

@@ -4,24 +4,37 @@ use std::path::PathBuf;
 
 use super::Programs;
 use super::globals::{Globals, Output};
-use crate::config::Settings;
+use crate::config::{self, ConfigError, Loaded, Overrides, Settings, Sources};
 use crate::control::client::{Connect, Connection, connect};
 use crate::control::protocol::{Payload, Request};
 use crate::control::{Exit, Failure, SOCKET};
 
-/// Where the settings of this run come from, besides the environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
-    /// `--config`, in order; empty: the default file, if it is there.
-    pub config: Vec<PathBuf>,
-    /// `--data`
-    pub data: Option<PathBuf>,
-    /// `serve --upstream`
-    pub upstream: Option<String>,
-    /// `serve --listen`; empty: as configured.
-    pub listen: Vec<String>,
-    /// `serve --trust`
-    pub trust: Vec<String>,
+/// `--config` unless told.
+const DEFAULT_CONFIG: &str = "/etc/sidegate/sidegate.toml";
+
+/// What a run finds around itself. Tests hand in their own.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The `SIDEGATE_` variables.
+    pub environment: Vec<(String, String)>,
+    /// Where an instance is unless told.
+    pub default_data: PathBuf,
+    /// The configuration file that is read if it is there and none is named.
+    pub default_config: PathBuf,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// [`Exit::Config`]: a variable is not UTF-8.
+    pub(super) fn of_this_process() -> Result<Self, Failure> {
+        Ok(Self {
+            environment: config::environment().map_err(|errors| wrong(&errors))?,
+            default_data: config::default_data(),
+            default_config: PathBuf::from(DEFAULT_CONFIG),
+        })
+    }
 }
 
 /// What a verb does where there is no instance.
@@ -35,41 +48,68 @@ pub enum Absent {
 
 /// The way of one run to its instance.
 #[derive(Clone, Copy, Debug)]
-pub struct Reach<'a> {
+pub(super) struct Reach<'a> {
     /// Options of every verb.
     pub globals: &'a Globals,
     /// The rest of the program.
     pub programs: &'a Programs,
+    /// Environment and default places.
+    pub surroundings: &'a Surroundings,
 }
 
 impl Reach<'_> {
     /// How results look.
-    pub fn output(&self) -> Output {
+    pub(super) fn output(&self) -> Output {
         self.globals.output
     }
 
     /// Where the settings come from.
-    pub fn sources(&self) -> Sources {
-        Sources {
-            config: self.globals.config.clone(),
-            data: self.globals.data.clone(),
-            ..Sources::default()
+    ///
+    /// # Errors
+    /// [`Exit::Missing`]: a file of `--config` is not there.
+    pub(super) fn sources(&self) -> Result<Sources, Failure> {
+        let mut files = self.globals.config.clone();
+        if let Some(file) = files.iter().find(|file| !file.exists()) {
+            return Err(Failure::missing(format!(
+                "there is no configuration file {}",
+                file.display()
+            )));
         }
+        if files.is_empty() && self.surroundings.default_config.exists() {
+            files.push(self.surroundings.default_config.clone());
+        }
+        Ok(Sources {
+            files,
+            environment: self.surroundings.environment.clone(),
+            overrides: Overrides {
+                data: self.globals.data.clone(),
+                ..Overrides::default()
+            },
+            default_data: self.surroundings.default_data.clone(),
+        })
     }
 
     /// The settings.
     ///
     /// # Errors
-    /// [`Exit::Config`], or what reading the files said.
-    pub fn settings(&self) -> Result<Settings, Failure> {
-        (self.programs.settings)(self.sources())
+    /// [`Exit::Config`] with every problem, one a line.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        Ok(self.loaded()?.settings)
+    }
+
+    /// The settings, and what they were made from.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] with every problem, one a line.
+    pub(super) fn loaded(&self) -> Result<Loaded, Failure> {
+        config::load(&self.sources()?).map_err(|errors| wrong(&errors))
     }
 
     /// A running server.
     ///
     /// # Errors
     /// The settings, or a server that does not answer.
-    pub fn server(&self, settings: &Settings) -> Result<Option<Connection>, Failure> {
+    pub(super) fn server(&self, settings: &Settings) -> Result<Option<Connection>, Failure> {
         match connect(&settings.server.data.join(SOCKET))? {
             Connect::Server(connection) => Ok(Some(connection)),
             Connect::NoServer => Ok(None),
@@ -80,7 +120,7 @@ impl Reach<'_> {
     ///
     /// # Errors
     /// What was refused, or why it could not be done. Nothing was changed then.
-    pub fn ask(&self, request: Request, absent: Absent) -> Result<Payload, Failure> {
+    pub(super) fn ask(&self, request: Request, absent: Absent) -> Result<Payload, Failure> {
         let settings = self.settings()?;
         if let Some(connection) = self.server(&settings)? {
             return connection.ask(request);
@@ -99,7 +139,7 @@ impl Reach<'_> {
     ///
     /// # Errors
     /// [`Exit::Unavailable`] when one runs.
-    pub fn refuse_running_server(&self, settings: &Settings, verb: &str) -> Result<(), Failure> {
+    pub(super) fn refuse_running_server(&self, settings: &Settings, verb: &str) -> Result<(), Failure> {
         match self.server(settings)? {
             None => Ok(()),
             Some(_) => Err(Failure::unavailable(format!(
@@ -108,6 +148,11 @@ impl Reach<'_> {
             ))),
         }
     }
+}
+
+fn wrong(errors: &[ConfigError]) -> Failure {
+    let lines: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
+    Failure::new(Exit::Config, lines.join("\n"))
 }
 
 /// An answer of another kind than the question's: a mistake of ours.

@@ -6,16 +6,18 @@ use clap::Args;
 
 use super::globals::Output;
 use super::io::Io;
-use super::reach::{Reach, Sources};
+use super::reach::Reach;
 use super::show;
+use crate::config::Overrides;
 use crate::control::{Exit, Failure};
 
 /// `serve`
 #[derive(Args, Clone, Debug)]
-pub struct Serve {
-    /// What to protect, such as http://127.0.0.1:8123; then no configuration file is needed
+pub(super) struct Serve {
+    /// What to protect, such as http://127.0.0.1:8123; then no configuration file is needed; repeat
+    /// it for several addresses of the same thing
     #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
+    upstream: Vec<String>,
     /// Where to listen; repeat it for several [default: 127.0.0.1:8480]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
@@ -27,7 +29,7 @@ pub struct Serve {
 
 /// `demo`
 #[derive(Args, Clone, Debug)]
-pub struct Demo {
+pub(super) struct Demo {
     /// Where to listen, on loopback
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8480")]
     listen: SocketAddr,
@@ -35,7 +37,7 @@ pub struct Demo {
 
 /// `check`
 #[derive(Args, Clone, Debug)]
-pub struct Check {
+pub(super) struct Check {
     /// Count warnings as errors
     #[arg(long)]
     strict: bool,
@@ -52,20 +54,22 @@ pub struct Checked {
 ///
 /// # Errors
 /// It could not start, or had to stop.
-pub fn serve(serve: Serve, reach: &Reach<'_>) -> Result<(), Failure> {
-    (reach.programs.serve)(Sources {
+pub(super) fn serve(serve: Serve, reach: &Reach<'_>) -> Result<(), Failure> {
+    let mut sources = reach.sources()?;
+    sources.overrides = Overrides {
         upstream: serve.upstream,
         listen: serve.listen,
         trust: serve.trust,
-        ..reach.sources()
-    })
+        ..sources.overrides
+    };
+    (reach.programs.serve)(sources)
 }
 
 /// Runs everything at once on loopback.
 ///
 /// # Errors
 /// The address is not loopback, or what the server said.
-pub fn demo(demo: &Demo, reach: &Reach<'_>) -> Result<(), Failure> {
+pub(super) fn demo(demo: &Demo, reach: &Reach<'_>) -> Result<(), Failure> {
     if !demo.listen.ip().is_loopback() {
         return Err(Failure::usage(
             "the demonstration has a known user, so it listens on loopback only; write 127.0.0.1:PORT",
@@ -78,8 +82,8 @@ pub fn demo(demo: &Demo, reach: &Reach<'_>) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Exit::Config`] when it would not, or when `--strict` meets a warning.
-pub fn check(check: &Check, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
-    let checked = (reach.programs.check)(reach.sources())?;
+pub(super) fn check(check: &Check, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    let checked = (reach.programs.check)(reach.sources()?)?;
     for warning in &checked.warnings {
         io.say(&format!("warning: {warning}"));
     }

@@ -10,20 +10,20 @@ use crate::time::Timestamp;
 
 /// Columns under their headings, padded to the widest cell.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with its headings.
-    pub fn new(headings: &[&str]) -> Self {
+    pub(super) fn new(headings: &[&str]) -> Self {
         Self {
             rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()],
         }
     }
 
     /// Adds a row; an empty cell is shown as `-`.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         let shown = cells.into_iter().map(|cell| {
             if cell.is_empty() {
                 "-".to_owned()
@@ -35,7 +35,7 @@ impl Table {
     }
 
     /// The lines, the last column without padding.
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
             .map(|column| {
@@ -61,7 +61,7 @@ impl Table {
 ///
 /// # Errors
 /// [`Exit::Io`] when stdout fails.
-pub fn list<T: Serialize>(
+pub(super) fn list<T: Serialize>(
     io: &mut Io<'_>,
     output: Output,
     headings: &[&str],
@@ -84,7 +84,7 @@ pub fn list<T: Serialize>(
 ///
 /// # Errors
 /// [`Exit::Io`] when stdout fails.
-pub fn one<T: Serialize>(
+pub(super) fn one<T: Serialize>(
     io: &mut Io<'_>,
     output: Output,
     entry: &T,
@@ -106,7 +106,7 @@ pub fn one<T: Serialize>(
 ///
 /// # Errors
 /// [`Exit::Io`] when stdout fails.
-pub fn changed<T: Serialize>(
+pub(super) fn changed<T: Serialize>(
     io: &mut Io<'_>,
     output: Output,
     entry: &T,
@@ -125,7 +125,7 @@ pub fn changed<T: Serialize>(
 ///
 /// # Errors
 /// [`Exit::Io`] when stdout fails.
-pub fn json<T: Serialize>(io: &mut Io<'_>, value: &T) -> Result<(), Failure> {
+pub(super) fn json<T: Serialize>(io: &mut Io<'_>, value: &T) -> Result<(), Failure> {
     io.put(&encode(value)?)
 }
 
@@ -133,7 +133,7 @@ pub fn json<T: Serialize>(io: &mut Io<'_>, value: &T) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Exit::Io`] when stdout fails.
-pub fn secret_json<T: Serialize>(io: &mut Io<'_>, value: &T) -> Result<(), Failure> {
+pub(super) fn secret_json<T: Serialize>(io: &mut Io<'_>, value: &T) -> Result<(), Failure> {
     io.put_secret(&encode(value)?)
 }
 
@@ -146,7 +146,7 @@ fn encode<T: Serialize>(value: &T) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 /// A moment to the minute, UTC: `2026-01-01 00:00Z`.
-pub fn moment(moment: Timestamp) -> String {
+pub(super) fn moment(moment: Timestamp) -> String {
     let text = moment.to_string();
     match (text.get(..10), text.get(11..16)) {
         (Some(day), Some(time)) if text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') => {
@@ -157,7 +157,7 @@ pub fn moment(moment: Timestamp) -> String {
 }
 
 /// Items joined by commas.
-pub fn joined<T: std::fmt::Display>(items: &[T]) -> String {
+pub(super) fn joined<T: std::fmt::Display>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(T::to_string).collect();
     items.join(",")
 }

@@ -4,11 +4,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Cursor};
-use std::path::PathBuf;
 
 use super::io::Io;
-use super::{Absent, Checked, Programs, Replaced, Sources, run_with};
-use crate::config::Settings;
+use super::{Absent, Checked, Programs, Replaced, Surroundings, run_with};
+use crate::config::Sources;
 use crate::control::Failure;
 use crate::control::protocol::{Payload, Request};
 use crate::crypto::Secret;
@@ -69,7 +68,8 @@ impl Terminal {
             .chain(words.iter().copied())
             .map(OsString::from)
             .collect();
-        self.io(|io| run_with(arguments, io, &PROGRAMS))
+        let surroundings = INSTANCE.with_borrow(|instance| instance.surroundings.clone());
+        self.io(|io| run_with(arguments, io, &surroundings, &PROGRAMS))
     }
 
     pub(super) fn stdout(&self) -> &str {
@@ -84,8 +84,7 @@ impl Terminal {
 /// The instance of this test's thread: what it was asked, and what it answers.
 #[derive(Debug, Default)]
 pub(super) struct Instance {
-    pub(super) data: PathBuf,
-    pub(super) operations: Option<std::net::SocketAddr>,
+    pub(super) surroundings: Surroundings,
     pub(super) answers: VecDeque<Result<Payload, Failure>>,
     pub(super) asked: Vec<(Request, Absent)>,
     pub(super) sources: Vec<Sources>,
@@ -126,13 +125,7 @@ const PROGRAMS: Programs = Programs {
         })
     },
     explain: |_, _| Err(Failure::unavailable("no server")),
-    settings: |sources| {
-        INSTANCE.with_borrow_mut(|instance| {
-            instance.sources.push(sources);
-            Ok(settings(&instance.data, instance.operations))
-        })
-    },
-    print: |settings| format!("[server]\ndata = {:?}\n", settings.server.data),
+    print: |loaded| format!("[server]\ndata = {:?}\n", loaded.settings.server.data),
     locally: |_, request, absent| {
         INSTANCE.with_borrow_mut(|instance| {
             instance.asked.push((request, absent));

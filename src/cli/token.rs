@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::globals::Output;
 use super::io::Io;
 use super::reach::{Absent, Reach, unexpected};
-use super::words::{self, Expires};
 use super::show;
+use super::words::{self, Expires};
 use crate::control::protocol::{Payload, Request, SecretField, Selector, TokenCreate};
 use crate::control::view::TokenView;
 use crate::control::{Exit, Failure};
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 /// `token …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum Token {
+pub(super) enum Token {
     /// Create a token and print it alone on standard output, once
     Create(Create),
     /// List tokens
@@ -38,7 +38,7 @@ pub enum Token {
 
 /// `token create`
 #[derive(Args, Clone, Debug)]
-pub struct Create {
+pub(super) struct Create {
     /// The token's name: letters and digits, unique per user
     name: String,
     /// Whose rights it has
@@ -68,7 +68,7 @@ pub struct Which {
 
 /// `token rotate`
 #[derive(Args, Clone, Debug)]
-pub struct Rotate {
+pub(super) struct Rotate {
     /// The token's name
     name: String,
     /// Whose it is
@@ -95,7 +95,7 @@ impl From<Which> for Selector {
 ///
 /// # Errors
 /// What the accounts refused, or why they could not be reached.
-pub fn run(verb: Token, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: Token, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Token::Create(create) => {
             let request = Request::TokenCreate(TokenCreate {
@@ -109,8 +109,7 @@ pub fn run(verb: Token, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
             show_minted(minted, reach, io)
         }
         Token::List { user } => {
-            let Payload::Tokens(tokens) = reach.ask(Request::TokenList { user }, Absent::Refuse)?
-            else {
+            let Payload::Tokens(tokens) = reach.ask(Request::TokenList { user }, Absent::Refuse)? else {
                 return Err(unexpected());
             };
             list(&tokens, reach.output(), io)
@@ -198,7 +197,16 @@ fn list(tokens: &[TokenView], output: Output, io: &mut Io<'_>) -> Result<(), Fai
     show::list(
         io,
         output,
-        &["ID", "USER", "NAME", "SCOPE", "NETWORKS", "EXPIRES", "LAST USED", "FROM"],
+        &[
+            "ID",
+            "USER",
+            "NAME",
+            "SCOPE",
+            "NETWORKS",
+            "EXPIRES",
+            "LAST USED",
+            "FROM",
+        ],
         tokens,
         |table, token| {
             table.row([
@@ -209,7 +217,10 @@ fn list(tokens: &[TokenView], output: Output, io: &mut Io<'_>) -> Result<(), Fai
                 show::joined(&token.networks),
                 expiry(token, now),
                 token.last_used.map(show::moment).unwrap_or_default(),
-                token.last_address.map(|address| address.to_string()).unwrap_or_default(),
+                token
+                    .last_address
+                    .map(|address| address.to_string())
+                    .unwrap_or_default(),
             ]);
         },
     )
@@ -227,7 +238,10 @@ fn show(token: &TokenView, output: Output, io: &mut Io<'_>) -> Result<(), Failur
         ("last used", token.last_used.map(show::moment).unwrap_or_default()),
         (
             "from",
-            token.last_address.map(|address| address.to_string()).unwrap_or_default(),
+            token
+                .last_address
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
         ),
     ];
     show::one(io, output, token, &lines)

@@ -5,14 +5,14 @@ use clap::{Args, Subcommand};
 use super::io::Io;
 use super::reach::{Absent, Reach, unexpected};
 use super::{show, token};
+use crate::control::Failure;
 use crate::control::protocol::{Payload, Request, SecretField, UserAdd};
 use crate::control::view::UserView;
-use crate::control::Failure;
 use crate::model::Role;
 
 /// `user …`
 #[derive(Subcommand, Clone, Debug)]
-pub enum User {
+pub(super) enum User {
     /// Add a user; the first one is the owner, and makes the instance if there is none
     ///
     /// Asks for a password when standard input is a terminal; an empty one means that the user
@@ -44,7 +44,7 @@ pub enum User {
 
 /// `user add`
 #[derive(Args, Clone, Debug)]
-pub struct Add {
+pub(super) struct Add {
     /// The account name: what backends see as Remote-User
     name: String,
     /// owner, admin, user or read-only [default: owner for the first user, else user]
@@ -54,7 +54,12 @@ pub struct Add {
     #[arg(long = "group", value_name = "G")]
     groups: Vec<String>,
     /// The name for people (Remote-Name)
-    #[arg(long = "name", value_name = "N", default_value = "", hide_default_value = true)]
+    #[arg(
+        long = "name",
+        value_name = "N",
+        default_value = "",
+        hide_default_value = true
+    )]
     display_name: String,
     /// The e-mail address (Remote-Email)
     #[arg(long, value_name = "E", default_value = "", hide_default_value = true)]
@@ -66,14 +71,14 @@ pub struct Add {
 
 /// A verb that needs a user only.
 #[derive(Args, Clone, Debug)]
-pub struct Name {
+pub(super) struct Name {
     /// The account name
     name: String,
 }
 
 /// `user passwd`
 #[derive(Args, Clone, Debug)]
-pub struct Passwd {
+pub(super) struct Passwd {
     /// The account name
     name: String,
     /// Read the password from standard input
@@ -86,7 +91,7 @@ pub struct Passwd {
 
 /// `user role`
 #[derive(Args, Clone, Debug)]
-pub struct SetRole {
+pub(super) struct SetRole {
     /// The account name
     name: String,
     /// owner, admin, user or read-only
@@ -95,7 +100,7 @@ pub struct SetRole {
 
 /// `user groups`
 #[derive(Args, Clone, Debug)]
-pub struct SetGroups {
+pub(super) struct SetGroups {
     /// The account name
     name: String,
     /// The groups
@@ -106,15 +111,13 @@ pub struct SetGroups {
 ///
 /// # Errors
 /// What the accounts refused, or why they could not be reached.
-pub fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+pub(super) fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         User::Add(add) => self::add(add, reach, io),
         User::List => list(reach, io),
         User::Show(Name { name }) => show(name, reach, io),
         User::Remove(Name { name }) => {
-            done(reach.ask(Request::UserRemove { name: name.clone() },
-                Absent::Refuse,
-            )?)?;
+            done(reach.ask(Request::UserRemove { name: name.clone() }, Absent::Refuse)?)?;
             io.say(&format!("removed {name} and all tokens of {name}"));
             Ok(())
         }
@@ -127,9 +130,7 @@ pub fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure
             show::changed(io, reach.output(), &user, &sentence)
         }
         User::Groups(SetGroups { name, groups }) => {
-            let user = user(reach.ask(Request::UserGroups { name, groups },
-                Absent::Refuse,
-            )?)?;
+            let user = user(reach.ask(Request::UserGroups { name, groups }, Absent::Refuse)?)?;
             let sentence = match user.groups.as_slice() {
                 [] => format!("{} is in no group now", user.name),
                 groups => format!("{} is in {} now", user.name, show::joined(groups)),
@@ -137,9 +138,7 @@ pub fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure
             show::changed(io, reach.output(), &user, &sentence)
         }
         User::Recover(Name { name }) => {
-            let minted = reach.ask(Request::UserRecover { name: name.clone() },
-                Absent::Refuse,
-            )?;
+            let minted = reach.ask(Request::UserRecover { name: name.clone() }, Absent::Refuse)?;
             io.say(&format!(
                 "{name} is enabled and may come in with this token for one day; it is shown only now"
             ));
@@ -223,9 +222,7 @@ fn passwd(passwd: Passwd, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Fail
         Some(io.read_secret()?)
     } else if io.interactive {
         let typed = io.ask_new_password(&passwd.name)?;
-        Some(typed.ok_or_else(|| {
-            Failure::data("no password was typed; to take it away, use --none")
-        })?)
+        Some(typed.ok_or_else(|| Failure::data("no password was typed; to take it away, use --none"))?)
     } else {
         return Err(Failure::usage(
             "nobody is there to type a password; write it to standard input with --password-stdin",

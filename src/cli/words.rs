@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// `--expires`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expires {
+pub(super) enum Expires {
     /// So long from now.
     After(Duration),
     /// Never, which had to be said.
@@ -21,7 +21,7 @@ pub enum Expires {
 
 impl Expires {
     /// Seconds from now; none: never.
-    pub fn seconds(self) -> Option<u64> {
+    pub(super) fn seconds(self) -> Option<u64> {
         match self {
             Expires::After(span) => Some(span.as_secs()),
             Expires::Never => None,
@@ -33,7 +33,7 @@ impl Expires {
 ///
 /// # Errors
 /// What is wrong, for clap to show.
-pub fn expires(text: &str) -> Result<Expires, String> {
+pub(super) fn expires(text: &str) -> Result<Expires, String> {
     if text == "never" {
         return Ok(Expires::Never);
     }
@@ -48,12 +48,9 @@ pub fn expires(text: &str) -> Result<Expires, String> {
 ///
 /// # Errors
 /// What is wrong, for clap to show.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let span = units::duration(text).map_err(|wrong| {
-        wrong
-            .hint
-            .unwrap_or_else(|| format!("it {}", wrong.message))
-    })?;
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let span = units::duration(text)
+        .map_err(|wrong| wrong.hint.unwrap_or_else(|| format!("it {}", wrong.message)))?;
     if span > LONGEST {
         return Err("that is more than a hundred years".to_owned());
     }
@@ -67,7 +64,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What is wrong, for clap to show.
-pub fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         // A client is known by its IPv4 address, however the socket spells it.
         return Ok(IpNet::from(address.to_canonical()));
@@ -90,7 +87,9 @@ mod tests {
         assert_eq!(duration("90d"), Ok(Duration::from_secs(90 * 86_400)));
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        for wrong in ["", "90", "d", "-1d", "+1d", "1.5h", "1 h", "1D", "1y", "500ms", "\u{661}d"] {
+        for wrong in [
+            "", "90", "d", "-1d", "+1d", "1.5h", "1 h", "1D", "1y", "500ms", "\u{661}d",
+        ] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
         assert!(duration("40000d").is_err_and(|message| message.contains("hundred years")));
@@ -113,12 +112,18 @@ mod tests {
 
     #[test]
     fn networks_have_no_host_bits() {
-        assert_eq!(network("203.0.113.7").map(|n| n.to_string()), Ok("203.0.113.7/32".into()));
+        assert_eq!(
+            network("203.0.113.7").map(|n| n.to_string()),
+            Ok("203.0.113.7/32".into())
+        );
         assert_eq!(
             network("::ffff:203.0.113.7").map(|n| n.to_string()),
             Ok("203.0.113.7/32".into())
         );
-        assert_eq!(network("2001:db8::/64").map(|n| n.to_string()), Ok("2001:db8::/64".into()));
+        assert_eq!(
+            network("2001:db8::/64").map(|n| n.to_string()),
+            Ok("2001:db8::/64".into())
+        );
         assert!(network("192.168.1.5/24").is_err_and(|message| message.contains("192.168.1.0/24")));
         assert!(network("192.168.1/24").is_err());
     }

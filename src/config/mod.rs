@@ -15,7 +15,7 @@ mod shape;
 mod tree;
 pub mod units;
 
-pub use env::{default_data, environment};
+pub use env::{default_data, environment, wants_color};
 pub use error::{ConfigError, Wrong};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use schema::schema;
