@@ -1,5 +1,6 @@
 //! Options of every verb, before or after it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -36,4 +37,31 @@ pub enum Output {
     Table,
     /// For programs.
     Json,
+}
+
+/// The same command line with every `--config` in front of the verb, in order. clap keeps only
+/// one place of a global option, and would silently forget a file that stands before the verb
+/// when another stands after it.
+pub(super) fn gathered(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.into_iter().peekable();
+    let mut files: Vec<OsString> = arguments.next().into_iter().collect();
+    let mut rest = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            rest.push(argument);
+            rest.extend(arguments);
+            break;
+        }
+        let is_option = |next: &OsString| next.as_encoded_bytes().starts_with(b"-");
+        if argument.as_encoded_bytes().starts_with(b"--config=") {
+            files.push(argument);
+        } else if argument == "--config" && arguments.peek().is_some_and(|next| !is_option(next)) {
+            files.push(argument);
+            files.extend(arguments.next());
+        } else {
+            rest.push(argument);
+        }
+    }
+    files.extend(rest);
+    files
 }

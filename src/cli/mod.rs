@@ -146,7 +146,7 @@ pub fn run_with(
     surroundings: &Surroundings,
     programs: &Programs,
 ) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(globals::gathered(arguments)) {
         Ok(cli) => cli,
         Err(error) => return not_run(&error, io),
     };

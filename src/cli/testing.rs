@@ -112,7 +112,7 @@ pub(super) fn sources() -> Sources {
     INSTANCE.with_borrow(|instance| instance.sources.last().cloned().expect("the program was called"))
 }
 
-const PROGRAMS: Programs = Programs {
+pub(super) const PROGRAMS: Programs = Programs {
     serve: |sources| {
         INSTANCE.with_borrow_mut(|instance| instance.sources.push(sources));
         Ok(())
