@@ -96,6 +96,10 @@ impl Memory {
         let Some(record) = record else {
             return self.remove(key, effects);
         };
+        if matches!(record, Record::Used(..)) {
+            // The one kind that memory knows before the store does.
+            return;
+        }
         if let Record::Token(token, false) = &record
             && let Some(before) = self.tokens.by_name(&token.user, &token.name)
             && before.id() != token.id

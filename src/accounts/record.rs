@@ -215,7 +215,7 @@ mod tests {
         for (key, body) in [
             ("user/bert", body.as_str()),
             ("user/anna", "{"),
-            ("group/anna", &body),
+            ("group/bert", &body),
             ("user/anna/x", &body),
             ("other/anna", &body),
             ("used/anna", &body),

@@ -301,7 +301,7 @@ impl Accounts {
     }
 
     /// Gives the record a token of its own, and all that is derived from it.
-    fn mint(&self, mut record: TokenRecord) -> (Secret, TokenRecord) {
+    pub(super) fn mint(&self, mut record: TokenRecord) -> (Secret, TokenRecord) {
         let in_force = self.in_force.load();
         let secret = token_hash::mint(&in_force.settings.token_prefix, &record.name);
         let id = loop {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::record::{Edit, Record, used_key};
 use super::tokens::revocation;
-use super::{Account, Accounts, AccountsError, Writing, names};
+use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
 use crate::model::{Role, UserRecord};
 use crate::store::Expect;
@@ -80,6 +80,10 @@ impl Accounts {
             created: now,
         };
         let mut edits = self.missing_groups(&user.groups, now);
+        // Tokens without a user are damage; they must not come back to life for a namesake.
+        for orphan in self.memory().tokens.list(Some(&name)) {
+            edits.extend(revocation(&orphan, now));
+        }
         edits.push(Edit::put(Record::User(user), Expect::Absent));
         self.commit(writing, edits).await?;
         self.user(&name).ok_or(AccountsError::Conflict)
@@ -211,22 +215,13 @@ impl Accounts {
         .await
     }
 
-    async fn change_user(
+    /// `change` answers with what else belongs into the commit.
+    pub(super) async fn change_user(
         &self,
         name: &str,
         change: impl FnOnce(&mut UserRecord) -> Result<Vec<Edit>, AccountsError>,
     ) -> Result<Arc<Account>, AccountsError> {
         let writing = self.writing().await;
-        self.change_user_while(writing, name, change).await
-    }
-
-    /// `change` answers with what else belongs into the commit.
-    pub(super) async fn change_user_while(
-        &self,
-        writing: Writing,
-        name: &str,
-        change: impl FnOnce(&mut UserRecord) -> Result<Vec<Edit>, AccountsError>,
-    ) -> Result<Arc<Account>, AccountsError> {
         let name = names::fold(name);
         let held = self
             .memory()
