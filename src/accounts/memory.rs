@@ -1,0 +1,165 @@
+//! The records that decisions need, in memory. What the store says, this says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use super::record::{Place, Record};
+use super::table::{TokenTable, read, write};
+use super::{Account, AccountsError, Flag};
+use crate::accounts::live::TokenId;
+use crate::model::{GroupRecord, Role};
+use crate::store::{Revision, Versioned};
+
+/// Read by every worker; written under the lock of `Accounts` only, or before anyone reads.
+pub(super) struct Memory {
+    users: RwLock<BTreeMap<Arc<str>, HeldUser>>,
+    groups: RwLock<BTreeMap<String, (GroupRecord, Revision)>>,
+    pub(super) tokens: TokenTable,
+}
+
+/// A user and the commit that wrote the record.
+#[derive(Clone)]
+pub(super) struct HeldUser {
+    pub(super) account: Arc<Account>,
+    pub(super) revision: Revision,
+}
+
+/// What must be made known after a change.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// To be taken down.
+    pub(super) down: Vec<Flag>,
+    /// A user came, went or changed.
+    pub(super) users: bool,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self {
+            users: RwLock::default(),
+            groups: RwLock::default(),
+            tokens: TokenTable::new(),
+        }
+    }
+
+    pub(super) fn user(&self, name: &str) -> Option<HeldUser> {
+        read(&self.users).get(name).cloned()
+    }
+
+    /// In the order of names.
+    pub(super) fn users(&self) -> Vec<HeldUser> {
+        read(&self.users).values().cloned().collect()
+    }
+
+    pub(super) fn has_users(&self) -> bool {
+        !read(&self.users).is_empty()
+    }
+
+    /// Whether an enabled owner other than this user exists.
+    pub(super) fn has_other_owner(&self, name: &str) -> bool {
+        read(&self.users)
+            .values()
+            .map(|held| &held.account.user)
+            .any(|user| user.role == Role::Owner && !user.disabled && user.name != name)
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<(GroupRecord, Revision)> {
+        read(&self.groups).get(name).cloned()
+    }
+
+    /// In the order of names.
+    pub(super) fn groups(&self) -> Vec<GroupRecord> {
+        read(&self.groups)
+            .values()
+            .map(|(group, _)| group.clone())
+            .collect()
+    }
+
+    /// Takes a record from the store at the start.
+    pub(super) fn load(&self, stored: &Versioned) -> Result<(), AccountsError> {
+        let record = Record::read(&stored.key, &stored.body)?;
+        if let Record::Token(token, _) = &record {
+            let known = TokenId::parse(&token.id).and_then(|id| self.tokens.by_id(id));
+            if known.is_some() || self.tokens.find(&token.lookup).is_some() {
+                return Err(AccountsError::Corrupt {
+                    key: stored.key.clone(),
+                    why: "another record has the same token".into(),
+                });
+            }
+        }
+        self.put(record, stored.revision, &mut Effects::default());
+        Ok(())
+    }
+
+    /// Takes what the store now says of a key.
+    pub(super) fn apply(&self, key: &str, record: Option<Record>, revision: Revision, effects: &mut Effects) {
+        let Some(record) = record else {
+            return self.remove(key, effects);
+        };
+        if matches!(record, Record::Used(..)) {
+            // The one kind that memory knows before the store does.
+            return;
+        }
+        if let Record::Token(token, false) = &record
+            && let Some(before) = self.tokens.by_name(&token.user, &token.name)
+            && before.id() != token.id
+        {
+            self.tokens.remove(before.id, &mut effects.down);
+        }
+        self.put(record, revision, effects);
+    }
+
+    fn put(&self, record: Record, revision: Revision, effects: &mut Effects) {
+        match record {
+            Record::User(user) => {
+                let name = Arc::from(user.name.as_str());
+                let flag = Flag::up();
+                let account = Arc::new(Account { user, flag });
+                let before = write(&self.users).insert(name, HeldUser { account, revision });
+                effects.down.extend(before.map(|held| held.account.flag.clone()));
+                effects.users = true;
+            }
+            Record::Group(group) => {
+                write(&self.groups).insert(group.name.clone(), (group, revision));
+            }
+            Record::Token(token, overlap) => {
+                if let Some(id) = TokenId::parse(&token.id) {
+                    self.tokens.put(token, id, overlap, revision, &mut effects.down);
+                }
+            }
+            Record::Used(id, used) => {
+                if let Some(token) = self.tokens.by_id(id) {
+                    token.set_used(&used);
+                }
+            }
+            Record::Revoked(lookup, record) => self.tokens.put_revoked(lookup, &record),
+        }
+    }
+
+    fn remove(&self, key: &str, effects: &mut Effects) {
+        match Place::of(key) {
+            Some(Place::User(name)) => {
+                let before = write(&self.users).remove(name);
+                effects.down.extend(before.map(|held| held.account.flag.clone()));
+                effects.users = true;
+            }
+            Some(Place::Group(name)) => {
+                write(&self.groups).remove(name);
+            }
+            Some(Place::Token { user, name, id: None }) => {
+                if let Some(token) = self.tokens.by_name(user, name) {
+                    self.tokens.remove(token.id, &mut effects.down);
+                }
+            }
+            Some(Place::Token { id: Some(id), .. }) => {
+                // The same token may stand under its plain key again; only the older copy goes.
+                if self.tokens.by_id(id).is_some_and(|token| token.overlap) {
+                    self.tokens.remove(id, &mut effects.down);
+                }
+            }
+            Some(Place::Revoked(lookup)) => self.tokens.remove_revoked(&lookup),
+            // Goes with its token.
+            Some(Place::Used(_)) | None => {}
+        }
+    }
+}
