@@ -47,7 +47,8 @@ type Look = Box<dyn FnOnce(&Connection) + Send>;
 pub struct SqliteStore {
     /// Taken only by `drop`, which ends the threads by it.
     ways_in: Option<WaysIn>,
-    threads: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
     place: Arc<Place>,
 }
 
@@ -115,14 +116,17 @@ impl SqliteStore {
         };
         let mut store = Self {
             ways_in: Some(WaysIn { commits, looks }),
-            threads: Vec::new(),
+            writer: None,
+            readers: Vec::new(),
             place,
         };
-        store.start("store-writer", move || writer.run(&commit_queue))?;
+        store.writer = Some(start("store-writer", move || writer.run(&commit_queue))?);
         let look_queue = Arc::new(Mutex::new(look_queue));
         for reader in readers {
             let queue = look_queue.clone();
-            store.start("store-reader", move || read(&reader, &queue))?;
+            store
+                .readers
+                .push(start("store-reader", move || read(&reader, &queue))?);
         }
         Ok(store)
     }
@@ -222,15 +226,6 @@ impl SqliteStore {
             .map_err(|error| at(to, error))
     }
 
-    fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(work)
-            .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
-        self.threads.push(thread);
-        Ok(())
-    }
-
     fn ways_in(&self) -> Result<&WaysIn, StoreError> {
         self.ways_in.as_ref().ok_or_else(|| self.stopped())
     }
@@ -317,12 +312,28 @@ impl Store for SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        drop(self.ways_in.take());
-        for thread in self.threads.drain(..) {
-            // One that panicked has nothing left to finish.
-            let _ = thread.join();
+        let Some(WaysIn { commits, looks }) = self.ways_in.take() else {
+            return;
+        };
+        // The writer closes last and alone: of two connections that close at the same moment neither
+        // is the last for SQLite, and the log would stay. A thread that panicked has nothing left to
+        // finish.
+        drop(looks);
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        drop(commits);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
         }
     }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))
 }
 
 fn read(connection: &Connection, queue: &Mutex<Receiver<Look>>) {
