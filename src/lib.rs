@@ -12,21 +12,31 @@ pub mod config;
 pub mod model;
 pub mod outbound;
 pub mod request;
+
 pub mod store;
 
-pub mod accounts;
-pub mod authn;
-pub mod decision;
-pub mod dialect;
-pub mod gate;
-pub mod observe;
-pub mod pages;
-pub mod policy;
-pub mod server;
-pub mod upstream;
 pub mod instance;
-pub mod model;
-pub mod request;
-pub mod store;
-pub mod time;
-pub mod wire;
+
+pub mod accounts;
+
+pub mod authn;
+
+pub mod policy;
+
+pub mod decision;
+
+pub mod dialect;
+pub mod observe;
+pub mod upstream;
+
+pub mod pages;
+
+pub mod gate;
+
+pub mod server;
+
+pub mod control;
+
+pub mod cli;
+
+pub mod app;

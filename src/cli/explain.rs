@@ -1,0 +1,132 @@
+//! `explain`: what would be decided, and why.
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::globals::Output;
+use super::io::Io;
+use super::reach::{Reach, unexpected};
+use super::show;
+use crate::control::Failure;
+use crate::control::protocol::{Payload, Question, Request, SecretField, Who};
+use crate::control::view::Explanation;
+
+/// `explain`
+#[derive(Args, Clone, Debug)]
+pub(super) struct Explain {
+    /// As this user, with a right credential
+    #[arg(long, value_name = "U", group = "who")]
+    user: Option<String>,
+    /// As whoever the token on standard input is
+    #[arg(long, group = "who")]
+    token_stdin: bool,
+    /// Without a credential; this is the default
+    #[arg(long, group = "who")]
+    anonymous: bool,
+    /// The client's address [default: one in no network]
+    #[arg(long, value_name = "IP")]
+    from: Option<IpAddr>,
+    /// The request's method
+    method: String,
+    /// The request's address, such as https://home.example/api/states
+    url: String,
+}
+
+/// Runs `explain`.
+///
+/// # Errors
+/// The question is malformed, or nobody could be asked. A decision to refuse is no error.
+pub(super) fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    check_method(&explain.method)?;
+    check_url(&explain.url)?;
+    let who = if let Some(user) = explain.user {
+        Who::User(user)
+    } else if explain.token_stdin {
+        Who::Token(SecretField(io.read_secret()?))
+    } else {
+        Who::Anonymous
+    };
+    let question = Question {
+        who,
+        from: explain.from.map(|address| address.to_canonical()),
+        method: explain.method,
+        url: explain.url,
+    };
+    let settings = reach.settings()?;
+    let explanation = match reach.server(&settings)? {
+        Some(connection) => match connection.ask(Request::Explain(question))? {
+            Payload::Explained(explanation) => explanation,
+            _ => return Err(unexpected()),
+        },
+        None => (reach.programs.explain)(reach.sources()?, question)?,
+    };
+    show(&explanation, reach.output(), io)
+}
+
+fn show(explanation: &Explanation, output: Output, io: &mut Io<'_>) -> Result<(), Failure> {
+    let some = |text: &Option<String>| text.clone().unwrap_or_default();
+    let lines = [
+        ("decision", explanation.decision.as_str().to_owned()),
+        ("reason", explanation.reason.clone()),
+        ("credential", some(&explanation.credential)),
+        ("network", some(&explanation.network)),
+        ("route", some(&explanation.route)),
+        ("rule", some(&explanation.rule)),
+        ("nearly", some(&explanation.nearly)),
+    ];
+    show::one(io, output, explanation, &lines)
+}
+
+fn check_method(method: &str) -> Result<(), Failure> {
+    match http::Method::from_bytes(method.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::usage(format!("{method:?} is not an HTTP method"))),
+    }
+}
+
+/// Absolute, and without user information: a token there would be in the shell's history.
+fn check_url(url: &str) -> Result<(), Failure> {
+    let authority = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+        .and_then(|rest| rest.split(['/', '?', '#']).next())
+        .filter(|authority| !authority.is_empty());
+    match authority {
+        None => Err(Failure::usage(
+            "write the whole address, such as https://home.example/api/states",
+        )),
+        Some(authority) if authority.contains('@') => Err(Failure::usage(
+            "a token does not belong on a command line; write it to standard input with --token-stdin",
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Exit;
+
+    // "passwords come from a prompt or --password-stdin, never from an argument"
+    #[test]
+    fn a_url_with_a_token_in_it_is_refused_without_repeating_it() {
+        let failure = check_url("http://oh.phone.AAAA@home.example/").expect_err("refused");
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(!failure.message.contains("AAAA"));
+        for wrong in [
+            "/api/states",
+            "home.example",
+            "ftp://home.example/",
+            "http://",
+            "https:///x",
+        ] {
+            assert!(check_url(wrong).is_err(), "{wrong}");
+        }
+        for right in ["http://home.example", "https://[::1]:8443/a?b=@"] {
+            assert_eq!(check_url(right), Ok(()), "{right}");
+        }
+        assert!(check_method("GE T").is_err());
+        assert!(check_method("PROPFIND").is_ok());
+    }
+}

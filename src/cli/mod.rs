@@ -1,0 +1,217 @@
+//! The command line: one verb, one file. A verb talks to the running server if there is one,
+//! else it opens the store itself; either way the same code does the work.
+
+mod audit;
+mod backup;
+mod ban;
+mod completions;
+mod config;
+mod explain;
+mod globals;
+mod group;
+mod healthcheck;
+pub mod io;
+mod keys;
+mod man;
+mod reach;
+mod serve;
+mod show;
+mod token;
+mod user;
+mod words;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use backup::Replaced;
+pub use globals::{Globals, Output};
+pub use io::Io;
+pub use reach::{Absent, Surroundings};
+pub use serve::Checked;
+
+use reach::Reach;
+
+use crate::config::{Loaded, Settings, Sources};
+use crate::control::protocol::{Payload, Question, Request};
+use crate::control::view::Explanation;
+use crate::control::{Exit, Failure};
+
+/// What needs the whole server. `main` hands in the real ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs {
+    /// Runs the server until it is told to stop.
+    pub serve: fn(Sources) -> Result<(), Failure>,
+    /// Runs an echo backend behind the gate, with a user and a token, at this loopback address.
+    pub demo: fn(SocketAddr) -> Result<(), Failure>,
+    /// Runs the code that starts the server, up to where it would listen.
+    pub check: fn(Sources) -> Result<Checked, Failure>,
+    /// Decides about a request without a running server.
+    pub explain: fn(Sources, Question) -> Result<Explanation, Failure>,
+    /// Settings as a configuration file.
+    pub print: fn(&Loaded) -> String,
+    /// Takes the lock, opens the store and does it.
+    pub locally: fn(&Settings, Request, Absent) -> Result<Payload, Failure>,
+    /// Puts the backup at the path in place.
+    pub restore: fn(&Settings, &Path) -> Result<Replaced, Failure>,
+    /// Moves all accounts into a dated backup.
+    pub reset: fn(&Settings) -> Result<Replaced, Failure>,
+}
+
+/// Sidegate puts authentication in front of anything: a reverse proxy that lets only the right
+/// people and machines through, and a forward-auth server for other proxies.
+#[derive(Parser, Debug)]
+#[command(
+    name = "sidegate",
+    version,
+    about = "Puts authentication in front of anything",
+    max_term_width = 100,
+    after_help = "Exit codes: 0 ok, 64 usage, 65 bad input data, 66 no such file or object, \
+                  69 unavailable, 70 internal, 73 cannot create, 74 input or output, \
+                  77 no permission, 78 configuration."
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Try everything at once on loopback: a backend behind the gate, a user, a token
+    Demo(serve::Demo),
+    /// Say whether a server would start with this configuration, and what is wrong if not
+    Check(serve::Check),
+    /// People and machines with a name
+    #[command(subcommand)]
+    User(user::User),
+    /// Groups of users, which routes and backends can ask for
+    #[command(subcommand)]
+    Group(group::Group),
+    /// API tokens
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Addresses that may not ask
+    #[command(subcommand)]
+    Ban(ban::Ban),
+    /// Say what would be decided about a request, and why
+    Explain(explain::Explain),
+    /// Copy everything that the instance owns, while it runs
+    Backup(backup::Backup),
+    /// Put a backup in place of what is there
+    Restore(backup::Restore),
+    /// Move all accounts into a dated backup, so that the next start is a first start
+    Reset(backup::Reset),
+    /// The record of who did what
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// The instance's own keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Exit with 0 if the server on this machine is ready, with 69 if not
+    Healthcheck,
+    /// The configuration
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print the manual pages
+    Man(man::Manual),
+}
+
+/// Runs one command line with the streams of this process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, programs: &Programs) -> ExitCode {
+    ExitCode::from(io::of_this_process(|io| match Surroundings::of_this_process() {
+        Ok(surroundings) => run_with(arguments, io, &surroundings, programs),
+        Err(failure) => failed(&failure, io),
+    }))
+}
+
+/// Runs one command line; the exit code.
+pub fn run_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    io: &mut Io<'_>,
+    surroundings: &Surroundings,
+    programs: &Programs,
+) -> u8 {
+    let cli = match Cli::try_parse_from(globals::gathered(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => return not_run(&error, io),
+    };
+    let reach = Reach {
+        globals: &cli.globals,
+        programs,
+        surroundings,
+    };
+    match dispatch(cli.verb, &reach, io) {
+        Ok(()) => 0,
+        Err(failure) => failed(&failure, io),
+    }
+}
+
+fn failed(failure: &Failure, io: &mut Io<'_>) -> u8 {
+    io.say(&format!("sidegate: {failure}"));
+    failure.exit.code()
+}
+
+fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    match verb {
+        Verb::Serve(verb) => serve::serve(verb, reach),
+        Verb::Demo(verb) => serve::demo(&verb, reach),
+        Verb::Check(verb) => serve::check(&verb, reach, io),
+        Verb::User(verb) => user::run(verb, reach, io),
+        Verb::Group(verb) => group::run(verb, reach, io),
+        Verb::Token(verb) => token::run(verb, reach, io),
+        Verb::Ban(verb) => ban::run(verb, reach, io),
+        Verb::Explain(verb) => explain::run(verb, reach, io),
+        Verb::Backup(verb) => backup::backup(verb, reach, io),
+        Verb::Restore(verb) => backup::restore(&verb, reach, io),
+        Verb::Reset(verb) => backup::reset(&verb, reach, io),
+        Verb::Audit(verb) => audit::run(&verb, reach, io),
+        Verb::Keys(verb) => keys::run(&verb, reach, io),
+        Verb::Healthcheck => healthcheck::run(reach),
+        Verb::Config(verb) => config::run(&verb, reach, io),
+        Verb::Completions(verb) => completions::run(&verb, io),
+        Verb::Man(verb) => man::run(&verb, io),
+    }
+}
+
+/// Help and version are results; anything else is a mistake on the command line. clap would exit
+/// with 2 there, which is nobody's sysexit.
+fn not_run(error: &clap::Error, io: &mut Io<'_>) -> u8 {
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let shown = if io.color_out {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            };
+            match io.put(shown.as_bytes()) {
+                Ok(()) => 0,
+                Err(failure) => failure.exit.code(),
+            }
+        }
+        _ => {
+            let shown = if io.color_err {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            };
+            let _ = io.stderr.write_all(shown.as_bytes());
+            Exit::Usage.code()
+        }
+    }
+}

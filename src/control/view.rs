@@ -1,0 +1,307 @@
+//! What commands show: records without what verifies a credential, moments as RFC 3339.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{BanRecord, GroupRecord, Role, TokenRecord, UsedRecord, UserRecord};
+use crate::time::Timestamp;
+
+/// A user, without the password's hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserView {
+    /// Account name.
+    pub name: String,
+    /// What the user may do.
+    pub role: Role,
+    /// Free groups.
+    pub groups: Vec<String>,
+    /// The name for people; empty when not given.
+    pub display_name: String,
+    /// Empty when not given.
+    pub email: String,
+    /// Whether the user has a password.
+    pub password: bool,
+    /// Whether all the user's credentials are refused.
+    pub disabled: bool,
+    /// When the record was made.
+    #[serde(with = "rfc3339")]
+    pub created: Timestamp,
+}
+
+impl From<&UserRecord> for UserView {
+    fn from(user: &UserRecord) -> Self {
+        Self {
+            name: user.name.clone(),
+            role: user.role,
+            groups: user.groups.clone(),
+            display_name: user.display_name.clone(),
+            email: user.email.clone(),
+            password: user.password.is_some(),
+            disabled: user.disabled,
+            created: user.created,
+        }
+    }
+}
+
+/// A free group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// When the record was made.
+    #[serde(with = "rfc3339")]
+    pub created: Timestamp,
+}
+
+impl From<&GroupRecord> for GroupView {
+    fn from(group: &GroupRecord) -> Self {
+        Self {
+            name: group.name.clone(),
+            created: group.created,
+        }
+    }
+}
+
+/// A token, without anything that could find or verify it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Public id: what logs and `token revoke` name.
+    pub id: String,
+    /// Unique per user.
+    pub name: String,
+    /// Whose rights it has.
+    pub user: String,
+    /// Space-separated; empty: all the user's rights.
+    pub scope: String,
+    /// Where it may be used from; empty: anywhere.
+    pub networks: Vec<IpNet>,
+    /// When it was made.
+    #[serde(with = "rfc3339")]
+    pub created: Timestamp,
+    /// When it stops working; none: never.
+    #[serde(with = "rfc3339_option")]
+    pub expires: Option<Timestamp>,
+    /// When it was last seen, to the hour.
+    #[serde(with = "rfc3339_option")]
+    pub last_used: Option<Timestamp>,
+    /// From where it was last seen.
+    pub last_address: Option<IpAddr>,
+}
+
+impl TokenView {
+    /// The record and its last use, without look-up value, salt and verifier.
+    pub fn new(token: &TokenRecord, used: Option<&UsedRecord>) -> Self {
+        Self {
+            id: token.id.clone(),
+            name: token.name.clone(),
+            user: token.user.clone(),
+            scope: token.scope.clone(),
+            networks: token.networks.clone(),
+            created: token.created,
+            expires: token.expires,
+            last_used: used.map(|used| used.last),
+            last_address: used.and_then(|used| used.address),
+        }
+    }
+}
+
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanView {
+    /// Who is banned.
+    pub network: IpNet,
+    /// When it began.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// When it ends; none: when someone removes it.
+    #[serde(with = "rfc3339_option")]
+    pub until: Option<Timestamp>,
+    /// How many times in a row.
+    pub times: u32,
+    /// `failures` or `operator`.
+    pub why: String,
+}
+
+impl From<&BanRecord> for BanView {
+    fn from(ban: &BanRecord) -> Self {
+        Self {
+            network: ban.network,
+            since: ban.since,
+            until: ban.until,
+            times: ban.times,
+            why: ban.why.clone(),
+        }
+    }
+}
+
+/// What the decision would be, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Verdict,
+    /// Why, in words.
+    pub reason: String,
+    /// The rule that matched; none: no rule was reached.
+    pub rule: Option<String>,
+    /// The credential that was tried: its public id or how it was carried; never itself.
+    pub credential: Option<String>,
+    /// The network that spoke for the client, or that the address is in.
+    pub network: Option<String>,
+    /// The route's name.
+    pub route: Option<String>,
+    /// The rule that nearly matched.
+    pub nearly: Option<String>,
+}
+
+/// A decision as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Forwarded.
+    Allow,
+    /// Asked to say who it is.
+    Challenge,
+    /// Known, and not allowed.
+    Deny,
+    /// Not now.
+    Throttle,
+    /// Our fault.
+    Fail,
+}
+
+impl Verdict {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Allow => "allow",
+            Verdict::Challenge => "challenge",
+            Verdict::Deny => "deny",
+            Verdict::Throttle => "throttle",
+            Verdict::Fail => "fail",
+        }
+    }
+}
+
+/// A key file: its fingerprint, never its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// What it is for.
+    pub name: String,
+    /// Where it is.
+    pub file: PathBuf,
+    /// First 16 hex digits of the SHA-256 of its bytes.
+    pub fingerprint: String,
+}
+
+/// A running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// When it started.
+    #[serde(with = "rfc3339")]
+    pub started: Timestamp,
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// Whether it is ready, as `/readyz` says.
+    pub ready: bool,
+}
+
+/// A moment as RFC 3339 text.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::time::Timestamp;
+
+    /// As text in UTC with milliseconds.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(moment: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(moment)
+    }
+
+    /// From RFC 3339 text.
+    ///
+    /// # Errors
+    /// The text is no RFC 3339 moment.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Timestamp, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(d)?;
+        Timestamp::parse(&text).ok_or_else(|| serde::de::Error::custom("expected an RFC 3339 moment"))
+    }
+}
+
+/// A moment as RFC 3339 text, or null.
+pub mod rfc3339_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::time::Timestamp;
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(#[serde(with = "super::rfc3339")] Timestamp);
+
+    /// As text in UTC with milliseconds, or null.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(moment: &Option<Timestamp>, s: S) -> Result<S::Ok, S::Error> {
+        moment.map(Text).serialize(s)
+    }
+
+    /// From RFC 3339 text, or null.
+    ///
+    /// # Errors
+    /// The text is no RFC 3339 moment.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<Text>::deserialize(d)?.map(|Text(moment)| moment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // "Stored: a salt and a keyed hash of the whole token, and a keyed look-up value": none of
+    // which anyone needs to see.
+    #[test]
+    fn views_hold_nothing_that_verifies_a_credential() {
+        let user = UserRecord {
+            name: "anna".into(),
+            role: Role::User,
+            groups: vec!["family".into()],
+            display_name: String::new(),
+            email: String::new(),
+            password: Some("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into()),
+            disabled: false,
+            created: Timestamp::from_millis(1_767_225_600_000),
+        };
+        let shown = serde_json::to_string(&UserView::from(&user)).expect("serializes");
+        assert!(!shown.contains("argon2"), "{shown}");
+        assert!(shown.contains(r#""password":true"#), "{shown}");
+        assert!(
+            shown.contains(r#""created":"2026-01-01T00:00:00.000Z""#),
+            "{shown}"
+        );
+
+        let token = TokenRecord {
+            id: "abcdefghijkl".into(),
+            name: "phone".into(),
+            user: "anna".into(),
+            lookup: [0xab; 16],
+            salt: [0xcd; 16],
+            verifier: [0xef; 32],
+            scope: String::new(),
+            networks: Vec::new(),
+            created: Timestamp::from_millis(0),
+            expires: None,
+        };
+        let shown = serde_json::to_string(&TokenView::new(&token, None)).expect("serializes");
+        for secret in ["abab", "cdcd", "efef"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains(r#""expires":null"#), "{shown}");
+    }
+}
