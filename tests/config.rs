@@ -1,5 +1,7 @@
 //! The configuration, from files, environment and flags to settings or to what is wrong.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -306,8 +308,8 @@ head = \"0s\"
 
 #[test]
 fn syntax_errors_of_several_lines_are_all_reported() {
-    let all = wrong("[guard\nban_for = \n[log]\nlevel == 3\n");
-    for line in [1, 2, 4] {
+    let all = wrong("[guard]\nban_for = \n[log]\nlevel == 3\n[x\n");
+    for line in [2, 4, 5] {
         assert!(
             all.contains(&format!("sidegate.toml:{line}: not TOML: ")),
             "{all}"
@@ -344,7 +346,7 @@ fn files_that_are_no_text_are_refused_and_crlf_is_not() {
     assert!(home.load(&["limit.toml"]).is_ok());
     assert!(message("nul.toml").starts_with("nul.toml:2: not TOML"));
     assert!(message("brackets.toml").starts_with("brackets.toml:1: not TOML"));
-    assert!(message("dots.toml").starts_with("dots.toml:1: "));
+    assert_eq!(message("dots.toml"), "dots.toml: not TOML: recursion limit");
     assert!(message("cr.toml").starts_with("cr.toml:1: not TOML"));
     // TOML 1.0: "Newline means LF (0x0A) or CRLF (0x0D 0x0A)."
     assert!(message("crlf.toml").starts_with("crlf.toml:3: guard.rate = \"x\" is not a rate"));
@@ -1014,13 +1016,17 @@ fn upstreams_are_addresses_without_path_query_or_user() {
             "http://anna:abracadabra@10.0.0.1",
             "= \"http://***@10.0.0.1\" has a user name in it",
         ),
+        (
+            "anna:abracadabra@10.0.0.1",
+            "= \"***@10.0.0.1\" is not the address of an upstream",
+        ),
         ("http://10.0.0.1:0", "has no port from 1 to 65535"),
         ("http://10.0.0.1:65536", "has no port from 1 to 65535"),
         ("http://10.0.0.1:", "has no port from 1 to 65535"),
         ("http://10.0.0.1:+80", "has no port from 1 to 65535"),
         ("http://", "is not a host name"),
         ("http://a b", "is not a host name"),
-        ("http://::1:80", "has no port from 1 to 65535"),
+        ("http://::1:80", "is an IPv6 address without brackets"),
         ("http://::1", "is an IPv6 address without brackets; write [::1]"),
         ("http://[::1", "has a bracket that does not close"),
         (
@@ -1659,10 +1665,9 @@ fn the_example_has_every_key_of_the_schema() {
             toml::Value::Table(table) => {
                 for (name, inner) in table {
                     // The name of a scope is no key.
-                    let at = if at == ".scope" {
-                        at.to_owned()
-                    } else {
-                        format!("{at}.{name}")
+                    let at = match name.as_str() {
+                        "admin.items" => at.to_owned(),
+                        _ => format!("{at}.{name}"),
                     };
                     found.push(at.clone());
                     written(&at, inner, found);

@@ -135,16 +135,18 @@ fn settable() -> Names {
     names
 }
 
+/// What was written, if it may be shown, and what is wrong with it.
+type Refused = (Option<String>, Wrong);
+
 type Names = BTreeMap<String, (Vec<&'static str>, &'static Value)>;
 
-/// The path and the value that a variable sets; or what was written, if it may be shown, and
-/// what is wrong with it.
+/// The path and the value that a variable sets.
 fn read(
     rest: &str,
     value: &str,
     names: &Names,
     variables: &[(String, String)],
-) -> Result<(Vec<&'static str>, Node), (Option<String>, Wrong)> {
+) -> Result<(Vec<&'static str>, Node), Refused> {
     let Some((path, schema)) = names.get(rest) else {
         return Err((None, unknown(rest, names)));
     };

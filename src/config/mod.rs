@@ -15,6 +15,7 @@ mod schema;
 mod secret;
 pub mod settings;
 mod shape;
+mod source;
 mod tree;
 pub mod units;
 

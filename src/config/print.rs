@@ -187,6 +187,7 @@ impl std::fmt::Display for StoreUrl {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -80,8 +80,8 @@ fn keys(text: &mut String, table: &Value) {
     for (name, known) in schema::properties(table).into_iter().flatten() {
         let default = match known.get("default") {
             Some(value) => format!("`{}`", json_to_toml(value)),
-            None if required(name) => format!("required; `{}`", example(known)),
-            None if known.get("examples").is_some() => format!("not set; `{}`", example(known)),
+            None if required(name) => format!("required, as `{}`", example(known)),
+            None if known.get("examples").is_some() => format!("not set; as `{}`", example(known)),
             None => "not set".into(),
         };
         let row = format!(

@@ -13,7 +13,8 @@ use super::settings::{
     LogLevel, Password, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens, TrustedNetwork,
 };
 use super::shape::{Problems, at};
-use super::tree::{Origin, element, join, quoted, reason, shortened};
+use super::source::reason;
+use super::tree::{Origin, element, join, quoted, shortened};
 use super::{compare, grammar, route, schema, units};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

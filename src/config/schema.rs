@@ -161,6 +161,7 @@ fn with_secret_files(schema: &mut Value) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -292,6 +292,12 @@ pub(super) fn json_to_toml(value: &Value) -> String {
             "[{}]",
             list.iter().map(json_to_toml).collect::<Vec<_>>().join(", ")
         ),
+        Value::Object(table) => {
+            let pairs = table
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", json_to_toml(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
         Value::String(text) => super::tree::quoted(text),
         other => other.to_string(),
     }
