@@ -1,2 +1,27 @@
-//! x
+//! Where all parts meet: the only folder that knows them all.
+
+mod check;
+mod demo;
 mod echo;
+mod explain;
+mod local;
+mod operator;
+mod parts;
+mod periodic;
+mod reload;
+mod serve;
+
+pub use check::check;
+pub use demo::demo;
+pub use explain::explain;
+pub use local::{locally, reset, restore};
+pub use serve::serve;
+
+use crate::config::ConfigError;
+use crate::control::{Exit, Failure};
+
+/// Every problem of a configuration, one a line.
+fn wrong_config(errors: &[ConfigError]) -> Failure {
+    let lines: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
+    Failure::new(Exit::Config, lines.join("\n"))
+}

@@ -1,0 +1,152 @@
+//! New settings while the server runs: all of them, or none.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use super::parts::{Parts, rules};
+use super::serve::{listen_failure, load_certificates, open_access, wanted};
+use super::wrong_config;
+use crate::accounts::AccountSettings;
+use crate::config::{self, Loaded, Settings, Sources};
+use crate::control::{Exit, Failure};
+use crate::gate::Shared;
+use crate::gate::snapshot::Snapshot;
+use crate::observe::audit::{Event, Line};
+use crate::observe::log::LogControl;
+use crate::server::Server;
+
+/// Editors and deployments write several files one after the other.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Someone wants the settings read again, and may wait for the outcome.
+pub(super) struct Asked(Option<oneshot::Sender<Result<Vec<String>, String>>>);
+
+impl Asked {
+    /// Nobody waits.
+    pub(super) fn by_a_file() -> Self {
+        Self(None)
+    }
+
+    /// Somebody waits for what changed, or what is wrong.
+    pub(super) fn with_answer() -> (Self, oneshot::Receiver<Result<Vec<String>, String>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    pub(super) fn answer(self, outcome: Result<Vec<String>, String>) {
+        if let Some(sender) = self.0 {
+            // Who asked may have gone.
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+/// What a reload changes.
+pub(super) struct Reload<'r> {
+    pub(super) shared: &'r Shared,
+    pub(super) parts: &'r Parts,
+    pub(super) server: &'r Server,
+    pub(super) log: &'r LogControl,
+}
+
+impl Reload<'_> {
+    /// Reads everything anew and puts it in force; what changed. On any error the old settings stay.
+    pub(super) fn take_over(&self, sources: &Sources, loaded: &mut Loaded) -> Result<Vec<String>, String> {
+        let now = self.parts.clock.now();
+        let outcome = self.try_take_over(sources, loaded);
+        self.shared.observers.metrics.config_reloaded(outcome.is_ok(), now);
+        let reason = match &outcome {
+            Ok(changes) if changes.is_empty() => {
+                info!("the configuration was read again; nothing changed");
+                "nothing changed".to_owned()
+            }
+            Ok(changes) => {
+                for change in changes {
+                    info!("changed: {change}");
+                }
+                changes.join("; ")
+            }
+            Err(failure) => {
+                for line in failure.message.lines() {
+                    error!("the old settings stay in force: {line}");
+                }
+                failure.message.clone()
+            }
+        };
+        self.shared.observers.audit.record(&Line { reason: &reason, ..Line::new(now, Event::ConfigReload) });
+        outcome.map_err(|failure| failure.message)
+    }
+
+    fn try_take_over(&self, sources: &Sources, loaded: &mut Loaded) -> Result<Vec<String>, Failure> {
+        let next = config::load(sources).map_err(|errors| wrong_config(&errors))?;
+        let old = &loaded.settings;
+        let changes = config::diff(old, &next.settings);
+        refuse_what_needs_a_restart(old, &next.settings)?;
+        // Everything that can fail comes before anything that takes effect.
+        let certificates = load_certificates(&next.settings)?;
+        let previous = self.shared.snapshot.load();
+        let snapshot = Snapshot::build(next.settings.clone(), &self.parts.lasting, Some(&previous))
+            .map_err(|error| Failure::new(Exit::Config, error))?;
+        let access = if old.log == next.settings.log {
+            self.shared.observers.access.load_full()
+        } else {
+            open_access(&next.settings.log)?
+        };
+        let accounts = &self.parts.lasting.accounts;
+        accounts
+            .reload(AccountSettings::from(&next.settings))
+            .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+        if let Err(error) = self.server.relisten(&wanted(&next.settings)) {
+            // The hash settings were taken over already: back to the old ones.
+            let _ = accounts.reload(AccountSettings::from(old));
+            return Err(listen_failure(error));
+        }
+        if let Some(certificates) = &certificates {
+            self.server.set_certificates(certificates);
+        }
+        self.server.set_limits(&next.settings.timeouts, &next.settings.limits);
+        self.parts.lasting.guard.reload(rules(&next.settings));
+        self.log.set_level(next.settings.log.level);
+        self.shared.observers.access.store(access);
+        self.shared.snapshot.store(Arc::new(snapshot));
+        for warning in &next.warnings {
+            warn!("{warning}");
+        }
+        *loaded = next;
+        Ok(changes)
+    }
+}
+
+/// What cannot change while the server runs, so that nobody believes it did.
+fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<(), Failure> {
+    let fixed = [
+        ("server.data", old.server.data != new.server.data),
+        ("server.workers", old.server.workers != new.server.workers),
+        ("store.url", old.store != new.store),
+        ("operations.listen", old.operations != new.operations),
+        ("audit.file", old.audit.file != new.audit.file),
+        ("log.format", old.log.format != new.log.format),
+        ("tokens.prefix", old.tokens.prefix != new.tokens.prefix),
+    ];
+    match fixed.iter().find(|(_, changed)| *changed) {
+        None => Ok(()),
+        Some((key, _)) => Err(Failure::new(
+            Exit::Config,
+            format!("{key} cannot change while the server runs; restart it, or put the old value back"),
+        )),
+    }
+}
+
+/// The files whose change means a reload: the configuration, and the certificates that it names.
+pub(super) fn watched(loaded: &Loaded) -> Vec<PathBuf> {
+    let certificates = loaded.settings.tls.iter().flat_map(|tls| &tls.certificates);
+    let mut files: Vec<PathBuf> = loaded.files.clone();
+    files.extend(loaded.conf_d.clone());
+    files.extend(certificates.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+    files
+}
