@@ -625,6 +625,16 @@ fn variables_that_are_unknown_empty_or_malformed_are_errors() {
     }
 }
 
+#[test]
+fn a_variable_that_begins_a_section_is_not_blamed_for_what_it_lacks() {
+    let errors = with_variables("", &[("SIDEGATE_TLS__LISTEN", "0.0.0.0:8443")]).unwrap_err();
+    assert_eq!(
+        lines(&errors),
+        "tls.certificates is missing; write for example certificates = \
+         [{ cert = \"home.example.crt\", key = \"home.example.key\" }]"
+    );
+}
+
 // Kubernetes documentation, "Accessing the Service": variables of the form
 // {SVCNAME}_SERVICE_HOST and {SVCNAME}_PORT are set in every pod.
 #[test]

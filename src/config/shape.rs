@@ -104,7 +104,12 @@ fn check_entry(key: &str, pattern: &str, entry: &mut Entry, schema: &Value, prob
                         Some(example) => format!("write for example {name} = {example}"),
                         None => format!("write {name} = …"),
                     });
-                    problems.add(&missing, at(&entry.origin, &missing, None, wrong));
+                    // A variable that began the section is not what is missing.
+                    let error = ConfigError {
+                        key: missing.clone(),
+                        ..at(&entry.origin, &missing, None, wrong)
+                    };
+                    problems.add(&missing, error);
                 }
             }
             // A table that lacks a key cannot be read; its error was said.
