@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use sidegate::config::settings::StoreUrl;
 use sidegate::instance::{Instance, InstanceError, reset, restore};
@@ -672,4 +675,170 @@ fn a_backup_put_together_from_two_is_refused() {
     fs::write(mixed.join("manifest.json"), manifest.to_string()).unwrap();
     assert_eq!(code(one.restore(&mixed)), 65);
     one.has_anna();
+}
+
+// The process of the tests below: lives a whole life again and again, and says how far it came.
+#[test]
+#[ignore = "the process that the tests below start and kill"]
+fn child_that_lives() {
+    let Ok(data) = std::env::var("SIDEGATE_TEST_DATA") else {
+        return;
+    };
+    let data = PathBuf::from(data);
+    let url = StoreUrl::Sqlite(data.join("sidegate.db"));
+    let place = Place {
+        data,
+        url,
+        ..self::place()
+    };
+    let mut n = 0;
+    loop {
+        let instance = match place.start() {
+            Ok(instance) => instance,
+            Err(error) => return println!("failed with {}: {error}", error.exit_code()),
+        };
+        n = get(&instance, "count").map_or(n, |count| count.parse().unwrap()) + 1;
+        put(&instance, "count", &n.to_string());
+        println!("acknowledged {n}");
+        let backup = instance.backup(&place.at(&format!("copy-{n}")), at("2026-11-22T00:00:00Z"));
+        drop(instance);
+        println!("backup {}", backup.is_ok());
+        if n % 2 == 0 {
+            println!("reset {}", place.reset().is_ok());
+        }
+        println!("restored {}", place.restore(&backup.unwrap()).is_ok());
+    }
+}
+
+fn child(shell: &str, data: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            &format!("{shell} exec \"$0\" --exact child_that_lives --ignored --nocapture"),
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env("SIDEGATE_TEST_DATA", data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+fn count(data: &Path) -> Option<u64> {
+    let url = StoreUrl::Sqlite(data.join("sidegate.db"));
+    let instance = Instance::open_existing(data, &url, &Clock::system()).ok()?;
+    get(&instance, "count").map(|count| count.parse().unwrap())
+}
+
+// "kill -9 at any point loses nothing": what was acknowledged is in the instance, or, between a reset
+// and the restore after it, in what was set aside; and the instance always starts.
+#[test]
+fn a_killed_process_leaves_an_instance_that_starts_and_has_lost_nothing() {
+    let place = place();
+    fs::create_dir(&place.data).unwrap();
+    let mut acknowledged = 0;
+    for round in 0..25usize {
+        let mut process = child("", &place.data).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        for line in lines.by_ref().take(4 + round % 11) {
+            let line = line.unwrap();
+            assert!(!line.contains("failed") && !line.contains("false"), "{line}");
+            if let Some((_, n)) = line.split_once("acknowledged ") {
+                acknowledged = n.parse().unwrap();
+            }
+        }
+        for _ in 0..(round * 7919) % 97 * 3000 {
+            std::hint::spin_loop();
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, n)) = line.split_once("acknowledged ") {
+                acknowledged = n.parse().unwrap();
+            }
+        }
+        drop(
+            place
+                .start()
+                .unwrap_or_else(|error| panic!("round {round}: {error}")),
+        );
+        let mut kept = count(&place.data);
+        for entry in fs::read_dir(&place.data).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if kept >= Some(acknowledged) {
+                break;
+            }
+            if name.starts_with("backup-") {
+                let scratch = self::place();
+                scratch.restore(&path).unwrap();
+                kept = kept.max(count(&scratch.data));
+            }
+        }
+        assert!(
+            kept >= Some(acknowledged),
+            "round {round}: {kept:?} of {acknowledged}"
+        );
+        // The next round goes on from the latest, in a directory that does not grow.
+        for entry in fs::read_dir(&place.data).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().unwrap() != "keys" {
+                fs::remove_dir_all(path).unwrap();
+            }
+        }
+        let instance = place.start().unwrap();
+        put(&instance, "count", &acknowledged.to_string());
+    }
+    assert!(acknowledged >= 25, "{acknowledged}");
+}
+
+#[test]
+fn files_are_private_whatever_the_umask_is() {
+    for umask in ["0000", "0777"] {
+        let place = place();
+        let mut process = child(&format!("umask {umask};"), &place.data).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines
+            .map_while(Result::ok)
+            .find(|line| line.contains("backup") || line.contains("failed"));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(first.unwrap().contains("backup true"), "umask {umask}");
+        drop(place.start().unwrap());
+        for (name, wanted) in [
+            ("", 0o700),
+            ("keys", 0o700),
+            ("keys/token.key", 0o600),
+            ("sidegate.db", 0o600),
+            ("initialised", 0o600),
+        ] {
+            assert_eq!(mode(&place.at(name)), wanted, "umask {umask}: {name}");
+        }
+    }
+}
+
+// Also when the tests run as root, for whom no directory is read-only: then as somebody else.
+#[test]
+fn a_data_directory_of_someone_else_is_no_permission() {
+    let place = Place::with_anna();
+    let own = fs::metadata(&place.data).unwrap().uid();
+    let program = place._dir.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(place._dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&program);
+    command
+        .args(["--exact", "child_that_lives", "--ignored", "--nocapture"])
+        .env("SIDEGATE_TEST_DATA", &place.data)
+        .current_dir("/");
+    if own == 0 {
+        command.uid(65_534).gid(65_534);
+    } else {
+        fs::set_permissions(&place.data, fs::Permissions::from_mode(0o500)).unwrap();
+        fs::remove_file(place.at("instance.lock")).unwrap();
+    }
+    let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    fs::set_permissions(&place.data, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(output.contains("failed with 77: "), "{output}");
+    assert!(output.contains("chown"), "{output}");
+    place.has_anna();
 }

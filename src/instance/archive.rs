@@ -35,7 +35,7 @@ const FILES: [&str; 6] = [STORE, "sidegate.db-wal", TOKEN_KEY, LOOKUP_KEY, MARKE
 const NEEDED: [&str; 4] = [STORE, TOKEN_KEY, LOOKUP_KEY, MARKER];
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Manifest {
+pub(super) struct Manifest {
     format: u32,
     /// The sidegate that wrote it.
     version: String,
@@ -171,7 +171,7 @@ fn fold_log(store: &Path) -> Result<(), InstanceError> {
 }
 
 /// Copies a backup into the staging directory and proves there that it is a whole instance.
-fn stage(manifest: &Manifest, from: &Path, layout: &Layout) -> Result<(), InstanceError> {
+pub(super) fn stage(manifest: &Manifest, from: &Path, layout: &Layout) -> Result<(), InstanceError> {
     let staging = layout.at(STAGING);
     let keys = staging.join(KEYS);
     for dir in [&staging, &keys] {
@@ -253,7 +253,7 @@ impl Manifest {
         durable::replace(&path, json(self).as_bytes()).map_err(|error| InstanceError::creating(&path, error))
     }
 
-    fn load(dir: &Path) -> Result<Self, InstanceError> {
+    pub(super) fn load(dir: &Path) -> Result<Self, InstanceError> {
         let path = dir.join(MANIFEST);
         let bytes = fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound if !dir.exists() => InstanceError::NoArchive(dir.to_owned()),

@@ -208,3 +208,186 @@ fn audit_files(layout: &Layout) -> Result<Vec<String>, InstanceError> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Instance, reset, restore};
+    use super::*;
+    use crate::config::settings::StoreUrl;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Change, Expect};
+    use crate::time::{Clock, Timestamp};
+    use std::path::PathBuf;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_307_697_000);
+    const BACKUP: &str = "backup-test";
+
+    struct Place {
+        dir: tempfile::TempDir,
+        data: PathBuf,
+        url: StoreUrl,
+        layout: Layout,
+    }
+
+    /// An instance whose record `state` is "new", and a backup of it with "old".
+    fn place() -> Place {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = dir.path().join("data");
+        let url = StoreUrl::Sqlite("sidegate.db".into());
+        let layout = Layout::new(&data, &url);
+        let place = Place {
+            dir,
+            data,
+            url,
+            layout,
+        };
+        let instance = place.start();
+        put(&instance, "old");
+        instance.backup(&place.archive(), NOW).expect("a backup");
+        put(&instance, "new");
+        drop(instance);
+        fs::write(place.data.join(AUDIT), "audit").expect("written");
+        place
+    }
+
+    impl Place {
+        fn archive(&self) -> PathBuf {
+            self.dir.path().join("archive")
+        }
+
+        fn start(&self) -> Instance {
+            Instance::open_or_create(&self.data, &self.url, &Clock::system()).expect("it starts")
+        }
+
+        fn pending(&self) -> Pending {
+            let store = self.layout.store.clone().expect("a file");
+            Pending::new(&self.layout, &store, BACKUP.into()).expect("nothing is in the way")
+        }
+
+        /// Leaves the directory as a process that was killed after so many steps would.
+        fn killed_after(&self, pending: &Pending, steps: usize) -> bool {
+            let mut left = steps;
+            let mut step = |work: &dyn Fn()| {
+                let go = left > 0;
+                left = left.saturating_sub(1);
+                if go {
+                    work();
+                }
+                go
+            };
+            let carry = |each: &Move| {
+                fs::rename(self.layout.at(&each.from), self.layout.at(&each.to)).expect("moved");
+            };
+            step(&|| pending.write(&self.layout).expect("written"))
+                && step(&|| durable::create_dir(&self.layout.at(BACKUP)).expect("made"))
+                && pending.aside.iter().all(|each| step(&|| carry(each)))
+                && step(&|| move_aside(&self.layout, pending).expect("only the rest is left"))
+                && step(&|| {
+                    let is_aside = Pending {
+                        is_aside: true,
+                        ..pending.clone()
+                    };
+                    is_aside.write(&self.layout).expect("written");
+                })
+                && pending.placed.iter().all(|each| step(&|| carry(each)))
+        }
+
+        /// The record in an instance that was set aside, by way of restoring it elsewhere.
+        fn set_aside(&self) -> Option<String> {
+            let elsewhere = tempfile::tempdir().expect("a directory");
+            let data = elsewhere.path().join("data");
+            restore(&self.data.join(BACKUP), &data, &self.url, NOW).expect("it can be restored");
+            let instance = Instance::open_existing(&data, &self.url, &Clock::system()).expect("it opens");
+            get(&instance)
+        }
+    }
+
+    fn put(instance: &Instance, body: &str) {
+        let change = Change {
+            key: "state".into(),
+            body: Some(body.into()),
+            expect: Expect::Any,
+        };
+        let file: &SqliteStore = instance.file.as_ref().expect("a file");
+        file.commit_blocking(&[change]).expect("committed");
+    }
+
+    fn get(instance: &Instance) -> Option<String> {
+        let file: &SqliteStore = instance.file.as_ref().expect("a file");
+        file.get_blocking("state")
+            .expect("read")
+            .map(|record| record.body)
+    }
+
+    // "kill -9 at any point loses nothing", and whoever comes next sees all of it or nothing of it.
+    #[test]
+    fn a_reset_that_was_killed_is_finished_by_the_next_start() {
+        for steps in 0.. {
+            let place = place();
+            let is_done = place.killed_after(&place.pending(), steps);
+            let instance = place.start();
+            if steps == 0 {
+                assert_eq!(get(&instance).as_deref(), Some("new"), "not begun");
+                continue;
+            }
+            assert!(instance.is_new(), "after {steps}");
+            assert_eq!(get(&instance), None, "after {steps}");
+            assert_eq!(place.set_aside().as_deref(), Some("new"), "after {steps}");
+            assert!(place.data.join(BACKUP).join(AUDIT).exists(), "after {steps}");
+            assert!(!place.data.join(FILE).exists(), "after {steps}");
+            if is_done {
+                assert!(steps > 6);
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_restore_that_was_killed_is_finished_by_the_next_start() {
+        for steps in 0.. {
+            let place = place();
+            let manifest = archive::Manifest::load(&place.archive()).expect("a manifest");
+            archive::stage(&manifest, &place.archive(), &place.layout).expect("staged");
+            let is_done = place.killed_after(&place.pending(), steps);
+            let instance = place.start();
+            assert!(!instance.is_new(), "after {steps}");
+            assert!(!place.data.join(STAGING).exists(), "after {steps}");
+            if steps == 0 {
+                assert_eq!(get(&instance).as_deref(), Some("new"), "not begun");
+                continue;
+            }
+            assert_eq!(get(&instance).as_deref(), Some("old"), "after {steps}");
+            assert_eq!(place.set_aside().as_deref(), Some("new"), "after {steps}");
+            if is_done {
+                assert!(steps > 9);
+                return;
+            }
+        }
+    }
+
+    // A verb that creates nothing finishes what was begun, too.
+    #[test]
+    fn an_unfinished_reset_is_no_instance() {
+        let place = place();
+        place.killed_after(&place.pending(), 4);
+        let result = Instance::open_existing(&place.data, &place.url, &Clock::system());
+        assert_eq!(result.err().map(|error| error.exit_code()), Some(66));
+        assert_eq!(place.set_aside().as_deref(), Some("new"));
+        assert!(
+            reset(&place.data, &place.url, NOW).is_err(),
+            "nothing is left to reset"
+        );
+    }
+
+    // The store may be on another file system than the data directory.
+    #[test]
+    fn a_file_that_cannot_be_renamed_is_copied() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "records").expect("written");
+        fs::write(durable::beside(&to, ".part"), "left by a crash").expect("written");
+        copy_and_remove(&from, &to).expect("copied");
+        assert_eq!(fs::read(&to).expect("read"), b"records");
+        assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 1);
+    }
+}

@@ -266,3 +266,23 @@ fn schema(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // "acknowledged means durable". No killed process can show it: only a power cut would.
+    #[test]
+    fn every_commit_is_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sidegate.db");
+        let lock = Lock::take(&path).expect("nobody else has it");
+        let (writer, _) = open(&path, &lock).expect("a new store");
+        let number = |name: &str| -> i64 {
+            let value = writer.pragma_query_value(None, name, |row| row.get(0));
+            value.expect("SQLite knows it")
+        };
+        assert_eq!(number("synchronous"), 2, "FULL");
+        assert_eq!(number("fullfsync"), 1);
+    }
+}

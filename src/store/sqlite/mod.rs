@@ -3,24 +3,24 @@
 
 mod file;
 mod rows;
+mod writer;
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use self::writer::{Commit, Writer};
 use super::durable;
 use super::lock::Lock;
 use super::{Change, Event, Revision, Store, StoreError, StoreFuture, Versioned};
 use crate::config::settings::StoreUrl;
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 /// The schema version that this binary writes; it reads older ones and refuses newer ones.
 pub const SCHEMA: u32 = file::SCHEMA;
@@ -29,15 +29,8 @@ pub const SCHEMA: u32 = file::SCHEMA;
 /// store is unavailable.
 const QUEUE: usize = 4096;
 
-/// Commits that may share one sync.
-const GROUP: usize = 256;
-
 const READERS: usize = 2;
 
-/// How often old events are looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
-
-type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 type Look = Box<dyn FnOnce(&Connection) + Send>;
 
 /// An open store. Dropping it waits for the commits that were accepted, closes the file and gives
@@ -62,11 +55,6 @@ struct WaysIn {
 struct Place {
     path: PathBuf,
     lock: Lock,
-}
-
-struct Commit {
-    changes: Vec<Change>,
-    reply: Reply<Revision>,
 }
 
 /// Opens the store that the URL names; creates it if nothing is there.
@@ -106,13 +94,7 @@ impl SqliteStore {
         });
         let (commits, commit_queue) = mpsc::sync_channel(QUEUE);
         let (looks, look_queue) = mpsc::sync_channel(QUEUE);
-        let writer = Writer {
-            connection,
-            revision,
-            clock,
-            pruned: None,
-            place: place.clone(),
-        };
+        let writer = Writer::new(connection, revision, clock, place.clone());
         let mut store = Self {
             ways_in: Some(WaysIn { commits, looks }),
             writer: None,
@@ -344,100 +326,4 @@ fn read(connection: &Connection, queue: &Mutex<Receiver<Look>>) {
             Err(_) => return,
         }
     }
-}
-
-/// The one thread that changes anything.
-struct Writer {
-    connection: Connection,
-    /// Of the last durable commit.
-    revision: Revision,
-    clock: Clock,
-    /// When old events were last looked for; none: they are to be looked for now.
-    pruned: Option<Duration>,
-    place: Arc<Place>,
-}
-
-impl Writer {
-    fn run(mut self, queue: &Receiver<Commit>) {
-        while let Ok(first) = queue.recv() {
-            let mut group = VecDeque::from([first]);
-            group.extend(queue.try_iter().take(GROUP - 1));
-            self.prune();
-            self.write(group);
-        }
-    }
-
-    fn write(&mut self, mut group: VecDeque<Commit>) {
-        match self.attempt(&group) {
-            Ok(results) => {
-                // The commits are durable whether or not this can be noted.
-                let _ = self.place.lock.acknowledge(self.revision);
-                for (commit, result) in group.into_iter().zip(results) {
-                    (commit.reply)(result);
-                }
-            }
-            // One of them may be what fails; the others must not suffer for it.
-            Err(_) if group.len() > 1 => {
-                while let Some(commit) = group.pop_front() {
-                    self.write(VecDeque::from([commit]));
-                }
-            }
-            Err(error) => {
-                for commit in group {
-                    (commit.reply)(Err(error.clone()));
-                }
-            }
-        }
-    }
-
-    /// All of them in one transaction; an error has undone it.
-    fn attempt(&mut self, group: &VecDeque<Commit>) -> Result<Vec<Result<Revision, StoreError>>, StoreError> {
-        let now = self.clock.now();
-        let before = self.revision;
-        let path = &self.place.path;
-        let result = attempt(&mut self.connection, group, before, now);
-        let (results, last) = result.map_err(|error| file::explain(path, error))?;
-        self.revision = last;
-        Ok(results)
-    }
-
-    fn prune(&mut self) {
-        let now = self.clock.monotonic();
-        let due = self
-            .pruned
-            .is_none_or(|last| now.saturating_sub(last) >= PRUNE_EVERY);
-        if !due {
-            return;
-        }
-        // What cannot be forgotten now is forgotten later.
-        let more = rows::prune(&self.connection, self.clock.now()).unwrap_or(false);
-        self.pruned = (!more).then_some(now);
-    }
-}
-
-type Results = (Vec<Result<Revision, StoreError>>, Revision);
-
-fn attempt(
-    connection: &mut Connection,
-    group: &VecDeque<Commit>,
-    before: Revision,
-    now: Timestamp,
-) -> rusqlite::Result<Results> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut last = before;
-    let mut results = Vec::with_capacity(group.len());
-    for commit in group {
-        if commit.changes.is_empty() {
-            results.push(Ok(last));
-            continue;
-        }
-        let next = Revision(last.0 + 1);
-        let applied = rows::apply(&transaction, &commit.changes, next, now)?;
-        if applied.is_ok() {
-            last = next;
-        }
-        results.push(applied.map(|()| next));
-    }
-    transaction.commit()?;
-    Ok((results, last))
 }
