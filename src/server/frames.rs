@@ -228,7 +228,9 @@ mod tests {
     fn time_forgives() {
         let mut frames = begun();
         let ping = frame(6, 0, &[0; 8]);
-        while frames.read(&ping).is_ok() {}
+        for _ in 0..1000 {
+            frames.read(&ping).expect("the burst");
+        }
         frames.elapsed(std::time::Duration::from_secs(1));
         assert_eq!((0..1000).take_while(|_| frames.read(&ping).is_ok()).count(), 100);
     }

@@ -255,15 +255,15 @@ fn share(socket: Socket, workers: usize) -> io::Result<Vec<Socket>> {
 /// To be called once, before any thread is started: it takes the sockets for good and clears
 /// `LISTEN_FDS`.
 pub fn inherited(workers: usize) -> Result<Vec<Bound>, ListenError> {
-    let names: Vec<String> = sd_notify::listen_fds_with_names()
-        .map_err(|error| ListenError::Inherited {
-            why: error.to_string(),
-        })?
-        .map(|(_, name)| name)
-        .collect();
-    if names.is_empty() {
+    let fail = |error: io::Error| ListenError::Inherited {
+        why: error.to_string(),
+    };
+    // LISTEN_FDNAMES alone may be left over from a parent.
+    if sd_notify::listen_fds().map_err(fail)?.len() == 0 {
         return Ok(Vec::new());
     }
+    let names = sd_notify::listen_fds_with_names().map_err(fail)?;
+    let names: Vec<String> = names.map(|(_, name)| name).collect();
     // sd-notify gives numbers, which only unsafe code could turn into sockets; listenfd gives
     // sockets, in the same order.
     let mut passed = ListenFd::from_env();
