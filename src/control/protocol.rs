@@ -543,6 +543,7 @@ mod tests {
                 user: "anna".into(),
                 scope: String::new(),
                 networks: vec![],
+                state: "active".into(),
                 created: crate::time::Timestamp::from_millis(0),
                 expires: None,
                 last_used: None,
