@@ -1,15 +1,42 @@
-//! Sidegate: an authentication sidecar.
+//! Sidegate: an authentication sidecar. Nobody and nothing reaches a backend without a credential.
+//!
+//! Follow a request from [`gate::Gate::handle`]; `ARCHITECTURE.md` has the map. The modules stand in
+//! the order of their layers: each imports earlier ones only.
+
+pub mod time;
+
+pub mod crypto;
+pub mod wire;
+
+pub mod config;
+pub mod model;
+pub mod outbound;
+pub mod request;
+
+pub mod store;
+
+pub mod instance;
 
 pub mod accounts;
+
 pub mod authn;
-pub mod cli;
-pub mod config;
-pub mod control;
-pub mod crypto;
+
+pub mod policy;
+
 pub mod decision;
-pub mod model;
+
+pub mod dialect;
 pub mod observe;
-pub mod request;
-pub mod store;
-pub mod time;
-pub mod wire;
+pub mod upstream;
+
+pub mod pages;
+
+pub mod gate;
+
+pub mod server;
+
+pub mod control;
+
+pub mod cli;
+
+pub mod app;

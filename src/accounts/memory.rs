@@ -75,6 +75,21 @@ impl Memory {
             .collect()
     }
 
+    /// The commit that wrote what memory has of a user or a token.
+    pub(super) fn revision(&self, key: &str) -> Option<Revision> {
+        match Place::of(key)? {
+            Place::User(name) => self.user(name).map(|held| held.revision),
+            Place::Token { user, name, id: None } => {
+                self.tokens.by_name(user, name).map(|token| token.revision)
+            }
+            Place::Token { id: Some(id), .. } => {
+                let token = self.tokens.by_id(id).filter(|token| token.overlap);
+                token.map(|token| token.revision)
+            }
+            Place::Group(_) | Place::Used(_) | Place::Revoked(_) => None,
+        }
+    }
+
     /// Takes a record from the store at the start.
     pub(super) fn load(&self, stored: &Versioned) -> Result<(), AccountsError> {
         let record = Record::read(&stored.key, &stored.body)?;

@@ -201,6 +201,17 @@ impl Accounts {
         self.shared.revocations.subscribe()
     }
 
+    /// How often users or tokens were altered since the start: a memory of what was wrong then is
+    /// worth nothing after that.
+    pub fn changes(&self) -> u64 {
+        *self.shared.revocations.borrow()
+    }
+
+    /// Whether there is no user yet.
+    pub fn is_empty(&self) -> bool {
+        !self.memory().has_users()
+    }
+
     /// How many hashes were computed.
     pub fn hash_counts(&self) -> HashCounts {
         HashCounts {
@@ -266,6 +277,8 @@ impl Shared {
     /// Best effort: the caller has an error to report already.
     async fn reread(&self, key: &str, effects: &mut Effects) {
         match self.store.get(key).await {
+            // As it was: nobody's flag needs to go down.
+            Ok(Some(stored)) if self.memory.revision(key) == Some(stored.revision) => {}
             Ok(Some(stored)) => {
                 if let Ok(record) = Record::read(key, &stored.body) {
                     self.memory.apply(key, Some(record), stored.revision, effects);

@@ -154,14 +154,17 @@ impl Accounts {
             return account;
         };
         let renewed = self.change_user(&account.user.name, |user| {
-            if user.password.as_deref() == Some(stored) {
-                user.password = Some(phc);
+            // Disabled, or given another password, while the hash ran: the judgement was of someone else.
+            if *user != account.user {
+                return Err(AccountsError::Conflict);
             }
+            user.password = Some(phc);
             Ok(vec![])
         });
         match renewed.await {
             Ok(renewed) => renewed,
-            Err(_) => self.user(&account.user.name).unwrap_or(account),
+            // Its flag tells whether it still holds.
+            Err(_) => account,
         }
     }
 }

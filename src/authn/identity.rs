@@ -1,11 +1,10 @@
 //! Who it is: the outcome of a verification, and for how long it may be believed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use ipnet::IpNet;
-
-use crate::accounts::{Account, Flag};
+use crate::accounts::{Account, Flag, LiveToken};
 use crate::time::Timestamp;
 
 /// Who sent the request. Never holds the credential itself. Shared by the caches of all cores
@@ -16,25 +15,45 @@ pub struct Identity {
     pub account: Arc<Account>,
     /// How it was shown.
     pub method: Method,
-    /// The credential's public id and name; none for a trusted network.
-    pub credential: Option<CredentialId>,
-    /// The words of the token's scope; empty: all the user's rights.
-    pub scope: Box<str>,
-    /// Where the credential may be used from; empty: anywhere.
-    pub networks: Box<[IpNet]>,
+    /// The token's public half; none for a password or a trusted network.
+    pub token: Option<Arc<LiveToken>>,
     /// Until when, unless revoked earlier.
     pub lease: Lease,
     /// Per route of the snapshot: the hour in which its use was last audited.
     pub audited: Box<[AtomicU32]>,
 }
 
-/// What may be logged of a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialId {
-    /// Public id of the record.
-    pub id: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
+impl Identity {
+    /// The account name.
+    pub fn name(&self) -> &str {
+        &self.account.user.name
+    }
+
+    /// The words of the token's scope; empty: all the user's rights.
+    pub fn scope(&self) -> &str {
+        self.token.as_deref().map_or("", LiveToken::scope)
+    }
+
+    /// Whether the credential may be used from there.
+    pub fn may_come_from(&self, client: Option<IpAddr>) -> bool {
+        let networks = self.token.as_deref().map_or(&[][..], LiveToken::networks);
+        networks.is_empty()
+            || client.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
+    }
+
+    /// Whether this is the first use on that route in this hour, and remembers that it was.
+    pub fn is_first_use(&self, route: usize, now: Timestamp) -> bool {
+        let hour = u32::try_from(now.as_seconds() / 3600).unwrap_or(0);
+        // Read before write: on all but one request an hour the line stays shared between cores.
+        self.audited.get(route).is_none_or(|last| {
+            last.load(Ordering::Relaxed) != hour && last.swap(hour, Ordering::Relaxed) != hour
+        })
+    }
+}
+
+/// An audit memory for so many routes.
+pub fn audit_memory(routes: usize) -> Box<[AtomicU32]> {
+    (0..routes).map(|_| AtomicU32::new(0)).collect()
 }
 
 /// How an identity was shown.

@@ -45,13 +45,6 @@ pub fn environment() -> Result<Vec<(String, String)>, Vec<ConfigError>> {
     }
 }
 
-/// Whether output to a terminal may have colours: not where `NO_COLOR` is present and not empty
-/// (<https://no-color.org>), nor on a terminal that calls itself dumb.
-pub fn wants_color() -> bool {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
-}
-
 /// Where an instance keeps its things unless told: `/var/lib/sidegate` as root, else
 /// `$XDG_DATA_HOME/sidegate`, else `~/.local/share/sidegate`.
 ///
@@ -142,16 +135,18 @@ fn settable() -> Names {
     names
 }
 
+/// What was written, if it may be shown, and what is wrong with it.
+type Refused = (Option<String>, Wrong);
+
 type Names = BTreeMap<String, (Vec<&'static str>, &'static Value)>;
 
-/// The path and the value that a variable sets; or what was written, if it may be shown, and
-/// what is wrong with it.
+/// The path and the value that a variable sets.
 fn read(
     rest: &str,
     value: &str,
     names: &Names,
     variables: &[(String, String)],
-) -> Result<(Vec<&'static str>, Node), (Option<String>, Wrong)> {
+) -> Result<(Vec<&'static str>, Node), Refused> {
     let Some((path, schema)) = names.get(rest) else {
         return Err((None, unknown(rest, names)));
     };

@@ -94,6 +94,7 @@ pub(super) struct Tls {
     #[schemars(extend("x-kind" = "address", "examples" = [["0.0.0.0:8443"]]))]
     pub(super) listen: Vec<String>,
     /// Certificates, chosen by the name that the client asks for; the first is for all others. They are read again when their files change.
+    #[schemars(extend("examples" = [[{"cert": "home.example.crt", "key": "home.example.key"}]]))]
     pub(super) certificates: Vec<Certificate>,
     /// The plain listeners of `[server]` send browsers and programs to https.
     #[serde(default = "yes")]

@@ -285,13 +285,14 @@ fn only_authority(rest: &str, scheme: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A URL without the user name and password that may stand in it, for messages.
+/// What may be a URL, without the user name and password that may stand in it; for messages.
 pub(super) fn without_userinfo(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}://***@{host}")
-        }
+    let Some((before, host)) = text.rsplit_once('@') else {
+        return text.to_owned();
+    };
+    match before.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://***@{host}"),
+        None if before.contains(':') => format!("***@{host}"),
         None => text.to_owned(),
     }
 }

@@ -1,8 +1,7 @@
 //! Files, then the environment, then flags; then all of it is checked.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::fmt;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -12,10 +11,10 @@ use super::resolve::Resolver;
 use super::settings::Settings;
 use super::shape::{self, Problems};
 use super::tree::{self, Entry, Node, Origin, Table};
-use super::{env, secret};
+use super::{env, secret, source};
 
 /// Where a configuration comes from. Later sources win over earlier ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// `--config`, in order. `conf.d/*.toml` beside the first comes after them all.
     pub files: Vec<PathBuf>,
@@ -42,7 +41,7 @@ pub struct Overrides {
 }
 
 /// A configuration that holds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded {
     /// What is in force.
     pub settings: Settings,
@@ -57,6 +56,36 @@ pub struct Loaded {
     pub(super) tree: Table,
 }
 
+/// Without the values of variables, which may be secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            files,
+            environment,
+            overrides,
+            default_data,
+        } = self;
+        let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Sources")
+            .field("files", files)
+            .field("environment", &names)
+            .field("overrides", overrides)
+            .field("default_data", default_data)
+            .finish()
+    }
+}
+
+/// Without what was written, which may hold secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .field("warnings", &self.warnings)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Reads and checks everything.
 ///
 /// # Errors
@@ -66,7 +95,7 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
     let mut problems = Problems::default();
     let mut tree = Table::new();
-    let files = read_files(&sources.files, &mut tree, &mut problems);
+    let files = source::read_all(&sources.files, &mut tree, &mut problems);
     env::overlay(&mut tree, &sources.environment, &mut problems);
     flags(&mut tree, &sources.overrides, &mut problems);
     shape::check(&mut tree, &mut problems);
@@ -100,39 +129,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
         conf_d,
         tree,
     })
-}
-
-/// Reads the files into the tree; a file that cannot be read is an error and is left out.
-fn read_files(named: &[PathBuf], tree: &mut Table, problems: &mut Problems) -> Vec<PathBuf> {
-    let mut files = named.to_vec();
-    if let Some(first) = named.first() {
-        match tree::drop_ins(first) {
-            Ok(more) => files.extend(more),
-            Err(error) => problems.errors.push(error),
-        }
-    }
-    let mut seen = BTreeSet::new();
-    for path in &files {
-        // The same file twice would have every route twice.
-        if !seen.insert(path) {
-            let message = "is given twice".into();
-            problems.errors.push(ConfigError {
-                file: Some(path.clone()),
-                message,
-                ..ConfigError::default()
-            });
-            continue;
-        }
-        let shared: Arc<Path> = Arc::from(path.as_path());
-        let parsed = tree::read(path)
-            .map_err(|error| vec![error])
-            .and_then(|text| tree::parse(&shared, &text));
-        match parsed {
-            Ok(table) => tree::merge(tree, table),
-            Err(errors) => problems.errors.extend(errors),
-        }
-    }
-    files
 }
 
 /// Lays the flags over the tree.

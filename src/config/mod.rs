@@ -1,22 +1,29 @@
 //! Text to settings, once.
 
 mod compare;
+mod diff;
 mod env;
 mod error;
 mod file;
 mod grammar;
 mod load;
+mod print;
+mod reference;
 mod resolve;
 mod route;
 mod schema;
 mod secret;
 pub mod settings;
 mod shape;
+mod source;
 mod tree;
 pub mod units;
 
-pub use env::{default_data, environment, wants_color};
+pub use diff::diff;
+pub use env::{default_data, environment};
 pub use error::{ConfigError, Wrong};
 pub use load::{Loaded, Overrides, Sources, load};
+pub use print::print;
+pub use reference::reference;
 pub use schema::schema;
 pub use settings::Settings;

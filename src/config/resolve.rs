@@ -13,8 +13,9 @@ use super::settings::{
     LogLevel, Password, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens, TrustedNetwork,
 };
 use super::shape::{Problems, at};
-use super::tree::{Origin, element, join, quoted, reason, shortened};
-use super::{compare, grammar, route, units};
+use super::source::reason;
+use super::tree::{Origin, element, join, quoted, shortened};
+use super::{compare, grammar, route, schema, units};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -153,7 +154,8 @@ impl Resolver<'_> {
     /// Adds an error at the place where the key, or what it stands in, was written.
     pub(super) fn wrong(&mut self, key: &str, text: Option<&str>, wrong: Wrong) {
         // Anything that looks like a URL with a password in it is shown without.
-        let value = text.map(|text| shortened(quoted(&grammar::without_userinfo(text))));
+        let shown = text.filter(|_| !schema::is_secret(key));
+        let value = shown.map(|text| shortened(quoted(&grammar::without_userinfo(text))));
         let error = match self.origin(key) {
             Some(origin) => at(origin, key, value, wrong),
             None => super::ConfigError {

@@ -94,6 +94,12 @@ pub(super) fn lookup<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<&'st
     Some(at)
 }
 
+/// Whether the value of this key, given as in an error message, may not be shown.
+pub(super) fn is_secret(key: &str) -> bool {
+    let names = key.split('.').map(|name| name.split('[').next().unwrap_or(name));
+    lookup(names).is_some_and(|known| known.get("writeOnly").is_some())
+}
+
 /// TOML has no null: what may be null may be left out. And the default of a section is that of
 /// its keys.
 fn without_null(schema: &mut Value) {
@@ -155,6 +161,7 @@ fn with_secret_files(schema: &mut Value) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

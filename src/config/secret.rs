@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::error::Wrong;
 use super::schema;
 use super::shape::{Problems, at};
-use super::tree::{Entry, Node, Table, element, join, quoted, reason};
+use super::source::reason;
+use super::tree::{Entry, Node, Table, element, join, quoted};
 
 /// Puts the content of every `x_file` in the place of `x`, where `x` is a secret.
 pub(super) fn fill_in(tree: &mut Table, problems: &mut Problems) {
@@ -101,6 +102,7 @@ pub(super) fn read(path: &Path) -> Result<String, Wrong> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 

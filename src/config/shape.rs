@@ -80,6 +80,7 @@ fn check_entry(key: &str, pattern: &str, entry: &mut Entry, schema: &Value, prob
         let wrong = wrong_type(key, &entry.node, schema);
         let value = match entry.node {
             Node::Table(_) | Node::List { .. } => None,
+            _ if schema::is_secret(key) => None,
             _ => Some(shown(&entry.node)),
         };
         problems.add(key, at(&entry.origin, key, value, wrong));
@@ -291,6 +292,12 @@ pub(super) fn json_to_toml(value: &Value) -> String {
             "[{}]",
             list.iter().map(json_to_toml).collect::<Vec<_>>().join(", ")
         ),
+        Value::Object(table) => {
+            let pairs = table
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", json_to_toml(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
         Value::String(text) => super::tree::quoted(text),
         other => other.to_string(),
     }

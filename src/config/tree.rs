@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -58,15 +58,15 @@ impl Origin {
     }
 }
 
-/// A value and where it comes from.
-#[derive(Clone, Debug)]
+/// A value and where it comes from. No `Debug`: it may be a secret.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) node: Node,
     pub(super) origin: Origin,
 }
 
 /// A value, as far as a configuration needs to tell them apart.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Node {
     Table(Table),
     /// `appends`: written as `[[…]]`, so that it adds to what earlier files say.
@@ -340,93 +340,4 @@ impl Lines {
     fn at(&self, offset: usize) -> usize {
         self.0.partition_point(|start| *start <= offset) + 1
     }
-}
-
-/// Reads a configuration file whole: a regular file of UTF-8, at most 1 MiB.
-///
-/// # Errors
-///
-/// Says which of these it is not.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    const MOST: u64 = 1 << 20;
-    let error = |message: String| ConfigError {
-        file: Some(path.to_path_buf()),
-        message,
-        ..ConfigError::default()
-    };
-    let unreadable = |problem: std::io::Error| error(format!("cannot be read: {}", reason(&problem)));
-    // Asked before opening: opening a FIFO waits for its writer.
-    let kind = std::fs::metadata(path).map_err(unreadable)?;
-    if !kind.is_file() {
-        return Err(error("is not a regular file".into()));
-    }
-    if kind.len() > MOST {
-        return Err(error(format!("is larger than 1MiB ({} bytes)", kind.len())));
-    }
-    let mut bytes = Vec::new();
-    // A file that grows meanwhile is cut off as well.
-    std::fs::File::open(path)
-        .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST + 1), &mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > MOST {
-        return Err(error("is larger than 1MiB".into()));
-    }
-    let text = String::from_utf8(bytes).map_err(|problem| {
-        let before = &problem.as_bytes()[..problem.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        ConfigError {
-            line: Some(line),
-            hint: Some("save the file as UTF-8".into()),
-            ..error("is not UTF-8".into())
-        }
-    })?;
-    if text.starts_with('\u{feff}') {
-        return Err(ConfigError {
-            line: Some(1),
-            hint: Some("save the file as UTF-8 without it".into()),
-            ..error("starts with a byte order mark".into())
-        });
-    }
-    Ok(text)
-}
-
-/// An I/O error without the number that its Display adds.
-pub(super) fn reason(problem: &std::io::Error) -> String {
-    match problem.kind() {
-        std::io::ErrorKind::NotFound => "no such file".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => problem.to_string(),
-    }
-}
-
-/// The files of `conf.d` beside the first configuration file, in lexical order.
-///
-/// # Errors
-///
-/// The directory is there and cannot be listed.
-pub(super) fn drop_ins(first: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let directory = first.with_file_name("conf.d");
-    let unreadable = |problem: std::io::Error| ConfigError {
-        file: Some(directory.clone()),
-        message: format!("cannot be listed: {}", reason(&problem)),
-        ..ConfigError::default()
-    };
-    let listing = match std::fs::read_dir(&directory) {
-        Ok(listing) => listing,
-        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(problem) => return Err(unreadable(problem)),
-    };
-    let mut found = Vec::new();
-    for entry in listing {
-        let path = entry.map_err(unreadable)?.path();
-        // Editors leave `.name.toml.swp` and `.#name.toml` behind.
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -50,7 +50,7 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
         let (count, after) = number(rest).ok_or_else(wrong)?;
         let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = after.split_at(letters);
-        if unit.is_empty() {
+        if unit.is_empty() && after.is_empty() {
             return Err(
                 Wrong::new("is not a duration").hint(format!("say in which unit, for example \"{rest}s\""))
             );
@@ -201,6 +201,7 @@ fn whole(text: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

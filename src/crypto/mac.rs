@@ -56,6 +56,26 @@ pub fn sha256(data: &[u8]) -> Digest {
     out
 }
 
+/// SHA-256 of all that the reader gives, in constant memory.
+///
+/// # Errors
+/// Those of the reader.
+pub fn sha256_of(reader: &mut impl std::io::Read) -> std::io::Result<Digest> {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => context.update(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    Ok(out)
+}
+
 fn absorb(context: &mut hmac::Context, part: &[u8]) {
     context.update(&(part.len() as u64).to_be_bytes());
     context.update(part);
@@ -64,6 +84,15 @@ fn absorb(context: &mut hmac::Context, part: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_has_the_digest_of_its_bytes() {
+        let bytes = vec![7; (1 << 17) + 5];
+        assert_eq!(
+            sha256_of(&mut bytes.as_slice()).expect("memory reads"),
+            sha256(&bytes)
+        );
+    }
 
     #[test]
     fn moving_a_byte_across_a_boundary_changes_the_digest() {

@@ -8,5 +8,7 @@ pub mod password_pool;
 pub mod random;
 pub mod secret;
 pub mod token_hash;
+mod websocket;
 
 pub use secret::Secret;
+pub use websocket::websocket_accept;

@@ -32,6 +32,15 @@ impl Permit {
         }
     }
 
+    /// For the tests of what a permit opens.
+    #[cfg(test)]
+    pub(crate) fn for_tests(identity: Option<Arc<Identity>>, anonymous_preflight: bool) -> Self {
+        Self {
+            identity,
+            anonymous_preflight,
+        }
+    }
+
     /// Who is there; none on a public route.
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()

@@ -5,11 +5,11 @@
 //! at once is left out and counted. The one exception is [`audit::Audit::record_change`], whose
 //! caller wants to wait.
 
-//ACC
+pub mod access;
 pub mod audit;
-//LOG
-//MET
-//OPS
+pub mod log;
+pub mod metrics;
+pub mod operations;
 mod outcome;
 mod queue;
 

@@ -1,1 +1,413 @@
-//! (being written)
+//! The strict gate in front of everything: what the HTTP library lets through and two servers
+//! could read differently ends here, before routing.
+//!
+//! Measured on hyper 1.12; `tests/request_vectors.rs` feeds it raw bytes to keep that true.
+
+use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use super::host::{HostError, RequestAuthority};
+use crate::wire::headers::{connection_names, connection_tokens, is_plain_name, trim};
+
+/// Longest request target, path and query together.
+pub const MAX_TARGET: usize = 8 * 1024;
+/// Longest method.
+const MAX_METHOD: usize = 32;
+
+/// What the gate learned about a request that may go on.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The host that the request is for.
+    pub authority: RequestAuthority,
+    /// What is asked for.
+    pub target: Target,
+    /// Whether the connection is to become something else.
+    pub upgrade: Option<Upgrade>,
+    /// So many header lines were dropped for their names.
+    pub dropped_headers: usize,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `Parts::uri` has a path that starts with `/`; unchecked otherwise.
+    Path,
+    /// `OPTIONS *`: about the server itself, never forwarded.
+    Asterisk,
+}
+
+/// What a connection may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// RFC 6455.
+    WebSocket,
+}
+
+/// Why a request may not go on. Says nothing of what the client sent: it could be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The word in the log and in `X-Auth-Error`: `group:what`.
+    pub reason: &'static str,
+    /// The sentence for the client.
+    pub message: &'static str,
+    /// Close the connection: what follows on it cannot be trusted to be a request.
+    pub close: bool,
+}
+
+impl Rejection {
+    /// 400, connection kept.
+    pub const fn bad(reason: &'static str, message: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, reason, message, close: false }
+    }
+
+    /// The connection is closed after the answer.
+    const fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+
+    const fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl From<HostError> for Rejection {
+    fn from(error: HostError) -> Self {
+        Rejection::bad(error.reason(), error.message()).closing()
+    }
+}
+
+/// Checks one request head and takes out of it what must not go on: header names that could fold
+/// onto others, and upgrades to anything but WebSocket.
+///
+/// `token_headers` carry our credentials; `head_limit` counts names, values and 4 bytes a line.
+pub fn admit(
+    parts: &mut Parts,
+    token_headers: &[HeaderName],
+    head_limit: usize,
+) -> Result<Admitted, Rejection> {
+    check_method(&parts.method)?;
+    let target = check_target(parts)?;
+    let seen = Seen::read(&parts.headers)?;
+    if seen.bytes > head_limit {
+        return Err(HEAD_TOO_LARGE);
+    }
+    let authority = check_authority(parts, seen.host)?;
+    let content_length = check_framing(parts.version, &seen)?;
+    check_tokens(&parts.headers, token_headers)?;
+    if seen.connection {
+        check_connection(&parts.headers, token_headers)?;
+    }
+    if seen.expect.is_some_and(|value| !is_word(value, "100-continue")) {
+        return Err(UNKNOWN_EXPECTATION);
+    }
+    let upgrade = check_upgrade(parts, &seen)?;
+
+    let (foreign_upgrade, odd_names) = (seen.upgrade.is_some() && upgrade.is_none(), seen.odd_names);
+    // `007` goes on as `7`: not every backend reads leading zeros alike.
+    let padded = seen.content_length.is_some_and(|text| text.len() > 1 && text.as_bytes().starts_with(b"0"));
+    if let Some(length) = content_length.filter(|_| padded) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if foreign_upgrade {
+        parts.headers.remove(UPGRADE);
+        parts.headers.remove("http2-settings");
+    }
+    if odd_names > 0 {
+        drop_odd_names(&mut parts.headers);
+    }
+    Ok(Admitted { authority, target, upgrade, dropped_headers: odd_names })
+}
+
+/// Any method token passes but those that change what a connection is or echo credentials. 501
+/// says that of no resource (RFC 9110 §15.6.2), so no `Allow` is needed.
+fn check_method(method: &Method) -> Result<(), Rejection> {
+    /// Methods are case-sensitive (RFC 9110 §9.1), yet some backends read `get` as GET.
+    const KNOWN: [&str; 11] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "TRACK", "PRI"];
+    match *method {
+        Method::GET | Method::POST | Method::HEAD | Method::OPTIONS => return Ok(()),
+        Method::PUT | Method::DELETE | Method::PATCH => return Ok(()),
+        _ => {}
+    }
+    match method.as_str() {
+        "CONNECT" | "TRACE" | "TRACK" | "PRI" => Err(METHOD_NOT_IMPLEMENTED),
+        other if other.len() > MAX_METHOD => Err(METHOD_TOO_LONG),
+        other if KNOWN.iter().any(|known| known.eq_ignore_ascii_case(other)) => Err(METHOD_CASE),
+        _ => Ok(()),
+    }
+}
+
+/// Origin-form, or what may stand for it. The authority of an absolute-form is compared with
+/// `Host` later.
+fn check_target(parts: &Parts) -> Result<Target, Rejection> {
+    let uri = &parts.uri;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(TARGET_USERINFO);
+    }
+    if uri.scheme_str().is_some_and(|scheme| default_port(scheme).is_none()) {
+        return Err(TARGET_SCHEME);
+    }
+    let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    if target.len() > MAX_TARGET {
+        return Err(TARGET_TOO_LONG);
+    }
+    // `GET admin` arrives as an authority without a path, which no rule would match.
+    let is_absolute = uri.scheme().is_some();
+    if uri.authority().is_some() != is_absolute && !is_h2(parts.version) {
+        return Err(TARGET_FORM);
+    }
+    match target {
+        "*" if parts.method == Method::OPTIONS => Ok(Target::Asterisk),
+        target if target.starts_with('/') => Ok(Target::Path),
+        _ => Err(TARGET_FORM),
+    }
+}
+
+/// Exactly one host: `Host`, or `:authority` in HTTP/2; equal where both are there.
+fn check_authority(parts: &Parts, host: Option<&HeaderValue>) -> Result<RequestAuthority, Rejection> {
+    let header = host.map(RequestAuthority::from_header).transpose()?;
+    let uri = parts.uri.authority().map(RequestAuthority::from_uri).transpose()?;
+    match (header, uri) {
+        (Some(header), None) => Ok(header),
+        (None, Some(uri)) if is_h2(parts.version) => Ok(uri),
+        (Some(header), Some(uri)) => {
+            let port = parts.uri.scheme_str().and_then(default_port).unwrap_or(80);
+            if header.is_same(&uri, port) { Ok(header) } else { Err(HOST_DIFFERS) }
+        }
+        (None, _) => Err(HOST_MISSING),
+    }
+}
+
+/// One way to tell where the body ends, or none (RFC 9112 §6.3).
+fn check_framing(version: Version, seen: &Seen<'_>) -> Result<Option<u64>, Rejection> {
+    if let Some(coding) = seen.transfer_encoding {
+        if version != Version::HTTP_11 {
+            return Err(ENCODING_VERSION);
+        }
+        if seen.content_length.is_some() {
+            return Err(TWO_FRAMINGS);
+        }
+        // `gzip, chunked` would lose its gzip when the body is framed anew.
+        return if is_word(coding, "chunked") { Ok(None) } else { Err(ENCODING_UNKNOWN) };
+    }
+    let Some(length) = seen.content_length else { return Ok(None) };
+    let digits = length.to_str().map_err(|_| BAD_LENGTH)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(BAD_LENGTH);
+    }
+    digits.parse().map(Some).map_err(|_| BAD_LENGTH)
+}
+
+/// Our own credentials: once each, and readable.
+fn check_tokens(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(), Rejection> {
+    for name in token_headers {
+        let mut values = headers.get_all(name).iter();
+        if let Some(value) = values.next() {
+            readable(value)?;
+            if values.next().is_some() {
+                return Err(TWO_TOKENS);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `Connection` must not name what is never hop-by-hop: the next hop would delete a credential or
+/// the framing (CVE-2024-45410). Other names are deleted with the hop-by-hop headers.
+fn check_connection(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(), Rejection> {
+    const NEVER: [&str; 6] =
+        ["authorization", "cookie", "host", "content-length", "content-type", "transfer-encoding"];
+    for token in connection_tokens(headers) {
+        let is_token = token_headers.iter().any(|name| token.eq_ignore_ascii_case(name.as_str()));
+        if is_token || NEVER.iter().any(|name| token.eq_ignore_ascii_case(name)) {
+            return Err(CONNECTION_NAMES);
+        }
+    }
+    Ok(())
+}
+
+/// A WebSocket is asked for by exactly `Upgrade: websocket` and `Connection: upgrade`; anything
+/// else is no upgrade and goes on without the header (RFC 9110 §7.8 lets a server ignore it).
+fn check_upgrade(parts: &Parts, seen: &Seen<'_>) -> Result<Option<Upgrade>, Rejection> {
+    match seen.upgrade {
+        Some(value) if is_word(value, "websocket") && connection_names(&parts.headers, "upgrade") => {}
+        _ => return Ok(None),
+    }
+    if parts.version != Version::HTTP_11 {
+        return Err(UPGRADE_VERSION);
+    }
+    if parts.method != Method::GET {
+        return Err(UPGRADE_METHOD);
+    }
+    // CVE-2026-58055: body bytes would be read as frames, or as the next request.
+    if seen.content_length.is_some() || seen.transfer_encoding.is_some() {
+        return Err(UPGRADE_BODY);
+    }
+    Ok(Some(Upgrade::WebSocket))
+}
+
+fn drop_odd_names(headers: &mut HeaderMap) {
+    let odd: Vec<HeaderName> = headers.keys().filter(|name| !is_plain_name(name.as_str())).cloned().collect();
+    for name in odd {
+        headers.remove(name);
+    }
+}
+
+/// What one pass over the headers finds.
+#[derive(Default)]
+struct Seen<'h> {
+    host: Option<&'h HeaderValue>,
+    authorization: Option<&'h HeaderValue>,
+    content_type: Option<&'h HeaderValue>,
+    content_length: Option<&'h HeaderValue>,
+    transfer_encoding: Option<&'h HeaderValue>,
+    upgrade: Option<&'h HeaderValue>,
+    expect: Option<&'h HeaderValue>,
+    socket_key: Option<&'h HeaderValue>,
+    socket_version: Option<&'h HeaderValue>,
+    connection: bool,
+    odd_names: usize,
+    bytes: usize,
+}
+
+impl<'h> Seen<'h> {
+    fn read(headers: &'h HeaderMap) -> Result<Self, Rejection> {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            seen.bytes += name.len() + value.len() + 4;
+            match name {
+                "host" => once(&mut seen.host, value, TWO_HOSTS)?,
+                "authorization" => {
+                    readable(value)?;
+                    once(&mut seen.authorization, value, TWO_AUTHORIZATIONS)?;
+                }
+                "connection" => seen.connection = true,
+                "content-type" => once(&mut seen.content_type, value, TWO_TYPES)?,
+                "content-length" => once(&mut seen.content_length, value, TWO_LENGTHS)?,
+                "cookie" => readable(value)?,
+                "expect" => once(&mut seen.expect, value, UNKNOWN_EXPECTATION)?,
+                "sec-websocket-key" => once(&mut seen.socket_key, value, TWO_SOCKETS)?,
+                "sec-websocket-version" => once(&mut seen.socket_version, value, TWO_SOCKETS)?,
+                "transfer-encoding" => once(&mut seen.transfer_encoding, value, TWO_ENCODINGS)?,
+                "upgrade" => once(&mut seen.upgrade, value, TWO_UPGRADES)?,
+                _ if name.starts_with("x-forwarded-") => readable(value)?,
+                _ if !is_plain_name(name) => seen.odd_names += 1,
+                _ => {}
+            }
+        }
+        Ok(seen)
+    }
+}
+
+fn once<'h>(
+    slot: &mut Option<&'h HeaderValue>,
+    value: &'h HeaderValue,
+    repeated: Rejection,
+) -> Result<(), Rejection> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(repeated),
+    }
+}
+
+/// Bytes above 0x7F mean different things to different readers.
+fn readable(value: &HeaderValue) -> Result<(), Rejection> {
+    value.to_str().map(|_| ()).map_err(|_| UNREADABLE)
+}
+
+fn is_word(value: &HeaderValue, word: &str) -> bool {
+    value.to_str().is_ok_and(|text| trim(text).eq_ignore_ascii_case(word))
+}
+
+fn is_h2(version: Version) -> bool {
+    version == Version::HTTP_2
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    if scheme.eq_ignore_ascii_case("http") {
+        Some(80)
+    } else if scheme.eq_ignore_ascii_case("https") {
+        Some(443)
+    } else {
+        None
+    }
+}
+
+const METHOD_NOT_IMPLEMENTED: Rejection =
+    Rejection::bad("method:not-implemented", "CONNECT, TRACE, TRACK and PRI are not served here")
+        .with_status(StatusCode::NOT_IMPLEMENTED)
+        .closing();
+const METHOD_TOO_LONG: Rejection = Rejection::bad("method:too-long", "the method is longer than 32 characters");
+const METHOD_CASE: Rejection =
+    Rejection::bad("method:case", "methods are case-sensitive; write this one in capitals");
+const TARGET_USERINFO: Rejection = Rejection::bad(
+    "target:userinfo",
+    "the request target has a user name in it; send it as Authorization: Basic",
+)
+.closing();
+const TARGET_SCHEME: Rejection = Rejection::bad("target:scheme", "the scheme is neither http nor https").closing();
+const TARGET_FORM: Rejection =
+    Rejection::bad("target:form", "the request target is not a path that starts with /").closing();
+const TARGET_TOO_LONG: Rejection = Rejection::bad("target:too-long", "the request target is longer than 8 KiB")
+    .with_status(StatusCode::URI_TOO_LONG);
+const HEAD_TOO_LARGE: Rejection = Rejection::bad("head:too-large", "the request head is too large")
+    .with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    .closing();
+const HOST_MISSING: Rejection = Rejection::bad("host:missing", "the request has no Host header").closing();
+const HOST_DIFFERS: Rejection =
+    Rejection::bad("host:differs", "the Host header names another host than the request target").closing();
+const TWO_HOSTS: Rejection = Rejection::bad("host:duplicate", "the Host header is there twice").closing();
+const TWO_AUTHORIZATIONS: Rejection =
+    Rejection::bad("header:duplicate-authorization", "the Authorization header is there twice");
+const TWO_TOKENS: Rejection = Rejection::bad("header:duplicate-token", "a token header is there twice");
+const TWO_TYPES: Rejection =
+    Rejection::bad("header:duplicate-content-type", "the Content-Type header is there twice");
+const TWO_UPGRADES: Rejection =
+    Rejection::bad("upgrade:duplicate", "the Upgrade header is there twice").closing();
+const TWO_SOCKETS: Rejection =
+    Rejection::bad("upgrade:duplicate-key", "a Sec-WebSocket header is there twice").closing();
+const UNREADABLE: Rejection = Rejection::bad(
+    "header:not-ascii",
+    "Authorization, Cookie, X-Forwarded-* or a token header has a byte outside visible ASCII",
+);
+const TWO_LENGTHS: Rejection =
+    Rejection::bad("framing:duplicate-length", "the Content-Length header is there twice").closing();
+const BAD_LENGTH: Rejection = Rejection::bad("framing:length", "Content-Length is not a number").closing();
+const TWO_ENCODINGS: Rejection =
+    Rejection::bad("framing:duplicate-te", "the Transfer-Encoding header is there twice").closing();
+const TWO_FRAMINGS: Rejection =
+    Rejection::bad("framing:te-and-length", "Transfer-Encoding and Content-Length exclude each other").closing();
+const ENCODING_VERSION: Rejection =
+    Rejection::bad("framing:te-version", "Transfer-Encoding belongs to HTTP/1.1 only").closing();
+const ENCODING_UNKNOWN: Rejection =
+    Rejection::bad("framing:te", "the only Transfer-Encoding served here is chunked")
+        .with_status(StatusCode::NOT_IMPLEMENTED)
+        .closing();
+const CONNECTION_NAMES: Rejection = Rejection::bad(
+    "framing:connection",
+    "Connection names a header that is never hop-by-hop, such as Authorization, Cookie or Host",
+)
+.closing();
+const UNKNOWN_EXPECTATION: Rejection =
+    Rejection::bad("header:expect", "the only expectation served here is 100-continue")
+        .with_status(StatusCode::EXPECTATION_FAILED);
+const UPGRADE_VERSION: Rejection =
+    Rejection::bad("upgrade:version", "a WebSocket upgrade needs HTTP/1.1").closing();
+const UPGRADE_METHOD: Rejection = Rejection::bad("upgrade:method", "a WebSocket upgrade must be a GET").closing();
+const UPGRADE_BODY: Rejection = Rejection::bad(
+    "upgrade:body",
+    "a WebSocket upgrade must have neither Content-Length nor Transfer-Encoding",
+)
+.closing();

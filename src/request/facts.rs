@@ -6,6 +6,7 @@ use http::{HeaderMap, Method};
 
 use super::{RequestId, SafePath};
 use crate::time::Timestamp;
+pub use crate::wire::accept::Expects;
 
 /// What is known about one request before anyone asks who sent it.
 ///
@@ -85,15 +86,4 @@ impl Scheme {
             Scheme::Https => "https",
         }
     }
-}
-
-/// What the client can do with a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expects {
-    /// A person navigates: can follow a redirect and read a page.
-    Page,
-    /// A program: reads a status.
-    Program,
-    /// Asks for a WebSocket.
-    Upgrade,
 }

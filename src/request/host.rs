@@ -1,1 +1,245 @@
-//! (being written)
+//! The grammar of `Host` and `:authority`: `host[:port]`, and nothing that two servers could read
+//! differently.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::HeaderValue;
+
+/// `host[:port]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// Lower case, without trailing dot; an IPv6 address in brackets in its shortest form.
+    pub host: Cow<'a, str>,
+    /// None when there is no port, or nothing after the colon.
+    pub port: Option<u16>,
+    /// With the port, for redirects.
+    pub as_written: &'a str,
+}
+
+impl<'a> Authority<'a> {
+    /// Checks a `Host` or `:authority` value. Allocates only when the host changes.
+    pub fn parse(text: &'a str) -> Result<Self, HostError> {
+        if text.contains('@') {
+            return Err(HostError::Userinfo);
+        }
+        let (host, rest) = if text.starts_with('[') {
+            let end = text.find(']').ok_or(HostError::Address)? + 1;
+            (parse_v6(&text[..end])?, &text[end..])
+        } else {
+            let end = text.find(':').unwrap_or(text.len());
+            (parse_name(&text[..end])?, &text[end..])
+        };
+        Ok(Self { host, port: parse_port(rest)?, as_written: text })
+    }
+
+    /// Whether both name the same host and port, when this is the port that goes without saying.
+    pub fn is_same(&self, other: &Authority<'_>, default_port: u16) -> bool {
+        self.host == other.host
+            && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
+    }
+}
+
+/// Why a host is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostError {
+    /// No host.
+    Empty,
+    /// `user@`. Never says which: it could be a token.
+    Userinfo,
+    /// A character outside letters, digits, `-`, `_` and `.`.
+    Character,
+    /// An empty label, one of more than 63 characters, or more than 253 in all.
+    Label,
+    /// `xn--` before what is plain ASCII (CVE-2026-39821, RUSTSEC-2024-0421).
+    Punycode,
+    /// Looks like an address and is none.
+    Address,
+    /// Not 1 to 65535.
+    Port,
+}
+
+impl HostError {
+    /// The word in the log and in `X-Auth-Error`.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            HostError::Empty => "host:empty",
+            HostError::Userinfo => "host:userinfo",
+            HostError::Character => "host:character",
+            HostError::Label => "host:label",
+            HostError::Punycode => "host:punycode",
+            HostError::Address => "host:address",
+            HostError::Port => "host:port",
+        }
+    }
+
+    /// The sentence for the client.
+    pub const fn message(self) -> &'static str {
+        match self {
+            HostError::Empty => "the host is empty",
+            HostError::Userinfo => "the host has a user name before it; send it as Authorization",
+            HostError::Character => "the host has a character that no host name has",
+            HostError::Label => "the host has an empty label or one that is too long",
+            HostError::Punycode => "the host has an xn-- label that stands for plain ASCII",
+            HostError::Address => "the host is not a valid address",
+            HostError::Port => "the port of the host is not a number from 1 to 65535",
+        }
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// The authority of one request, kept without copying what it came in.
+#[derive(Clone, Debug)]
+pub struct RequestAuthority {
+    written: Written,
+    host: Host,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+enum Written {
+    Header(HeaderValue),
+    Uri(http::uri::Authority),
+}
+
+#[derive(Clone, Debug)]
+enum Host {
+    /// The first so many bytes of what was written.
+    Prefix(usize),
+    Changed(Box<str>),
+}
+
+impl RequestAuthority {
+    /// From `Host`.
+    pub fn from_header(value: &HeaderValue) -> Result<Self, HostError> {
+        let parsed = Authority::parse(value.to_str().map_err(|_| HostError::Character)?)?;
+        Ok(Self { host: Host::of(&parsed), port: parsed.port, written: Written::Header(value.clone()) })
+    }
+
+    /// From `:authority`.
+    pub fn from_uri(authority: &http::uri::Authority) -> Result<Self, HostError> {
+        let parsed = Authority::parse(authority.as_str())?;
+        Ok(Self { host: Host::of(&parsed), port: parsed.port, written: Written::Uri(authority.clone()) })
+    }
+
+    /// As the client wrote it: with the port, for redirects.
+    pub fn as_written(&self) -> &str {
+        match &self.written {
+            Written::Header(value) => value.to_str().expect("parsed as text when it was taken"),
+            Written::Uri(authority) => authority.as_str(),
+        }
+    }
+
+    /// Lower case, without port and trailing dot.
+    pub fn host(&self) -> &str {
+        match &self.host {
+            Host::Prefix(length) => &self.as_written()[..*length],
+            Host::Changed(host) => host,
+        }
+    }
+
+    /// None when not written.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Whether both name the same host and port, when this is the port that goes without saying.
+    pub fn is_same(&self, other: &RequestAuthority, default_port: u16) -> bool {
+        self.host() == other.host()
+            && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
+    }
+}
+
+impl Host {
+    fn of(parsed: &Authority<'_>) -> Self {
+        match &parsed.host {
+            Cow::Borrowed(host) => Host::Prefix(host.len()),
+            Cow::Owned(host) => Host::Changed(host.as_str().into()),
+        }
+    }
+}
+
+/// RFC 9110 §4.2.1 allows an empty port.
+fn parse_port(rest: &str) -> Result<Option<u16>, HostError> {
+    let Some(digits) = rest.strip_prefix(':') else {
+        // Something between `]` and the end.
+        return if rest.is_empty() { Ok(None) } else { Err(HostError::Address) };
+    };
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    if digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(HostError::Port);
+    }
+    match digits.parse() {
+        Ok(0) | Err(_) => Err(HostError::Port),
+        Ok(port) => Ok(Some(port)),
+    }
+}
+
+/// With the brackets; a zone id is refused, since it means something on the client's machine only.
+fn parse_v6(bracketed: &str) -> Result<Cow<'_, str>, HostError> {
+    let inner = &bracketed[1..bracketed.len() - 1];
+    let address: Ipv6Addr = inner.parse().map_err(|_| HostError::Address)?;
+    let shortest = format!("[{address}]");
+    Ok(if shortest == bracketed { Cow::Borrowed(bracketed) } else { Cow::Owned(shortest) })
+}
+
+fn parse_name(text: &str) -> Result<Cow<'_, str>, HostError> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    if text.is_empty() {
+        return Err(HostError::Empty);
+    }
+    if name.len() > 253 {
+        return Err(HostError::Label);
+    }
+    let mut last = "";
+    for label in name.split('.') {
+        check_label(label)?;
+        last = label;
+    }
+    // As browsers do: what ends in a number is an IPv4 address or nothing. `127.1`, `0x7f.1` and
+    // `017700000001` are addresses to some resolvers.
+    if is_number(last) && name.parse::<Ipv4Addr>().is_err() {
+        return Err(HostError::Address);
+    }
+    Ok(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    })
+}
+
+/// `_` is no part of a host name, but of many a container's.
+fn check_label(label: &str) -> Result<(), HostError> {
+    if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        return Err(HostError::Character);
+    }
+    if label.is_empty() || label.len() > 63 {
+        return Err(HostError::Label);
+    }
+    match label.get(..4) {
+        // RFC 3492 §3.1: what stands before the last `-` is literal ASCII, so a label that ends
+        // there, or has nothing at all, stands for a plain name.
+        Some(prefix) if prefix.eq_ignore_ascii_case("xn--") && (label.len() == 4 || label.ends_with('-')) => {
+            Err(HostError::Punycode)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}

@@ -1,18 +1,449 @@
-//! (being written)
+//! The path that policy and backend cannot read differently.
+//!
+//! Nothing is repaired: what could be read in two ways is refused, and what passes is forwarded
+//! byte for byte as received.
 
-/// A path that was checked.
-#[derive(Clone, Debug)]
+use std::borrow::Cow;
+use std::fmt;
+
+use http::StatusCode;
+
+use super::admission::Rejection;
+use crate::wire::hex;
+
+/// Longest path in bytes.
+pub const MAX_BYTES: usize = 8 * 1024;
+/// Most segments.
+pub const MAX_SEGMENTS: usize = 1000;
+
+/// A path that was checked: proof that no decoding of it has `.` or `..` segments, empty segments,
+/// control characters or invalid UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafePath<'r> {
     raw: &'r str,
-    decoded: std::borrow::Cow<'r, str>,
+    decoded: Cow<'r, str>,
+    encoded_slash: bool,
+    params: bool,
 }
+
 impl<'r> SafePath<'r> {
+    /// Checks a path as it stands in the request, without the query. Allocates only when the
+    /// decoded form differs.
+    pub fn parse(raw: &'r str) -> Result<Self, PathError> {
+        if !raw.starts_with('/') {
+            return Err(PathError::NotAbsolute);
+        }
+        if raw.len() > MAX_BYTES {
+            return Err(PathError::TooLong);
+        }
+        let bytes = raw.as_bytes();
+        let mut decoded = Decoded::new(raw);
+        let mut segment = Segment::default();
+        let mut segments = 0;
+        let (mut encoded_slash, mut params) = (false, false);
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            match CLASSES[usize::from(byte)] {
+                Class::Plain => segment.push(byte),
+                Class::Slash => {
+                    if at > 0 && bytes[at - 1] == b'/' {
+                        return Err(PathError::DoubleSlash);
+                    }
+                    segments += 1;
+                    segment.next()?;
+                }
+                Class::Params => {
+                    params = true;
+                    segment.params()?;
+                }
+                Class::Percent => {
+                    let value = escaped(bytes, at).ok_or(PathError::BadPercent)?;
+                    match value {
+                        0..=0x1f | 0x7f => return Err(PathError::Control),
+                        b'%' if is_encoded_twice(bytes, at + 3) => return Err(PathError::DoubleEncoding),
+                        b'/' | b'\\' => {
+                            encoded_slash = true;
+                            segment.next()?;
+                        }
+                        b';' => {
+                            params = true;
+                            segment.params()?;
+                        }
+                        0x80.. => {
+                            let end = end_of_character(bytes, at).ok_or(PathError::Utf8)?;
+                            for escape in (at..end).step_by(3) {
+                                decoded.upper(escape);
+                            }
+                            segment.push(value);
+                            at = end;
+                            continue;
+                        }
+                        _ => segment.push(value),
+                    }
+                    if is_unreserved(value) {
+                        decoded.replace(at, value);
+                    } else {
+                        decoded.upper(at);
+                    }
+                    at += 3;
+                    continue;
+                }
+                Class::Refused(error) => return Err(error),
+            }
+            at += 1;
+        }
+        segment.next()?;
+        if segments > MAX_SEGMENTS {
+            return Err(PathError::TooManySegments);
+        }
+        Ok(Self { raw, decoded: decoded.finish(), encoded_slash, params })
+    }
+
     /// As received: what the backend gets.
     pub fn raw(&self) -> &'r str {
         self.raw
     }
-    /// With unreserved characters decoded: what rules match.
+
+    /// With unreserved characters decoded and other escapes in upper case: what rules match.
     pub fn decoded(&self) -> &str {
         &self.decoded
     }
+
+    /// Whether it has `%2F` or `%5C`, which only some routes let through.
+    pub fn has_encoded_slash(&self) -> bool {
+        self.encoded_slash
+    }
+
+    /// Whether it has `;` or `%3B`, which only some routes let through.
+    pub fn has_params(&self) -> bool {
+        self.params
+    }
+
+    /// Asks the route's settings of the same names for what is not refused everywhere.
+    pub fn allowed_on(&self, encoded_slash: bool, path_params: bool) -> Result<(), PathError> {
+        if self.encoded_slash && !encoded_slash {
+            return Err(PathError::EncodedSlash);
+        }
+        if self.params && !path_params {
+            return Err(PathError::Params);
+        }
+        Ok(())
+    }
+
+    /// What follows the segments of `rule` in the path as received, for `strip_prefix`; `/` when
+    /// nothing does. None when the rule does not cover the path, or ends where the path has an
+    /// encoded slash or a parameter: the rest would mean something else on its own.
+    pub fn without_prefix(&self, rule: &str) -> Option<&'r str> {
+        match self.raw.get(end_of_rule(rule, self.raw)?..)? {
+            "" => Some("/"),
+            rest => rest.starts_with('/').then_some(rest),
+        }
+    }
+}
+
+/// Whether `rule` covers `path` (decoded or as received): the same, or followed by more segments.
+///
+/// Errs on the side of covering, because the more exact rule decides and asks
+/// [`SafePath::allowed_on`]: an escape is the character it stands for, an encoded slash ends a
+/// segment and a parameter is no part of one, so that a rule for `/admin` also covers
+/// `/admin%2Fusers`, `/%61dmin` and `/admin;x=1/users`.
+pub fn covers(rule: &str, path: &str) -> bool {
+    end_of_rule(rule, path).is_some()
+}
+
+/// Why a path is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// Does not start with `/`.
+    NotAbsolute,
+    /// More than [`MAX_BYTES`].
+    TooLong,
+    /// More than [`MAX_SEGMENTS`].
+    TooManySegments,
+    /// A control character, raw or encoded.
+    Control,
+    /// A raw byte above 0x7E.
+    NonAscii,
+    /// A space, `<`, `>`, `` ` ``, `?` or `#`.
+    Illegal,
+    /// A raw `\`.
+    Backslash,
+    /// `%` without two hex digits.
+    BadPercent,
+    /// `%25` followed by two hex digits.
+    DoubleEncoding,
+    /// Escapes that are not UTF-8.
+    Utf8,
+    /// `.` or `..` in any spelling.
+    DotSegment,
+    /// `//`.
+    DoubleSlash,
+    /// `%2F` or `%5C` on a route without `encoded_slash`.
+    EncodedSlash,
+    /// `;` or `%3B` on a route without `path_params`.
+    Params,
+}
+
+impl PathError {
+    /// The word in the log and in `X-Auth-Error`.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            PathError::NotAbsolute => "path:not-absolute",
+            PathError::TooLong => "path:too-long",
+            PathError::TooManySegments => "path:segments",
+            PathError::Control => "path:control",
+            PathError::NonAscii => "path:non-ascii",
+            PathError::Illegal => "path:illegal",
+            PathError::Backslash => "path:backslash",
+            PathError::BadPercent => "path:bad-percent",
+            PathError::DoubleEncoding => "path:double-encoding",
+            PathError::Utf8 => "path:utf8",
+            PathError::DotSegment => "path:dot-segment",
+            PathError::DoubleSlash => "path:double-slash",
+            PathError::EncodedSlash => "path:encoded-slash",
+            PathError::Params => "path:params",
+        }
+    }
+
+    /// The sentence for the client.
+    pub const fn message(self) -> &'static str {
+        match self {
+            PathError::NotAbsolute => "the path must start with /",
+            PathError::TooLong => "the path is longer than 8 KiB",
+            PathError::TooManySegments => "the path has more than 1000 segments",
+            PathError::Control => "the path has a control character",
+            PathError::NonAscii => "the path has a character outside ASCII; percent-encode it",
+            PathError::Illegal => "the path has a character that must be percent-encoded",
+            PathError::Backslash => "the path has a backslash",
+            PathError::BadPercent => "the path has a % that is not followed by two hex digits",
+            PathError::DoubleEncoding => "the path is percent-encoded twice",
+            PathError::Utf8 => "the path is not UTF-8",
+            PathError::DotSegment => "the path has a . or .. segment",
+            PathError::DoubleSlash => "the path has an empty segment (//)",
+            PathError::EncodedSlash => "the path has an encoded slash, which this route does not let through",
+            PathError::Params => "the path has a ; which this route does not let through",
+        }
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for PathError {}
+
+impl From<PathError> for Rejection {
+    fn from(error: PathError) -> Self {
+        let status = match error {
+            PathError::TooLong => StatusCode::URI_TOO_LONG,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Rejection { status, reason: error.reason(), message: error.message(), close: false }
+    }
+}
+
+/// What a raw byte may do in a path.
+#[derive(Clone, Copy)]
+enum Class {
+    Plain,
+    Slash,
+    Params,
+    Percent,
+    Refused(PathError),
+}
+
+/// RFC 3986 §3.3 `pchar`, and `"[]^{|}`, which browsers do not encode and HTTP parsers let through.
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Plain; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'/' => Class::Slash,
+            b';' => Class::Params,
+            b'%' => Class::Percent,
+            b'\\' => Class::Refused(PathError::Backslash),
+            0..=0x1f | 0x7f => Class::Refused(PathError::Control),
+            0x80.. => Class::Refused(PathError::NonAscii),
+            b' ' | b'<' | b'>' | b'`' | b'?' | b'#' => Class::Refused(PathError::Illegal),
+            _ => Class::Plain,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+/// The part of a segment that says what it is: up to the first `;`, as a servlet container sees it.
+#[derive(Default)]
+struct Segment {
+    length: usize,
+    dots: usize,
+    in_params: bool,
+}
+
+impl Segment {
+    fn push(&mut self, byte: u8) {
+        if !self.in_params {
+            self.length += 1;
+            self.dots += usize::from(byte == b'.');
+        }
+    }
+
+    /// Starts the parameters. A segment of parameters alone is `//` where they are cut off.
+    fn params(&mut self) -> Result<(), PathError> {
+        if self.length == 0 {
+            return Err(PathError::DoubleSlash);
+        }
+        self.in_params = true;
+        self.check()
+    }
+
+    /// Ends this segment, at a slash of any spelling or at the end, and starts the next.
+    fn next(&mut self) -> Result<(), PathError> {
+        self.check()?;
+        *self = Self::default();
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), PathError> {
+        match self.length {
+            1 | 2 if self.dots == self.length => Err(PathError::DotSegment),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The decoded form as far as it differs from the raw one.
+struct Decoded<'r> {
+    raw: &'r str,
+    /// Stands for `raw[..done]`.
+    text: String,
+    done: usize,
+}
+
+impl<'r> Decoded<'r> {
+    fn new(raw: &'r str) -> Self {
+        Self { raw, text: String::new(), done: 0 }
+    }
+
+    /// Puts a character in the place of the escape at `at`.
+    fn replace(&mut self, at: usize, character: u8) {
+        self.copy_to(at);
+        self.text.push(char::from(character));
+        self.done = at + 3;
+    }
+
+    /// Spells the escape at `at` in upper case.
+    fn upper(&mut self, at: usize) {
+        let digits = &self.raw[at + 1..at + 3];
+        if digits.bytes().any(|digit| digit.is_ascii_lowercase()) {
+            self.copy_to(at);
+            self.text.push('%');
+            self.text.extend(digits.chars().map(|digit| digit.to_ascii_uppercase()));
+            self.done = at + 3;
+        }
+    }
+
+    fn copy_to(&mut self, at: usize) {
+        if self.done == 0 {
+            self.text.reserve(self.raw.len());
+        }
+        self.text.push_str(&self.raw[self.done..at]);
+    }
+
+    fn finish(mut self) -> Cow<'r, str> {
+        if self.done == 0 {
+            return Cow::Borrowed(self.raw);
+        }
+        self.copy_to(self.raw.len());
+        Cow::Owned(self.text)
+    }
+}
+
+/// RFC 3986 §2.3: the characters whose escapes mean the same as themselves.
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// The byte that `%XX` at `at` stands for; none when there is no such escape.
+fn escaped(bytes: &[u8], at: usize) -> Option<u8> {
+    match bytes.get(at..at + 3)? {
+        &[b'%', high, low] => Some(hex::digit(high)? << 4 | hex::digit(low)?),
+        _ => None,
+    }
+}
+
+/// Whether two hex digits start at `at`, themselves escaped or not: after an escaped `%` they make
+/// an escape for a backend that decodes twice. `%25%32%65` counts like `%252e`.
+fn is_encoded_twice(bytes: &[u8], at: usize) -> bool {
+    let end_of_digit = |at: usize| match bytes.get(at) {
+        Some(b'%') => escaped(bytes, at).is_some_and(|byte| byte.is_ascii_hexdigit()).then_some(at + 3),
+        Some(byte) => byte.is_ascii_hexdigit().then_some(at + 1),
+        None => None,
+    };
+    end_of_digit(at).and_then(end_of_digit).is_some()
+}
+
+/// Where the UTF-8 character ends whose first byte is escaped at `at`; none when it is none. All
+/// its bytes must be escaped, since raw ones are refused anyway.
+fn end_of_character(bytes: &[u8], at: usize) -> Option<usize> {
+    let first = escaped(bytes, at)?;
+    let length = match first {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    let mut character = [0; 4];
+    for (index, byte) in character.iter_mut().take(length).enumerate() {
+        *byte = escaped(bytes, at + 3 * index)?;
+    }
+    // Leaves overlong forms and surrogates to the standard library.
+    std::str::from_utf8(&character[..length]).ok()?;
+    Some(at + 3 * length)
+}
+
+/// Where in `path` the segments of `rule` end; none when the rule does not cover the path.
+fn end_of_rule(rule: &str, path: &str) -> Option<usize> {
+    if !rule.starts_with('/') || !path.starts_with('/') {
+        return None;
+    }
+    let (rule, path) = (rule.strip_suffix('/').unwrap_or(rule).as_bytes(), path.as_bytes());
+    let (mut in_rule, mut at) = (0, 0);
+    loop {
+        let (meant, found) = (meaning(rule, in_rule), meaning(path, at));
+        match (meant, found) {
+            (None, None | Some((b'/' | b';', _))) => return Some(at),
+            (Some((meant, meant_length)), Some((found, length))) if meant == found => {
+                in_rule += meant_length;
+                at += length;
+                if meant == b'/' {
+                    at = skip(path, at, |byte| byte == b'/');
+                }
+            }
+            (Some((b'/', _)), Some((b';', _))) => at = skip(path, at, |byte| byte != b'/'),
+            _ => return None,
+        }
+    }
+}
+
+/// The character at `at` however it is spelled, with every kind of slash as `/`, and how many
+/// bytes it takes.
+fn meaning(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
+    let (byte, length) = match escaped(bytes, at) {
+        Some(byte) => (byte, 3),
+        None => (*bytes.get(at)?, 1),
+    };
+    Some((if byte == b'\\' { b'/' } else { byte }, length))
+}
+
+/// The first place from `at` on whose character does not fit.
+fn skip(path: &[u8], mut at: usize, fits: impl Fn(u8) -> bool) -> usize {
+    while let Some((byte, length)) = meaning(path, at)
+        && fits(byte)
+    {
+        at += length;
+    }
+    at
 }

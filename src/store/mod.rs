@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::settings::StoreUrl;
 
 pub mod durable;
+pub mod lock;
 pub mod memory;
 pub mod sqlite;
 

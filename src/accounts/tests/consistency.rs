@@ -78,6 +78,7 @@ async fn a_damaged_record_stops_the_start_and_is_named() {
 async fn a_change_that_the_store_refuses_did_not_happen() {
     let (store, accounts) = house().await;
     let (secret, _) = accounts.create_token(token("anna", "phone"), NOW).await.unwrap();
+    let (live, anna) = accounts.find_token(secret.expose(), NOW).live();
     store.fail(Fails::Before);
     let failed = accounts
         .revoke_token(&called("anna", "phone"), NOW)
@@ -95,6 +96,7 @@ async fn a_change_that_the_store_refuses_did_not_happen() {
     assert!(!accounts.user("anna").unwrap().user.disabled);
     assert!(accounts.user("bert").is_none());
     assert_eq!(accounts.tokens(None, NOW).len(), 1);
+    assert!(live.flag().is_up() && anna.flag.is_up(), "and nobody was cut off");
     // And what failed can be done again.
     accounts.add_user(named("bert"), NOW).await.unwrap();
     accounts

@@ -218,17 +218,49 @@ async fn a_right_password_renews_an_outdated_hash() {
         anna.user.password.as_deref().unwrap(),
         dearer
     ));
-    assert!(matches!(
-        judge(&open(&store).await, "anna", RIGHT).await,
-        PasswordOutcome::Right(_)
-    ));
+    let stored: crate::model::UserRecord = serde_json::from_str(&store.body("user/anna")).unwrap();
+    assert_eq!(stored, anna.user);
 
     // A store that fails must not keep a right password out.
     accounts.reload(settings()).unwrap();
     store.fail(Fails::Before);
     assert!(matches!(
         judge(&accounts, "anna", RIGHT).await,
-        PasswordOutcome::Right(_)
+        PasswordOutcome::Right(anna) if anna.flag.is_up()
+    ));
+}
+
+#[tokio::test]
+async fn a_user_disabled_while_the_hash_is_renewed_is_not_let_in() {
+    let (store, _) = with_password().await;
+    let accounts = stopped(&store).await;
+    let dearer = Cost {
+        iterations: 2,
+        ..CHEAP
+    };
+    accounts
+        .reload(AccountSettings {
+            password_cost: dearer,
+            ..settings()
+        })
+        .unwrap();
+    let secret = Secret::new(RIGHT);
+    let mut asked = Box::pin(accounts.verify_password("anna", &secret, [1; 32]));
+    assert!(now_or_never(&mut asked).await.is_none());
+    accounts.passwords.run_waiting();
+    assert!(
+        now_or_never(&mut asked).await.is_none(),
+        "the new hash is waiting"
+    );
+    accounts.set_enabled("anna", false).await.unwrap();
+    accounts.passwords.run_waiting();
+    let Ok(PasswordOutcome::Right(anna)) = asked.await else {
+        panic!("it was right when it was judged")
+    };
+    assert!(!anna.flag.is_up());
+    assert!(password_hash::needs_rehash(
+        accounts.user("anna").unwrap().user.password.as_deref().unwrap(),
+        dearer
     ));
 }
 

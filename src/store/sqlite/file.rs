@@ -10,8 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::super::durable;
+use super::super::lock::Lock;
 use super::super::{Revision, StoreError};
-use super::lock::Lock;
 use super::rows;
 
 /// "SdGt": the number by which our files are told from every other SQLite database.
@@ -37,7 +37,8 @@ pub(super) fn open(path: &Path, lock: &Lock) -> Result<(Connection, Revision), S
     match fs::metadata(path) {
         Ok(found) => check_header(path, &found)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            if acknowledged > Revision(0) || fs::metadata(durable::beside(path, "-wal")).is_ok() {
+            let logged = fs::metadata(durable::beside(path, "-wal")).map_or(0, |log| log.size());
+            if acknowledged > Revision(0) || logged > 0 {
                 return Err(damaged(
                     path,
                     "the file is gone, but what was written beside it is there",

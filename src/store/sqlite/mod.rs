@@ -2,7 +2,6 @@
 //! disk, two threads read, and nobody waits for anybody in between.
 
 mod file;
-mod lock;
 mod rows;
 
 use std::collections::VecDeque;
@@ -17,8 +16,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-pub use self::lock::Lock;
 use super::durable;
+use super::lock::Lock;
 use super::{Change, Event, Revision, Store, StoreError, StoreFuture, Versioned};
 use crate::config::settings::StoreUrl;
 use crate::time::{Clock, Timestamp};

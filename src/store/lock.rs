@@ -5,8 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::super::durable;
-use super::super::{Revision, StoreError};
+use super::{Revision, StoreError, durable};
 
 /// Held for as long as the store is open; the kernel releases it when the process dies, however it
 /// dies. The file `NAME.lock` beside the store is never removed, because a second process might
@@ -26,11 +25,9 @@ impl Lock {
     /// Takes the lock of the store at that path.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another process has it, [`StoreError::Unavailable`] when its file
-    /// cannot be created or opened.
-    pub fn take(store: &Path) -> Result<Self, StoreError> {
+    /// When another process has it, and when its file cannot be created or opened.
+    pub fn take(store: &Path) -> Result<Self, LockError> {
         let path = durable::beside(store, ".lock");
-        let unavailable = |error: io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -38,11 +35,11 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(unavailable)?;
+            .map_err(|error| LockError::Io(path.clone(), error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(store.display().to_string())),
-            Err(TryLockError::Error(error)) => Err(unavailable(error)),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held(store.to_owned())),
+            Err(TryLockError::Error(error)) => Err(LockError::Io(path, error)),
         }
     }
 
@@ -89,6 +86,24 @@ impl Lock {
 
     fn unavailable(&self, error: &io::Error) -> StoreError {
         StoreError::Unavailable(format!("{}: {error}", self.path.display()))
+    }
+}
+
+/// Why a lock could not be taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it; what it owns.
+    Held(PathBuf),
+    /// The lock file cannot be created, opened or locked.
+    Io(PathBuf, io::Error),
+}
+
+impl From<LockError> for StoreError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held(store) => StoreError::Locked(store.display().to_string()),
+            LockError::Io(path, error) => StoreError::Unavailable(format!("{}: {error}", path.display())),
+        }
     }
 }
 

@@ -1,0 +1,50 @@
+//! `?accessToken=` and `?access_token=`, on routes that switch them on: for clients that can set
+//! nothing but an address. RFC 6750, section 2.3 says why this is the last resort.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use zeroize::Zeroizing;
+
+use super::{Carrier, Place, Shape};
+use crate::authn::presented::{Form, Text};
+use crate::authn::{Presented, Refusal};
+use crate::request::Facts;
+use crate::wire::query;
+
+const NAMES: [&str; 2] = ["accessToken", "access_token"];
+
+pub(super) fn build(_: &Shape) -> Option<Box<dyn Carrier>> {
+    Some(Box::new(QueryToken))
+}
+
+struct QueryToken;
+
+impl Carrier for QueryToken {
+    fn name(&self) -> &'static str {
+        "query-token"
+    }
+
+    fn present<'r>(&self, facts: &Facts<'r>, place: Place) -> Result<Option<Presented<'r>>, Refusal> {
+        if !place.query_token {
+            return Ok(None);
+        }
+        let mut found = NAMES.iter().flat_map(|name| query::values(facts.query, name));
+        let Some(token) = found.next() else { return Ok(None) };
+        if found.next().is_some() {
+            return Err(Refusal::Malformed("query-token-twice"));
+        }
+        let token = token.map_err(|_| Refusal::Malformed("query-token-not-utf8"))?;
+        let token = Zeroizing::new(token.into_owned().into_bytes());
+        Ok(Some(Presented { carrier: self.name(), form: Form::Token(Text::Owned(token)) }))
+    }
+
+    fn strip(&self, place: Place, _: &mut HeaderMap, query: &mut Cow<'_, str>) {
+        if !place.query_token {
+            return;
+        }
+        if let Cow::Owned(rest) = query::remove(query, &NAMES) {
+            *query = Cow::Owned(rest);
+        }
+    }
+}

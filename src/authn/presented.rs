@@ -1,0 +1,79 @@
+//! What was presented, and not yet believed by anyone.
+
+use zeroize::Zeroizing;
+
+use crate::crypto::mac::{Digest, Mac};
+
+/// The credential a client presented; nobody has believed it yet.
+pub struct Presented<'r> {
+    /// The name of the carrier it came by.
+    pub carrier: &'static str,
+    /// Its shape.
+    pub form: Form<'r>,
+}
+
+/// HTTP knows only two shapes of credential.
+pub enum Form<'r> {
+    /// One opaque string.
+    Token(Text<'r>),
+    /// A name and a secret; the position is that of the colon between them.
+    Pair {
+        /// `name:secret` as decoded.
+        text: Text<'r>,
+        /// Where the first colon is (RFC 7617, section 2: a user-id has none).
+        colon: usize,
+    },
+}
+
+/// Bytes of the request, or decoded from it and erased after use.
+pub enum Text<'r> {
+    /// As they stand in the request.
+    Borrowed(&'r [u8]),
+    /// Decoded.
+    Owned(Zeroizing<Vec<u8>>),
+}
+
+impl Text<'_> {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Text::Borrowed(bytes) => bytes,
+            Text::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl Presented<'_> {
+    /// The name under which caches know this credential: a keyed digest of all of it. Spelling
+    /// variants of one credential (case of the scheme, padding) have one key, because it is
+    /// taken from the decoded form.
+    pub fn key(&self, mac: &Mac) -> Digest {
+        match &self.form {
+            Form::Token(text) => mac.digest("sidegate verified token 1", &[text.bytes()]),
+            Form::Pair { text, colon } => {
+                let (name, secret) = split(text.bytes(), *colon);
+                mac.digest("sidegate verified pair 1", &[name, secret])
+            }
+        }
+    }
+
+    /// The token, if it is one.
+    pub fn token(&self) -> Option<&[u8]> {
+        match &self.form {
+            Form::Token(text) => Some(text.bytes()),
+            Form::Pair { .. } => None,
+        }
+    }
+
+    /// Name and secret, if it is a pair.
+    pub fn pair(&self) -> Option<(&[u8], &[u8])> {
+        match &self.form {
+            Form::Token(_) => None,
+            Form::Pair { text, colon } => Some(split(text.bytes(), *colon)),
+        }
+    }
+}
+
+fn split(text: &[u8], colon: usize) -> (&[u8], &[u8]) {
+    (&text[..colon], &text[colon + 1..])
+}

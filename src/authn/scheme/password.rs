@@ -1,0 +1,57 @@
+//! A name and a password, over Basic when it is switched on. Unknown names cost the same hash.
+
+use std::sync::Arc;
+
+use super::{Scheme, Tools, Verification};
+use crate::accounts::{Accounts, PasswordFault, PasswordOutcome};
+use crate::authn::identity::{Identity, Lease, Method, audit_memory};
+use crate::authn::{Presented, Refusal};
+use crate::crypto::Secret;
+use crate::crypto::mac::Digest;
+use crate::time::Timestamp;
+
+pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
+    tools
+        .passwords
+        .then(|| Box::new(Password { accounts: Arc::clone(&tools.accounts), routes: tools.routes }) as _)
+}
+
+struct Password {
+    accounts: Arc<Accounts>,
+    routes: usize,
+}
+
+impl Scheme for Password {
+    fn name(&self) -> &'static str {
+        "password"
+    }
+
+    fn recognises(&self, presented: &Presented<'_>) -> bool {
+        presented.pair().is_some()
+    }
+
+    fn verify<'a>(&'a self, presented: &'a Presented<'a>, key: Digest, _: Timestamp) -> Verification<'a> {
+        let (name, secret) = presented.pair().unwrap_or_default();
+        let (Ok(name), Ok(_)) = (std::str::from_utf8(name), std::str::from_utf8(secret)) else {
+            return Verification::Now(Err(Refusal::Malformed("basic-not-utf8")));
+        };
+        let secret = Secret::new(secret);
+        Verification::Later(Box::pin(async move {
+            match self.accounts.verify_password(name, &secret, key).await {
+                Ok(PasswordOutcome::Right(account)) => Ok(Identity {
+                    lease: Lease { user: account.flag.clone(), token: None, expires: None },
+                    account,
+                    method: Method::Password,
+                    token: None,
+                    audited: audit_memory(self.routes),
+                }),
+                Ok(PasswordOutcome::Wrong | PasswordOutcome::UnknownUser) => {
+                    Err(Refusal::Invalid("password-wrong"))
+                }
+                Ok(PasswordOutcome::Disabled) => Err(Refusal::Dead("user-disabled")),
+                Err(PasswordFault::QueueFull { retry_after }) => Err(Refusal::Busy(retry_after)),
+                Err(PasswordFault::Fault(why)) => Err(Refusal::Unavailable(why)),
+            }
+        }))
+    }
+}

@@ -1,0 +1,149 @@
+//! What was verified before: this exact credential is that identity.
+//!
+//! Two levels, both keyed by a keyed digest of the whole credential and never by the credential:
+//! one for the process, so that all cores agree on who is known (a ban lets known credentials
+//! through), and a small one per core in front of it, which takes no lock. An entry holds
+//! identity only. What that identity may do is asked every time, and a revocation takes down the
+//! flag that every entry's lease holds, so no entry outlives it anywhere.
+//!
+//! Wrong credentials have a pool of their own: an attacker who fills it evicts no right one.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::{Identity, Refusal};
+use crate::crypto::mac::{Digest, Mac};
+use crate::time::Timestamp;
+
+/// After so long an entry is verified anew, whatever its lease says.
+const REVERIFY: Duration = Duration::from_secs(5 * 60);
+/// A wrong credential is not looked at again for so long.
+const WRONG_FOR: Duration = Duration::from_secs(3);
+
+const KNOWN: u64 = 100_000;
+const WRONG: u64 = 10_000;
+const PER_CORE: usize = 16_384;
+
+/// What the process knows. Lives as long as one snapshot of the settings.
+pub struct Verified {
+    mac: Mac,
+    known: Cache<Digest, Arc<Known>>,
+    wrong: Cache<Digest, Wrong>,
+}
+
+/// A verified credential.
+#[derive(Debug)]
+pub struct Known {
+    /// Whose it is.
+    pub identity: Arc<Identity>,
+    /// When it was verified.
+    pub verified: Timestamp,
+}
+
+#[derive(Clone)]
+struct Wrong {
+    why: &'static str,
+    until: Timestamp,
+    /// A change of the accounts since then may have made it right.
+    accounts: u64,
+}
+
+impl Verified {
+    /// An empty one.
+    pub fn new(mac: Mac) -> Self {
+        Self {
+            mac,
+            known: Cache::builder().max_capacity(KNOWN).time_to_idle(Duration::from_secs(3600)).build(),
+            wrong: Cache::builder().max_capacity(WRONG).time_to_live(WRONG_FOR * 2).build(),
+        }
+    }
+
+    /// The key of the digests: random, of this process only.
+    pub fn mac(&self) -> &Mac {
+        &self.mac
+    }
+
+    /// How many credentials are known.
+    pub fn entries(&self) -> u64 {
+        self.known.entry_count()
+    }
+
+    /// Remembers a right credential, here and on this core.
+    pub fn remember(&self, core: &CoreCache, key: Digest, identity: Arc<Identity>, now: Timestamp) {
+        let known = Arc::new(Known { identity, verified: now });
+        self.known.insert(key, Arc::clone(&known));
+        core.0.borrow_mut().insert(key, known);
+    }
+
+    /// Remembers for a moment that this one is wrong. `accounts` is the count of changes that the
+    /// verification started from.
+    pub fn remember_wrong(&self, key: Digest, why: &'static str, now: Timestamp, accounts: u64) {
+        self.wrong.insert(key, Wrong { why, until: now.plus(WRONG_FOR), accounts });
+    }
+
+    /// Whether this very credential was found wrong a moment ago.
+    pub fn is_wrong(&self, key: &Digest, now: Timestamp, accounts: u64) -> Option<Refusal> {
+        let wrong = self.wrong.get(key)?;
+        (now < wrong.until && wrong.accounts == accounts).then_some(Refusal::Invalid(wrong.why))
+    }
+
+    /// What is known of this credential, on this core or anywhere.
+    pub fn find(&self, core: &CoreCache, key: &Digest, now: Timestamp) -> Found {
+        if let Some(known) = core.0.borrow().get(key)
+            && known.is_fresh(now)
+        {
+            return Found::Fresh(Arc::clone(&known.identity));
+        }
+        match self.known.get(key) {
+            Some(known) if known.is_fresh(now) => {
+                core.0.borrow_mut().insert(*key, Arc::clone(&known));
+                Found::Fresh(Arc::clone(&known.identity))
+            }
+            // Old, but it was right: a ban does not stop it from being verified anew.
+            Some(known) if known.identity.lease.is_live(now) => Found::Stale,
+            Some(_) => {
+                self.known.invalidate(key);
+                core.0.borrow_mut().remove(key);
+                Found::Nothing
+            }
+            None => Found::Nothing,
+        }
+    }
+}
+
+/// What is known of a credential.
+pub enum Found {
+    /// Verified lately, and its lease holds.
+    Fresh(Arc<Identity>),
+    /// Verified once, its lease holds, and it is time to verify it anew.
+    Stale,
+    /// Nothing.
+    Nothing,
+}
+
+impl Known {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        // A clock that went back makes an entry stale, not eternal.
+        let age = now.as_millis().saturating_sub(self.verified.as_millis());
+        (0..REVERIFY.as_millis() as i64).contains(&age) && self.identity.lease.is_live(now)
+    }
+}
+
+/// What one core knows; no other core touches it.
+pub struct CoreCache(RefCell<quick_cache::unsync::Cache<Digest, Arc<Known>>>);
+
+impl CoreCache {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(RefCell::new(quick_cache::unsync::Cache::new(PER_CORE)))
+    }
+}
+
+impl Default for CoreCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,222 @@
+//! Facts in, decision out.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::guard::{Guard, Throttled};
+use super::{Challenge, Decision, Denial, Fault, Permit};
+use crate::accounts::Accounts;
+use crate::authn::identity::{self, Identity};
+use crate::authn::{Authenticator, CoreCache, Lease, Recognised, Refusal, Unverified};
+use crate::policy::{self, Route, Scopes, TrustedNetworks, Verdict};
+use crate::request::Facts;
+
+/// Decides requests, by one snapshot of the settings.
+pub struct Authority {
+    /// Finds out who it is.
+    pub authenticator: Authenticator,
+    /// Narrows what a token may do.
+    pub scopes: Scopes,
+    /// Speak for clients that presented nothing.
+    pub networks: TrustedNetworks,
+    /// Whether a client may ask.
+    pub guard: Arc<Guard>,
+    /// Users and tokens.
+    pub accounts: Arc<Accounts>,
+    /// How many routes the snapshot has.
+    pub routes: usize,
+}
+
+/// A decision, and what the audit line says of how it came about.
+#[derive(Debug)]
+pub struct Ruling {
+    /// The answer.
+    pub decision: Decision,
+    /// Who it was, whatever the answer.
+    pub identity: Option<Arc<Identity>>,
+    /// How the credential travelled; `network` or `none` without one.
+    pub carrier: &'static str,
+    /// Whether the credential was known.
+    pub cached: bool,
+    /// A ban that this request brought on its client.
+    pub banned: Option<crate::model::BanRecord>,
+}
+
+/// What one core remembers between requests; no other core touches it.
+pub struct Core {
+    cache: CoreCache,
+    networks: RefCell<Vec<Option<Arc<Identity>>>>,
+}
+
+impl Core {
+    /// An empty memory for the snapshot of that authority.
+    pub fn new(authority: &Authority) -> Self {
+        let networks = RefCell::new(vec![None; authority.networks.len()]);
+        Self { cache: CoreCache::new(), networks }
+    }
+}
+
+impl Authority {
+    /// Decides one request. No socket, no clock, no response. When the credential is known,
+    /// nothing in here waits, locks or allocates.
+    pub async fn decide(&self, core: &Core, route: &Route, facts: &Facts<'_>) -> Ruling {
+        if is_preflight(route, facts) {
+            return self.anonymous(facts, Permit::preflight());
+        }
+        let place = route.place(facts.expects == crate::request::Expects::Upgrade);
+        let mut ruling = match self.authenticator.recognise(&core.cache, facts, place) {
+            Recognised::Known { identity, carrier } => {
+                let decision = self.rule(route, facts, Some(&identity), true);
+                Ruling { decision, identity: Some(identity), carrier, cached: true, banned: None }
+            }
+            Recognised::Unverified(unverified) => self.verify(core, route, facts, unverified).await,
+            Recognised::Nothing => self.nothing_presented(core, route, facts),
+        };
+        self.spend(facts, &mut ruling);
+        ruling
+    }
+
+    async fn verify(
+        &self,
+        core: &Core,
+        route: &Route,
+        facts: &Facts<'_>,
+        unverified: Unverified<'_>,
+    ) -> Ruling {
+        let (carrier, key) = (unverified.carrier, unverified.key);
+        if !unverified.was_right
+            && let Err(throttled) = self.guard.admit(facts.client, facts.now)
+        {
+            return Ruling { carrier, ..Ruling::without(throttle(throttled)) };
+        }
+        match self.authenticator.verify(&core.cache, facts, unverified).await {
+            Ok(identity) => {
+                let decision = self.rule(route, facts, Some(&identity), true);
+                Ruling { decision, identity: Some(identity), carrier, cached: false, banned: None }
+            }
+            Err(refusal) => {
+                let counts = matches!(refusal, Refusal::Malformed(_) | Refusal::Invalid(_));
+                let banned =
+                    counts.then(|| self.guard.failed(facts.client, &key, facts.now)).flatten();
+                Ruling { carrier, banned, ..Ruling::without(refuse(refusal)) }
+            }
+        }
+    }
+
+    /// A trusted network speaks only for clients that presented nothing of ours: a wrong
+    /// credential from the living room is still a wrong credential.
+    fn nothing_presented(&self, core: &Core, route: &Route, facts: &Facts<'_>) -> Ruling {
+        if let Err(throttled) = self.guard.admit(facts.client, facts.now) {
+            return Ruling::without(throttle(throttled));
+        }
+        let identity = self.network_identity(core, facts);
+        // Until an owner exists every request gets 401, except what a trusted network may do.
+        if identity.is_none() && self.accounts.is_empty() {
+            let why = "no-owner-yet";
+            return Ruling::without(Decision::Challenge(Challenge { why, presented: false }));
+        }
+        let carrier = if identity.is_some() { "network" } else { "none" };
+        let decision = self.rule(route, facts, identity.as_ref(), false);
+        Ruling { decision, identity, carrier, cached: false, banned: None }
+    }
+
+    fn rule(
+        &self,
+        route: &Route,
+        facts: &Facts<'_>,
+        who: Option<&Arc<Identity>>,
+        presented: bool,
+    ) -> Decision {
+        if who.is_some_and(|who| !who.may_come_from(facts.client.address())) {
+            let why = "token-source-network";
+            return Decision::Challenge(Challenge { why, presented });
+        }
+        match policy::rule(&self.scopes, route, facts, who.map(Arc::as_ref)) {
+            Verdict::Grant => Decision::Allow(Permit::new(who.cloned())),
+            Verdict::Identify => Decision::Challenge(Challenge { why: "none", presented }),
+            Verdict::Refuse(why) => {
+                Decision::Deny(Denial { why, user: who.map(|who| who.name().to_owned()) })
+            }
+        }
+    }
+
+    fn anonymous(&self, facts: &Facts<'_>, permit: Permit) -> Ruling {
+        match self.guard.admit(facts.client, facts.now) {
+            Ok(()) if self.accounts.is_empty() => {
+                let why = "no-owner-yet";
+                Ruling::without(Decision::Challenge(Challenge { why, presented: false }))
+            }
+            Ok(()) => Ruling { carrier: "preflight", ..Ruling::without(Decision::Allow(permit)) },
+            Err(throttled) => Ruling::without(throttle(throttled)),
+        }
+    }
+
+    /// Who the client's network says it is; the user must exist and be enabled.
+    fn network_identity(&self, core: &Core, facts: &Facts<'_>) -> Option<Arc<Identity>> {
+        if self.networks.is_empty() {
+            return None;
+        }
+        let (index, name) = self.networks.user_for(facts.client)?;
+        let mut remembered = core.networks.borrow_mut();
+        let entry = remembered.get_mut(index)?;
+        if let Some(identity) = entry.as_ref().filter(|identity| identity.lease.is_live(facts.now)) {
+            return Some(Arc::clone(identity));
+        }
+        let account = self.accounts.user(name).filter(|account| !account.user.disabled)?;
+        let identity = Arc::new(Identity {
+            lease: Lease { user: account.flag.clone(), token: None, expires: None },
+            account,
+            method: identity::Method::Network,
+            token: None,
+            audited: identity::audit_memory(self.routes),
+        });
+        *entry = Some(Arc::clone(&identity));
+        Some(identity)
+    }
+
+    /// Allowed requests spend from one rate, all others from another; what cannot be spent turns
+    /// into a throttle.
+    fn spend(&self, facts: &Facts<'_>, ruling: &mut Ruling) {
+        let spent = match &ruling.decision {
+            Decision::Allow(_) => self.guard.spend_allowed(facts.client, ruling.identity.as_deref()),
+            Decision::Challenge(_) | Decision::Deny(_) => self.guard.spend_refused(facts.client),
+            Decision::Throttle { .. } | Decision::Fail(_) => Ok(()),
+        };
+        if let Err(throttled) = spent {
+            ruling.decision = throttle(throttled);
+        }
+    }
+}
+
+impl Ruling {
+    fn without(decision: Decision) -> Self {
+        Self { decision, identity: None, carrier: "none", cached: false, banned: None }
+    }
+}
+
+/// "`preflight = "pass"`: OPTIONS with `Origin` and `Access-Control-Request-Method` goes on without
+/// cookies, credentials or identity" (product contract, section 8).
+fn is_preflight(route: &Route, facts: &Facts<'_>) -> bool {
+    route.settings.preflight_pass
+        && *facts.method == Method::OPTIONS
+        && facts.headers.contains_key(http::header::ORIGIN)
+        && facts.headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn refuse(refusal: Refusal) -> Decision {
+    match refusal {
+        Refusal::Malformed(why) | Refusal::Invalid(why) | Refusal::Dead(why) => {
+            Decision::Challenge(Challenge { why, presented: true })
+        }
+        Refusal::Busy(retry_after) => Decision::Throttle { retry_after, why: "password-queue" },
+        Refusal::Unavailable(why) => Decision::Fail(Fault { why }),
+    }
+}
+
+fn throttle(Throttled { retry_after, why }: Throttled) -> Decision {
+    // `Retry-After: 0` invites to come back at once.
+    Decision::Throttle { retry_after: retry_after.max(Duration::from_secs(1)), why }
+}

@@ -1,0 +1,166 @@
+//! Rates per client, user and token: GCRA by `governor`, in a bounded table.
+
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use governor::clock::{Clock as GovernorClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use ipnet::IpNet;
+use quick_cache::sync::Cache;
+
+use super::{bucket, bucket_address};
+use crate::config::settings::Rate;
+use crate::request::Client;
+use crate::time::Clock;
+
+/// Keys that are limited at once; the least used goes first. `governor`'s own keyed table has no
+/// bound, which an attacker with many addresses would find out.
+const MOST: usize = 65_536;
+
+/// One rate, for many keys.
+pub(super) struct Rates {
+    on: AtomicBool,
+    quota: ArcSwapOption<Quota>,
+    buckets: Cache<Key, Arc<Bucket>>,
+    clock: Monotonic,
+}
+
+/// What is limited.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Client(IpNet),
+    /// Everyone behind a proxy that names no client, or behind a unix socket.
+    Unnamed,
+    User(Box<str>),
+    Token(Box<str>),
+}
+
+struct Bucket {
+    limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
+    /// Nanoseconds of the clock until which nothing is left to spend.
+    blocked_until: AtomicU64,
+}
+
+impl Rates {
+    pub(super) fn new(rate: Option<Rate>, clock: Clock) -> Self {
+        let rates = Self {
+            on: AtomicBool::new(false),
+            quota: ArcSwapOption::empty(),
+            buckets: Cache::new(MOST),
+            clock: Monotonic(clock),
+        };
+        rates.set(rate);
+        rates
+    }
+
+    /// Takes a new rate; buckets of the old one are forgotten when it differs.
+    pub(super) fn set(&self, rate: Option<Rate>) {
+        let quota = rate.and_then(quota);
+        if self.quota.load().as_deref().copied() != quota {
+            self.buckets.clear();
+        }
+        self.on.store(quota.is_some(), Ordering::Release);
+        self.quota.store(quota.map(Arc::new));
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    pub(super) fn client_key(client: Client) -> Key {
+        match client {
+            Client::Address(address) => Key::Client(bucket(bucket_address(address))),
+            Client::Proxy(_) | Client::Unix => Key::Unnamed,
+        }
+    }
+
+    pub(super) fn user_key(name: &str) -> Key {
+        Key::User(name.into())
+    }
+
+    pub(super) fn token_key(id: &str) -> Key {
+        Key::Token(id.into())
+    }
+
+    /// How long nothing can be spent; none: something can, as far as is known.
+    pub(super) fn blocked(&self, key: &Key) -> Option<Duration> {
+        if !self.is_on() {
+            return None;
+        }
+        let bucket = self.buckets.get(key)?;
+        let left = bucket.blocked_until.load(Ordering::Relaxed).saturating_sub(self.clock.nanos());
+        (left > 0).then(|| Duration::from_nanos(left))
+    }
+
+    /// How many keys are limited now.
+    #[cfg(test)]
+    pub(super) fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Spends one; how long to wait when there is none.
+    pub(super) fn spend(&self, key: &Key) -> Option<Duration> {
+        let quota = *self.quota.load().as_deref()?;
+        let bucket = match self.buckets.get(key) {
+            Some(bucket) => bucket,
+            None => {
+                let fresh = Arc::new(Bucket {
+                    limiter: RateLimiter::direct_with_clock(quota, self.clock.clone()),
+                    blocked_until: AtomicU64::new(0),
+                });
+                self.buckets.insert(key.clone(), Arc::clone(&fresh));
+                fresh
+            }
+        };
+        match bucket.limiter.check() {
+            Ok(()) => None,
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(self.clock.now());
+                let until = self.clock.nanos().saturating_add(nanos(wait));
+                bucket.blocked_until.fetch_max(until, Ordering::Relaxed);
+                Some(wait)
+            }
+        }
+    }
+}
+
+/// `50/s burst 100`: a cell each 20 ms, 100 at once.
+fn quota(rate: Rate) -> Option<Quota> {
+    let burst = NonZeroU32::new(rate.burst.max(1))?;
+    let period = rate.per.checked_div(rate.count)?;
+    Some(Quota::with_period(period)?.allow_burst(burst))
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Our clock, in the form that `governor` reads.
+#[derive(Clone, Debug)]
+struct Monotonic(Clock);
+
+impl Monotonic {
+    fn nanos(&self) -> u64 {
+        nanos(self.0.monotonic())
+    }
+}
+
+impl GovernorClock for Monotonic {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.nanos())
+    }
+}
+
+const _: fn() = || {
+    fn is_reference<T: Reference>() {}
+    is_reference::<Nanos>();
+};

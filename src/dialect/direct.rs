@@ -1,0 +1,132 @@
+//! Proxy mode: the request asks about itself, and a refusal goes to the client.
+
+use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use super::{Arrival, Dialect, Question, Site};
+use crate::decision::Decision;
+use crate::request::admission::Rejection;
+use crate::request::{Expects, Facts, SafePath};
+use crate::wire::problem::{Form, problem};
+use crate::wire::{Body, accept};
+
+pub fn build() -> Box<dyn Dialect> {
+    Box::new(Direct)
+}
+
+struct Direct;
+
+impl Dialect for Direct {
+    fn name(&self) -> &'static str {
+        "proxy"
+    }
+
+    fn question<'r>(&self, arrival: &Arrival<'r>) -> Result<Question<'r>, Rejection> {
+        let parts = arrival.parts;
+        let path = SafePath::parse(parts.uri.path())?;
+        Ok(Question {
+            method: parts.method.clone(),
+            scheme: arrival.hop.scheme,
+            authority: arrival.authority,
+            host: arrival.host,
+            path,
+            query: parts.uri.query().unwrap_or(""),
+            client: arrival.hop.client,
+            headers: &parts.headers,
+            expects: accept::expects(&parts.method, &parts.headers, arrival.upgrade),
+        })
+    }
+
+    fn answer(&self, site: &Site, facts: &Facts<'_>, decision: &Decision) -> Response<Body> {
+        match decision {
+            // An answer to an allowed request in proxy mode would be a request that a permit was
+            // thrown away for: our fault.
+            Decision::Allow(_) | Decision::Fail(_) => refusal(
+                facts,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This gate cannot tell now whether you may pass. Try again; if it stays so, give the \
+                 request id to whoever runs this server.",
+            ),
+            Decision::Challenge(challenge) if facts.expects == Expects::Page && !challenge.presented => {
+                to_login(site, facts)
+            }
+            Decision::Challenge(_) => challenge(facts),
+            Decision::Deny(denial) => {
+                let who = denial.user.as_deref().unwrap_or("nobody");
+                let detail = format!(
+                    "You are {who}, who may not do this here. Ask whoever runs this server, and name the request id."
+                );
+                refusal(facts, StatusCode::FORBIDDEN, &detail)
+            }
+            Decision::Throttle { retry_after, .. } => {
+                let seconds = retry_after.as_millis().div_ceil(1000);
+                let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
+                let mut response = refusal(facts, StatusCode::TOO_MANY_REQUESTS, &detail);
+                let seconds = HeaderValue::from_str(&seconds.to_string());
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, seconds.expect("decimal digits are a valid header value"));
+                response
+            }
+        }
+    }
+}
+
+/// 401. `Basic` is offered only to programs: a browser would show its own password box for it,
+/// and wget sends `http://token@host/` only after it (product contract, section 6.3).
+fn challenge(facts: &Facts<'_>) -> Response<Body> {
+    let mut response = refusal(
+        facts,
+        StatusCode::UNAUTHORIZED,
+        "This address needs a credential. Send an API token as `Authorization: Bearer TOKEN`, as \
+         `X-OPENHAB-TOKEN: TOKEN`, or as the user name of Basic with an empty password.",
+    );
+    let headers = response.headers_mut();
+    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sidegate\""));
+    if accept::may_offer_basic(facts.headers) {
+        headers.append(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"sidegate\", charset=\"UTF-8\""),
+        );
+    }
+    response
+}
+
+fn to_login(site: &Site, facts: &Facts<'_>) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match HeaderValue::from_str(&site.login(facts)) {
+        Ok(location) => {
+            headers.insert(LOCATION, location);
+            response
+        }
+        // Path and authority were checked, so this cannot be; without an address there is no redirect.
+        Err(_) => challenge(facts),
+    }
+}
+
+fn refusal(facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body> {
+    problem(status, title(status), detail, &facts.id.to_string(), form(facts.headers, facts.expects))
+}
+
+/// JSON when it is accepted, a page for browsers (product contract, section 6.6).
+pub fn form(headers: &HeaderMap, expects: Expects) -> Form {
+    if expects == Expects::Page {
+        Form::Html
+    } else if accept::wants_json(headers) {
+        Form::Json
+    } else {
+        Form::Text
+    }
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "Who is there?",
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::TOO_MANY_REQUESTS => "Too many requests",
+        _ => "Not now",
+    }
+}

@@ -1,0 +1,207 @@
+//! One request, from arrival to answer. Start reading here.
+
+pub mod record;
+pub mod snapshot;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::decision::{Core, Decision};
+use crate::dialect::{Arrival, Dialect, direct};
+use crate::pages;
+use crate::request::admission::{self, Rejection, Target};
+use crate::policy::Route;
+use crate::request::{Facts, Peer, client_addr, safe_path};
+use crate::upstream::{Outgoing, Upstreams};
+use crate::wire::Body;
+use crate::wire::problem::problem;
+use record::Record;
+use snapshot::Snapshot;
+
+pub use record::Observers;
+
+const NO_ROUTE: Rejection = Rejection {
+    status: StatusCode::NOT_FOUND,
+    reason: "no-route",
+    message: "nothing is served at this host and path",
+    close: false,
+};
+
+const NO_PREFIX: Rejection = Rejection {
+    status: StatusCode::BAD_REQUEST,
+    reason: "path:prefix",
+    message: "the path cannot be cut where the route's path ends",
+    close: false,
+};
+
+/// What all cores share.
+pub struct Shared {
+    /// The settings in force.
+    pub snapshot: arc_swap::ArcSwap<Snapshot>,
+    /// Where the present comes from.
+    pub clock: crate::time::Clock,
+    /// Audit, access log and metrics.
+    pub observers: Observers,
+}
+
+/// The gate of one core.
+pub struct Gate {
+    shared: Arc<Shared>,
+    lane: RefCell<Rc<Lane>>,
+    upstreams: Upstreams,
+    direct: Box<dyn Dialect>,
+    worker: usize,
+}
+
+/// A snapshot, and what this core remembers under it.
+struct Lane {
+    snapshot: Arc<Snapshot>,
+    core: Core,
+}
+
+impl Gate {
+    /// The gate of core number `worker`.
+    pub fn new(shared: Arc<Shared>, upstreams: Upstreams, worker: usize) -> Self {
+        let lane = RefCell::new(Rc::new(Lane::new(shared.snapshot.load_full())));
+        Self { shared, lane, upstreams, direct: direct::build(), worker }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let lane = self.lane();
+        let (parts, body) = request.into_parts();
+        let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
+        let response = self.answer(&lane, parts, body, peer, &mut record).await;
+        record.finish(response)
+    }
+
+    /// Admits the request, finds its route, decides, and forwards or refuses.
+    async fn answer<'g>(
+        &'g self,
+        lane: &'g Lane,
+        mut parts: Parts,
+        body: Incoming,
+        peer: Peer,
+        record: &mut Record<'g>,
+    ) -> Response<Body> {
+        let snapshot = &*lane.snapshot;
+        let settings = &snapshot.settings;
+        let token_headers = &settings.credentials.token_headers;
+        let admitted = match admission::admit(&mut parts, token_headers, settings.limits.head) {
+            Ok(admitted) => admitted,
+            Err(rejection) => return reject(record, &parts, "", rejection),
+        };
+        let host = admitted.authority.host();
+        let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
+            Ok(hop) => hop,
+            Err(rejection) => return reject(record, &parts, host, rejection),
+        };
+        record.client(hop.client);
+        if admitted.target == Target::Asterisk {
+            return pages::empty(StatusCode::NO_CONTENT);
+        }
+        let upgrade = admitted.upgrade.is_some();
+        let authority = admitted.authority.as_written();
+        let arrival = Arrival { parts: &parts, authority, host, upgrade, hop };
+        let question = match self.direct.question(&arrival) {
+            Ok(question) => question,
+            Err(rejection) => return reject(record, &parts, host, rejection),
+        };
+        let facts = question.facts(record.now(), record.id());
+        if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
+            return elsewhere;
+        }
+        if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
+            return pages::serve(&snapshot.site, &facts);
+        }
+        let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
+            return reject(record, &parts, host, NO_ROUTE);
+        };
+        record.route(route);
+        let cut = match path_on(route, &facts) {
+            Ok(cut) => cut,
+            Err(rejection) => return reject(record, &parts, host, rejection),
+        };
+
+        let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
+        record.ruled(route, &facts, &ruling, settings.audit.allowed);
+        if let Some(token) = ruling.identity.as_deref().and_then(|identity| identity.token.as_ref()) {
+            snapshot.authority.accounts.note_used(token, facts.now, facts.client.address());
+        }
+        let Decision::Allow(permit) = ruling.decision else {
+            let answer = self.direct.answer(&snapshot.site, &facts, &ruling.decision);
+            record.refused(&facts, &ruling, &answer);
+            return answer;
+        };
+
+        let (client, scheme) = (facts.client, facts.scheme);
+        // The question borrows the head, which goes to the upstream now.
+        let cut = cut.map(str::to_owned);
+        let query = snapshot.take_credentials(route, &permit, upgrade, &mut parts);
+        let outgoing = Outgoing {
+            route: &route.settings,
+            backends: &snapshot.backends[route.index],
+            client,
+            scheme,
+            authority,
+            request_id: record.id(),
+            target: snapshot::target(&parts.uri, cut.as_deref(), query),
+            strip: &[],
+            upgrade,
+            identity_names: &snapshot.identity_names,
+            timeouts: &settings.timeouts,
+            limits: &settings.limits,
+        };
+        match self.upstreams.forward(permit, outgoing, Request::from_parts(parts, body)).await {
+            Ok(response) => response,
+            Err(failure) => record.failed(&failure),
+        }
+    }
+
+    /// The current snapshot with what this core remembers under it. One atomic load; counts no
+    /// reference that another core counts too.
+    fn lane(&self) -> Rc<Lane> {
+        let current = self.shared.snapshot.load();
+        let mut lane = self.lane.borrow_mut();
+        if !Arc::ptr_eq(&current, &lane.snapshot) {
+            *lane = Rc::new(Lane::new(Arc::clone(&current)));
+        }
+        Rc::clone(&lane)
+    }
+}
+
+impl Lane {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        let core = Core::new(&snapshot.authority);
+        Self { snapshot, core }
+    }
+}
+
+/// What the route says of paths: whether it opens what this one has, and what is left of it when
+/// the route's own path is cut off.
+fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Rejection> {
+    let settings = &route.settings;
+    facts.path.allowed_on(settings.encoded_slash, settings.path_params)?;
+    if !settings.strip_prefix {
+        return Ok(None);
+    }
+    facts.path.without_prefix(&settings.path).map(Some).ok_or(NO_PREFIX)
+}
+
+/// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
+fn reject(record: &mut Record<'_>, parts: &Parts, host: &str, rejection: Rejection) -> Response<Body> {
+    record.rejected(parts, host, &rejection);
+    let title = rejection.status.canonical_reason().unwrap_or("Refused");
+    let id = record.id().to_string();
+    let mut response = problem(rejection.status, title, rejection.message, &id, record.form());
+    if rejection.close {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

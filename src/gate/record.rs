@@ -1,0 +1,440 @@
+//! What is written down of one request: metrics always, an audit line when there is something to
+//! say, an access line when that log is on.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use http_body::{Frame, SizeHint};
+use tracing::warn;
+
+use super::Shared;
+use crate::authn::Identity;
+use crate::config::settings::AuditAllowed;
+use crate::decision::{Decision, Ruling};
+use crate::dialect::direct;
+use crate::observe::Outcome;
+use crate::observe::access::{AccessLine, AccessLog};
+use crate::observe::audit::{Audit, Event, Line};
+use crate::observe::log::Explained;
+use crate::observe::metrics::{Metrics, UpstreamFailure, WorkerCounters};
+use crate::policy::Route;
+use crate::request::admission::Rejection;
+use crate::request::{Client, Facts, Peer, RequestId};
+use crate::time::Timestamp;
+use crate::upstream::Failure;
+use crate::wire::problem::{Form, problem};
+use crate::wire::{Body, BodyError, accept};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that watches.
+pub struct Observers {
+    /// Who was let in and who was not.
+    pub audit: Arc<Audit>,
+    /// One line per request, if it is on.
+    pub access: ArcSwapOption<AccessLog>,
+    /// Numbers of the process.
+    pub metrics: Arc<Metrics>,
+    /// Numbers of each core; only that core writes them.
+    pub workers: Vec<Arc<WorkerCounters>>,
+    /// Which refusals were explained in the log.
+    pub explained: Explained,
+}
+
+/// One request on its way.
+pub struct Record<'g> {
+    shared: &'g Shared,
+    counters: &'g WorkerCounters,
+    id: RequestId,
+    now: Timestamp,
+    began: Duration,
+    peer: Peer,
+    client: Client,
+    rule: Option<&'g str>,
+    access: Option<Box<Access>>,
+    form: Form,
+}
+
+/// What the access line needs after the head has gone to the upstream.
+struct Access {
+    log: Arc<AccessLog>,
+    method: String,
+    path: String,
+    query: String,
+    version: &'static str,
+    agent: String,
+    user: String,
+    upstream: String,
+}
+
+impl<'g> Record<'g> {
+    /// A request arrived.
+    pub fn begin(shared: &'g Shared, worker: usize, parts: &Parts, peer: Peer) -> Self {
+        let observers = &shared.observers;
+        let client = peer.address.map_or(Client::Unix, |address| {
+            Client::Address(crate::request::client_addr::canonical(address.ip()))
+        });
+        let access = observers.access.load();
+        let access = access.as_ref().map(|log| Box::new(Access::new(Arc::clone(log), parts)));
+        let expects = accept::expects(&parts.method, &parts.headers, false);
+        Self {
+            shared,
+            counters: &observers.workers[worker],
+            id: RequestId::next(),
+            now: shared.clock.now(),
+            began: shared.clock.monotonic(),
+            peer,
+            client,
+            rule: None,
+            access,
+            form: direct::form(&parts.headers, expects),
+        }
+    }
+
+    /// The id of the request.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// When it arrived.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The client behind the trusted proxies.
+    pub fn client(&mut self, client: Client) {
+        self.client = client;
+    }
+
+    /// The route that it belongs to.
+    pub fn route(&mut self, route: &'g Route) {
+        self.rule = Some(&route.settings.name);
+    }
+
+    /// It was no request that anyone could judge, or for nothing that is served here.
+    pub fn rejected(&mut self, parts: &Parts, host: &str, rejection: &Rejection) {
+        self.counters.decided(Outcome::Reject, None, self.elapsed());
+        self.shared.observers.audit.record(&Line {
+            decision: Some(Outcome::Reject),
+            reason: rejection.reason,
+            host,
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            agent: agent(&parts.headers),
+            status: Some(rejection.status.as_u16()),
+            ..self.line()
+        });
+    }
+
+    /// It was decided. Allowed requests are audited now, all others when their answer is known.
+    pub fn ruled(&mut self, route: &Route, facts: &Facts<'_>, ruling: &Ruling, all: AuditAllowed) {
+        let outcome = Outcome::from(&ruling.decision);
+        let identity = ruling.identity.as_deref();
+        self.counters.decided(outcome, identity.map(|identity| identity.method), self.elapsed());
+        match (ruling.cached, ruling.carrier) {
+            (true, _) => self.counters.cache_hit(),
+            (false, "none" | "network" | "preflight") => {}
+            (false, _) => self.counters.cache_miss(),
+        }
+        if let (Some(access), Some(identity)) = (&mut self.access, identity) {
+            access.user = identity.name().to_owned();
+        }
+        if outcome == Outcome::Allow {
+            let due = match all {
+                AuditAllowed::All => true,
+                AuditAllowed::First => {
+                    identity.is_some_and(|identity| identity.is_first_use(route.index, facts.now))
+                }
+            };
+            if due {
+                self.shared.observers.audit.record(&self.decided(facts, ruling, "", None));
+            }
+        }
+    }
+
+    /// A refusal is about to be sent.
+    pub fn refused(&self, facts: &Facts<'_>, ruling: &Ruling, response: &Response<Body>) {
+        let (reason, hint) = reason(&ruling.decision);
+        let status = Some(response.status().as_u16());
+        self.shared.observers.audit.record(&self.decided(facts, ruling, reason, status));
+        if let Some(ban) = &ruling.banned {
+            self.shared.observers.audit.record(&Line {
+                reason: &format!("{} until {}", ban.network, ban.until.map_or_else(String::new, |until| until.to_string())),
+                request_id: Some(self.id),
+                client: Some(self.client),
+                ..Line::new(self.now, Event::BanAdd)
+            });
+            warn!(network = %ban.network, client.ip = %self.client, "banned after too many wrong credentials");
+        }
+        if let Decision::Fail(fault) = &ruling.decision {
+            warn!(request.id = %self.id, why = %fault.why, "a request could not be decided and was refused");
+        } else if let Some(hint) = hint
+            && self.shared.observers.explained.is_first(self.client, facts.path.raw())
+        {
+            warn!(
+                request.id = %self.id,
+                client.ip = %self.client,
+                method = %facts.method,
+                path = facts.path.raw(),
+                tried = ruling.carrier,
+                reason,
+                "refused; {hint}"
+            );
+        }
+    }
+
+    /// No upstream answered, or the client broke off.
+    pub fn failed(&self, failure: &Failure) -> Response<Body> {
+        if let Some(why) = upstream_failure(failure) {
+            self.counters.upstream_failed(why);
+        }
+        warn!(request.id = %self.id, why = failure.why(), route = self.rule, "{failure}");
+        let status = failure.status();
+        let title = status.canonical_reason().unwrap_or("Failed");
+        let mut response = problem(status, title, message(failure), &self.id.to_string(), self.form);
+        if let Some(wait) = failure.retry_after() {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        if failure.leaves_body() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The form of an error for this client.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The last step of every way: the answer gets its id, and goes to the access log if it is on.
+    pub fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
+        let digits = HeaderValue::from_bytes(&self.id.digits()).expect("hex digits are a valid header value");
+        response.headers_mut().insert(X_REQUEST_ID, digits);
+        self.counters.answered(self.elapsed());
+        let Some(access) = self.access.take() else { return response };
+        let line = Unwritten {
+            access,
+            time: self.now,
+            client: self.client,
+            status: response.status().as_u16(),
+            id: self.id,
+            began: self.began,
+            clock: self.shared.clock.clone(),
+            bytes: 0,
+        };
+        // An upgraded connection has no body to count; its line is written when it begins.
+        if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+            drop(line);
+            return response;
+        }
+        response.map(|body| Body::stream(Counted { body, line }))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.shared.clock.monotonic().saturating_sub(self.began)
+    }
+
+    fn line(&self) -> Line<'_> {
+        let peer = self.peer.address.map(|address| crate::request::client_addr::canonical(address.ip()));
+        Line {
+            client: Some(self.client),
+            peer: peer.filter(|peer| Some(*peer) != self.client.address()),
+            rule: self.rule.unwrap_or(""),
+            road: "proxy",
+            request_id: Some(self.id),
+            ..Line::new(self.now, Event::Request)
+        }
+    }
+
+    fn decided<'l>(
+        &'l self,
+        facts: &Facts<'l>,
+        ruling: &'l Ruling,
+        reason: &'l str,
+        status: Option<u16>,
+    ) -> Line<'l> {
+        let identity = ruling.identity.as_deref();
+        let token = identity.and_then(|identity| identity.token.as_deref());
+        Line {
+            decision: Some(Outcome::from(&ruling.decision)),
+            reason,
+            host: facts.host,
+            method: facts.method.as_str(),
+            path: facts.path.raw(),
+            agent: agent(facts.headers),
+            user: identity.map_or("", Identity::name),
+            auth: identity.map_or("", |identity| identity.method.as_str()),
+            credential: token.map_or("", |token| token.id()),
+            credential_name: token.map_or("", |token| token.name()),
+            carrier: ruling.carrier,
+            status,
+            ..self.line()
+        }
+    }
+}
+
+impl Access {
+    fn new(log: Arc<AccessLog>, parts: &Parts) -> Self {
+        Self {
+            log,
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or("").to_owned(),
+            version: match parts.version {
+                http::Version::HTTP_10 => "HTTP/1.0",
+                http::Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
+            agent: agent(&parts.headers).to_owned(),
+            user: String::new(),
+            upstream: String::new(),
+        }
+    }
+}
+
+/// A line that is written when the answer has been sent, or given up.
+struct Unwritten {
+    access: Box<Access>,
+    time: Timestamp,
+    client: Client,
+    status: u16,
+    id: RequestId,
+    began: Duration,
+    clock: crate::time::Clock,
+    bytes: u64,
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        let access = &self.access;
+        access.log.record(&AccessLine {
+            time: self.time,
+            client: self.client,
+            user: &access.user,
+            method: &access.method,
+            path: &access.path,
+            query: &access.query,
+            version: access.version,
+            agent: &access.agent,
+            status: self.status,
+            bytes: self.bytes,
+            duration: self.clock.monotonic().saturating_sub(self.began),
+            upstream: &access.upstream,
+            request_id: self.id,
+        });
+    }
+}
+
+/// A body whose bytes are counted for the access line.
+struct Counted {
+    body: Body,
+    line: Unwritten,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.line.bytes += data.len() as u64;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn agent(headers: &HeaderMap) -> &str {
+    headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// The word for the audit line, and the sentence for the log that says what to send instead.
+fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
+    match decision {
+        Decision::Allow(_) => ("", None),
+        Decision::Challenge(challenge) => {
+            let hint = match challenge.why {
+                "none" => {
+                    "no credential was sent: send a token as \"Authorization: Bearer TOKEN\", as \
+                     \"X-OPENHAB-TOKEN: TOKEN\", or as the user name of Basic with an empty password"
+                }
+                "no-owner-yet" => "there is no user yet: run \"sidegate user add NAME\"",
+                "token-with-password" => "a token as the user name of Basic needs an empty password",
+                "token-expired" | "token-revoked" => {
+                    "the token has ended: make a new one with \"sidegate token create\""
+                }
+                "token-source-network" => "the token may not be used from this address",
+                "token-malformed" => "that is not a token of ours, or it was cut off or mistyped",
+                _ => "the credential is wrong",
+            };
+            (challenge.why, Some(hint))
+        }
+        Decision::Deny(denial) => {
+            (denial.why, Some("the user is known and may not do this: see \"sidegate explain\""))
+        }
+        Decision::Throttle { why, .. } => (why, None),
+        Decision::Fail(fault) => (&fault.why, None),
+    }
+}
+
+fn upstream_failure(failure: &Failure) -> Option<UpstreamFailure> {
+    use crate::outbound::ConnectError;
+    match failure {
+        Failure::AllDown { .. } => Some(UpstreamFailure::Unhealthy),
+        Failure::Connect(ConnectError::TimedOut(_)) | Failure::Silent => Some(UpstreamFailure::Timeout),
+        Failure::Connect(ConnectError::Tls { .. }) => Some(UpstreamFailure::Tls),
+        Failure::Connect(_) => Some(UpstreamFailure::Connect),
+        Failure::Broken(_) => Some(UpstreamFailure::Closed),
+        Failure::BadResponse(_) => Some(UpstreamFailure::Protocol),
+        Failure::NoUpstream
+        | Failure::TooLarge
+        | Failure::ClientSlow
+        | Failure::ClientGone
+        | Failure::Loop
+        | Failure::Revoked
+        | Failure::BadUpgrade(_)
+        | Failure::BadAuthority => None,
+    }
+}
+
+/// For the client: nothing of addresses behind us.
+fn message(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::NoUpstream => "Nothing is served at this host and path.",
+        Failure::AllDown { .. } | Failure::Connect(_) => {
+            "The application behind this gate cannot be reached. Try again; if it stays so, tell whoever runs it."
+        }
+        Failure::Broken(_) | Failure::BadResponse(_) => {
+            "The application behind this gate gave no proper answer."
+        }
+        Failure::Silent => "The application behind this gate did not answer in time.",
+        Failure::TooLarge => "The body is larger than this gate lets through.",
+        Failure::ClientSlow => "The body did not arrive in time.",
+        Failure::ClientGone => "The body did not arrive whole.",
+        Failure::Loop => "The request came back to this gate: its upstream is this gate itself.",
+        Failure::Revoked => "The credential was revoked.",
+        Failure::BadUpgrade(_) => "Only an upgrade to WebSocket, without a body, can be forwarded.",
+        Failure::BadAuthority => "The Host of the request cannot be forwarded.",
+    }
+}

@@ -1,0 +1,173 @@
+//! One version of the settings, built into everything that a request needs of them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, COOKIE, LOCATION};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Response, StatusCode, Uri};
+
+use crate::accounts::Accounts;
+use crate::authn::carrier::Shape;
+use crate::authn::scheme::Tools;
+use crate::authn::{Authenticator, Verified, carrier, scheme};
+use crate::config::Settings;
+use crate::crypto::mac::Mac;
+use crate::decision::{Authority, Guard, Permit};
+use crate::dialect::Site;
+use crate::policy::{Route, Routes, Scopes, TrustedNetworks};
+use crate::request::client_addr::{Hop, ProxyTrust};
+use crate::request::{Facts, Peer};
+use crate::upstream::{Backends, IdentityNames, RouteBackends};
+use crate::wire::Body;
+
+/// Everything of the settings that requests need. A request holds one snapshot from its first
+/// byte to its last, so it never sees two versions.
+pub struct Snapshot {
+    /// As resolved.
+    pub settings: Settings,
+    /// By host and path.
+    pub routes: Routes,
+    /// Decides.
+    pub authority: Authority,
+    /// What answers say of ourselves.
+    pub site: Site,
+    /// Where each route's requests go, by the route's index.
+    pub backends: Vec<RouteBackends>,
+    /// The identity header names of all routes.
+    pub identity_names: IdentityNames,
+}
+
+impl Snapshot {
+    /// Builds everything from settings and what outlives them.
+    ///
+    /// # Errors
+    /// What of the settings cannot be resolved: an unreadable `ca_file`, for example.
+    pub fn build(settings: Settings, lasting: &Lasting, previous: Option<&Snapshot>) -> Result<Self, String> {
+        let Lasting { accounts, guard, backends } = lasting;
+        let routes = Routes::new(&settings.routes, settings.credentials.query_token);
+        let shape = Shape {
+            credentials: settings.credentials.clone(),
+            prefix: format!("{}.", settings.tokens.prefix),
+        };
+        let tools = Tools {
+            accounts: Arc::clone(accounts),
+            passwords: settings.credentials.basic_passwords,
+            routes: routes.len(),
+        };
+        // What was verified stays known, else a reload would lock out who is behind a banned address.
+        // The identities count routes by position: with other routes they would count wrong ones.
+        let verified = previous
+            .filter(|previous| same_routes(&previous.settings, &settings))
+            .map_or_else(|| Arc::new(Verified::new(Mac::ephemeral())), |previous| previous.authority.authenticator.memory());
+        let authority = Authority {
+            authenticator: Authenticator::new(
+                carrier::build(&shape),
+                scheme::build(&tools),
+                verified,
+                Arc::clone(accounts),
+            ),
+            scopes: Scopes::new(&settings.scopes, &settings.tokens),
+            networks: TrustedNetworks::new(&settings.trusted_networks),
+            guard: Arc::clone(guard),
+            accounts: Arc::clone(accounts),
+            routes: routes.len(),
+        };
+        let backends = backends.resolve(&settings.routes).map_err(|error| error.to_string())?;
+        Ok(Self {
+            site: Site {
+                prefix: settings.server.prefix.clone(),
+                public_url: settings.server.public_url.clone(),
+            },
+            identity_names: IdentityNames::of(&settings.routes),
+            routes,
+            authority,
+            backends,
+            settings,
+        })
+    }
+
+    /// Whose `X-Forwarded-*` is believed.
+    pub fn proxy_trust(&self) -> ProxyTrust<'_> {
+        let server = &self.settings.server;
+        ProxyTrust {
+            networks: &server.trusted_proxies,
+            unix: server.trust_unix,
+            header: server.client_ip_header.as_ref(),
+        }
+    }
+
+    /// With `tls.redirect_http`, the redirect for a client that came in plain text and not through
+    /// a trusted proxy. 308 keeps method and body (RFC 9110, section 15.4.9).
+    pub fn https_instead(&self, peer: &Peer, hop: &Hop, facts: &Facts<'_>) -> Option<Response<Body>> {
+        let tls = self.settings.tls.as_ref().filter(|tls| tls.redirect_http)?;
+        if peer.tls || hop.trusted || peer.address.is_none() {
+            return None;
+        }
+        let port = tls.listen.first().map_or(443, |address| address.port());
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let question = if facts.query.is_empty() { "" } else { "?" };
+        let host = if facts.host.contains(':') && !facts.host.starts_with('[') {
+            format!("[{}]", facts.host)
+        } else {
+            facts.host.to_owned()
+        };
+        let location = format!("https://{host}{port}{}{question}{}", facts.path.raw(), facts.query);
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).ok()?);
+        Some(response)
+    }
+
+    /// Takes our credentials out of the head, unless the route passes them on; the query without
+    /// them, if one had to be changed. A preflight keeps no credential of anyone.
+    pub fn take_credentials(
+        &self,
+        route: &Route,
+        permit: &Permit,
+        upgrade: bool,
+        parts: &mut Parts,
+    ) -> Option<String> {
+        if permit.is_preflight() {
+            parts.headers.remove(AUTHORIZATION);
+            parts.headers.remove(COOKIE);
+        } else if route.settings.pass_credentials {
+            return None;
+        }
+        let received = parts.uri.clone();
+        let mut query = Cow::Borrowed(received.query().unwrap_or(""));
+        self.authority.authenticator.strip(route.place(upgrade), &mut parts.headers, &mut query);
+        match query {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(changed) => Some(changed),
+        }
+    }
+}
+
+/// What outlives a snapshot.
+pub struct Lasting {
+    /// Users and tokens.
+    pub accounts: Arc<Accounts>,
+    /// Bans and rates.
+    pub guard: Arc<Guard>,
+    /// Health and addresses of upstreams.
+    pub backends: Arc<Backends>,
+}
+
+/// The target for the backend, where it differs from the one received.
+pub fn target(uri: &Uri, path: Option<&str>, query: Option<String>) -> Option<PathAndQuery> {
+    if path.is_none() && query.is_none() {
+        return None;
+    }
+    let path = path.unwrap_or(uri.path());
+    let query = query.as_deref().or(uri.query()).unwrap_or("");
+    let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    // Both are parts of a target that was parsed before.
+    PathAndQuery::try_from(text).ok()
+}
+
+fn same_routes(one: &Settings, other: &Settings) -> bool {
+    let names = |settings: &Settings| settings.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
+    names(one) == names(other)
+}

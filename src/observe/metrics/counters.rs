@@ -1,0 +1,164 @@
+//! What one worker counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::histogram::Histogram;
+use crate::authn::Method;
+use crate::observe::Outcome;
+
+/// The counters of one worker. Only their worker writes them, so no two cores ever fight for a
+/// cache line; the alignment keeps neighbours (and the prefetcher, which loads pairs) apart.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerCounters {
+    pub(super) requests: [[AtomicU64; CREDENTIALS.len()]; Outcome::ALL.len()],
+    pub(super) request_seconds: Histogram,
+    pub(super) decision_seconds: Histogram,
+    pub(super) cache_hits: AtomicU64,
+    pub(super) cache_misses: AtomicU64,
+    pub(super) connections: AtomicU64,
+    pub(super) upstream_failures: [AtomicU64; UpstreamFailure::ALL.len()],
+    pub(super) upstream_connections: [AtomicU64; ConnectionState::ALL.len()],
+}
+
+/// Values of the label `credential`, by [`credential_index`].
+pub(super) const CREDENTIALS: [&str; 4] = [
+    "none",
+    Method::ApiToken.as_str(),
+    Method::Password.as_str(),
+    Method::Network.as_str(),
+];
+
+const fn credential_index(method: Option<Method>) -> usize {
+    match method {
+        None => 0,
+        Some(Method::ApiToken) => 1,
+        Some(Method::Password) => 2,
+        Some(Method::Network) => 3,
+    }
+}
+
+impl WorkerCounters {
+    /// A request was decided or refused, after so long; `method` is how its identity was shown.
+    pub fn decided(&self, outcome: Outcome, method: Option<Method>, took: Duration) {
+        add(&self.requests[outcome.index()][credential_index(method)]);
+        self.decision_seconds.observe(took);
+    }
+
+    /// A request was answered to its last byte, after so long.
+    pub fn answered(&self, took: Duration) {
+        self.request_seconds.observe(took);
+    }
+
+    /// A credential was in the cache of verified ones.
+    pub fn cache_hit(&self) {
+        add(&self.cache_hits);
+    }
+
+    /// A credential had to be verified.
+    pub fn cache_miss(&self) {
+        add(&self.cache_misses);
+    }
+
+    /// A client connected.
+    pub fn connection_opened(&self) {
+        add(&self.connections);
+    }
+
+    /// A client's connection ended.
+    pub fn connection_closed(&self) {
+        subtract(&self.connections);
+    }
+
+    /// An upstream did not answer properly.
+    pub fn upstream_failed(&self, why: UpstreamFailure) {
+        add(&self.upstream_failures[why as usize]);
+    }
+
+    /// A connection to an upstream came into this state.
+    pub fn upstream_connection_enters(&self, state: ConnectionState) {
+        add(&self.upstream_connections[state as usize]);
+    }
+
+    /// A connection to an upstream left this state.
+    pub fn upstream_connection_leaves(&self, state: ConnectionState) {
+        subtract(&self.upstream_connections[state as usize]);
+    }
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn subtract(counter: &AtomicU64) {
+    counter.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Why an upstream did not answer properly: the label `why`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFailure {
+    /// No name, no route, refused.
+    Connect,
+    /// TLS did not come about.
+    Tls,
+    /// It was silent for too long.
+    Timeout,
+    /// The connection ended in the middle.
+    Closed,
+    /// What it sent is not HTTP, or not what may be passed on.
+    Protocol,
+    /// All addresses of the route are down.
+    Unhealthy,
+}
+
+impl UpstreamFailure {
+    pub(super) const ALL: [UpstreamFailure; 6] = [
+        UpstreamFailure::Connect,
+        UpstreamFailure::Tls,
+        UpstreamFailure::Timeout,
+        UpstreamFailure::Closed,
+        UpstreamFailure::Protocol,
+        UpstreamFailure::Unhealthy,
+    ];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            UpstreamFailure::Connect => "connect",
+            UpstreamFailure::Tls => "tls",
+            UpstreamFailure::Timeout => "timeout",
+            UpstreamFailure::Closed => "closed",
+            UpstreamFailure::Protocol => "protocol",
+            UpstreamFailure::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// What a connection to an upstream does: the label `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// It carries a request.
+    Active,
+    /// It waits for the next one.
+    Idle,
+    /// It was upgraded: a WebSocket.
+    Tunnel,
+}
+
+impl ConnectionState {
+    pub(super) const ALL: [ConnectionState; 3] = [
+        ConnectionState::Active,
+        ConnectionState::Idle,
+        ConnectionState::Tunnel,
+    ];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ConnectionState::Active => "active",
+            ConnectionState::Idle => "idle",
+            ConnectionState::Tunnel => "tunnel",
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A histogram of durations that costs two additions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds in nanoseconds: 10 µs (a decision from the cache) to 10 s.
+const BOUNDS: [u64; 19] = [
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// Written by one worker, read when somebody asks.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    /// Per bound, not cumulative; the last is for all above.
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+impl Histogram {
+    pub(super) fn observe(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|&bound| bound < nanos);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+/// Several histograms as one, in seconds.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub(super) sum: f64,
+    pub(super) count: u64,
+    /// Upper bound and observations in that bucket alone.
+    pub(super) buckets: Vec<(f64, u64)>,
+}
+
+pub(super) fn merge<'h>(histograms: impl Iterator<Item = &'h Histogram>) -> Merged {
+    let mut counts = [0_u64; BOUNDS.len() + 1];
+    let mut sum = 0.0;
+    for histogram in histograms {
+        for (count, bucket) in counts.iter_mut().zip(&histogram.buckets) {
+            *count += bucket.load(Ordering::Relaxed);
+        }
+        sum += histogram.nanos.load(Ordering::Relaxed) as f64 / 1e9;
+    }
+    let bounds = BOUNDS
+        .iter()
+        .map(|&nanos| nanos as f64 / 1e9)
+        .chain([f64::INFINITY]);
+    Merged {
+        sum,
+        // Of the very numbers below, so that the count and the last bucket always agree.
+        count: counts.iter().sum(),
+        buckets: bounds.zip(counts).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Prometheus: a bucket counts observations less than or equal to its bound
+    #[test]
+    fn a_bound_belongs_to_its_bucket() {
+        let histogram = Histogram::default();
+        for nanos in [0, 10_000, 10_001, 10_000_000_000, 10_000_000_001] {
+            histogram.observe(Duration::from_nanos(nanos));
+        }
+        let merged = merge([&histogram, &Histogram::default()].into_iter());
+        let count_of = |bound: f64| {
+            merged
+                .buckets
+                .iter()
+                .find(|bucket| bucket.0 == bound)
+                .map(|bucket| bucket.1)
+        };
+        assert_eq!(count_of(0.000_01), Some(2));
+        assert_eq!(count_of(0.000_025), Some(1));
+        assert_eq!(count_of(10.0), Some(1));
+        assert_eq!(count_of(f64::INFINITY), Some(1));
+        assert_eq!(merged.count, 5);
+        assert!((merged.sum - 20.000_020_002).abs() < 1e-9);
+    }
+}

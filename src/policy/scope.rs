@@ -1,0 +1,57 @@
+//! A token's scope narrows what its user's role would allow.
+
+use crate::authn::Identity;
+use crate::config::settings::{ForeignScopes, ScopeRule, Tokens};
+use crate::model::Role;
+use crate::request::Facts;
+use crate::request::safe_path::covers;
+
+/// The scopes of the settings.
+#[derive(Debug)]
+pub struct Scopes {
+    rules: Vec<ScopeRule>,
+    foreign: ForeignScopes,
+}
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self { rules: Vec::new(), foreign: ForeignScopes::Ignore }
+    }
+}
+
+impl Scopes {
+    /// From `[scope.NAME]` and `tokens.foreign_scopes`.
+    pub fn new(rules: &[ScopeRule], tokens: &Tokens) -> Self {
+        Self { rules: rules.to_vec(), foreign: tokens.foreign_scopes }
+    }
+
+    /// As what role this identity may act in this request; none: the scope allows nothing here.
+    ///
+    /// The union of the words counts, within the user's rights; an empty scope means all of them.
+    /// A role word allows what that role may do, a `[scope.NAME]` what it lists.
+    pub fn role(&self, who: &Identity, facts: &Facts<'_>) -> Option<Role> {
+        let own = who.account.user.role;
+        let (mut known, mut best) = (false, None);
+        for word in who.scope().split_ascii_whitespace() {
+            if let Ok(role) = word.parse::<Role>() {
+                known = true;
+                best = best.max(Some(role.min(own)));
+            } else if let Some(rule) = self.rules.iter().find(|rule| rule.name == word) {
+                known = true;
+                if applies(rule, facts) {
+                    best = best.max(Some(own));
+                }
+            } else if self.foreign == ForeignScopes::Deny {
+                return None;
+            }
+        }
+        // Words of other systems only, which are kept and ignored: as if there were none.
+        if known { best } else { Some(own) }
+    }
+}
+
+fn applies(rule: &ScopeRule, facts: &Facts<'_>) -> bool {
+    (rule.methods.is_empty() || rule.methods.contains(facts.method))
+        && (rule.hosts.is_empty() || rule.hosts.iter().any(|host| host == facts.host))
+        && (rule.paths.is_empty() || rule.paths.iter().any(|path| covers(path, facts.path.decoded())))
+}

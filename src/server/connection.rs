@@ -1,0 +1,309 @@
+//! One client connection, from accept to close: TLS, HTTP/1.1 or HTTP/2, and every time limit.
+//!
+//! hyper's own `header_read_timeout` is not used: it also runs while a kept-alive connection is
+//! idle, so it cannot tell `timeouts.head` from `timeouts.idle`. [`Pace`] does both.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::answer::{Answer, Streams};
+use super::counters::{Counters, Place, count};
+use super::pulse::{Flight, Overdue, Pace, Protocol, Pulse};
+use super::socket::Socket;
+use super::{Pacing, Role, Serve};
+use crate::request::Peer;
+use crate::wire::Body;
+
+/// What every connection of a listener shares.
+pub(super) struct Visit<S> {
+    pub(super) service: Rc<S>,
+    pub(super) peer: Peer,
+    pub(super) role: Role,
+    pub(super) pacing: Pacing,
+    pub(super) counters: Arc<Counters>,
+    /// Becomes true when the connection shall end after the requests that it has begun.
+    pub(super) finish: watch::Receiver<bool>,
+}
+
+/// So long we go on reading after we closed our side, so that the client can read our answer
+/// before its unread bytes make the kernel reset the connection (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+/// And so many bytes at most.
+const LINGER_BYTES: usize = 4 << 20;
+/// So long a client may take to close after it was told that the connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// A connection that was accepted just before a drain may still bring its first request.
+const LATE_REQUEST: Duration = Duration::from_millis(200);
+
+/// RFC 9113 windows: one stream may send so much before we read it ...
+const STREAM_WINDOW: u32 = 64 << 10;
+/// ... and all streams of a connection so much.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Finds clients that are gone without a word.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_STREAMS: u32 = 100;
+/// Per HTTP/2 stream: bytes of an answer that wait for the client.
+const SEND_BUFFER: usize = 64 << 10;
+const MAX_RESET_STREAMS: usize = 20;
+const MAX_LOCAL_RESETS: usize = 256;
+/// hyper refuses a smaller buffer.
+const SMALLEST_BUFFER: usize = 8192;
+
+impl<S: Serve> Visit<S> {
+    /// Serves a TLS socket: HTTP/2 or HTTP/1.1, as ALPN says.
+    pub(super) async fn tls<T>(self, io: T, acceptor: TlsAcceptor, place: Place)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = match timeout(self.pacing.head, acceptor.accept(io)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                count(&self.counters.tls_failed);
+                tracing::debug!(client.address = ?self.peer.address, "TLS handshake failed: {error}");
+                return;
+            }
+            Err(_elapsed) => {
+                count(&self.counters.tls_failed);
+                tracing::debug!(client.address = ?self.peer.address, "TLS handshake took too long");
+                return;
+            }
+        };
+        count(&self.counters.tls_ok);
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.http2(stream, place).await;
+        } else {
+            self.http1(stream, place).await;
+        }
+    }
+
+    /// Serves HTTP/1.1 only: prior-knowledge HTTP/2 in plain text is closed by the parser.
+    pub(super) async fn http1<T>(self, io: T, place: Place)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let visit = Rc::new(self);
+        let pulse = Arc::new(Pulse::default());
+        let io = Socket::new(io, Protocol::Http1, pulse.clone(), place);
+        let service = service_fn(|request: Request<Incoming>| {
+            let bodied = !request.body().is_end_stream();
+            let flight = Flight::begin(&pulse, bodied);
+            let visit = visit.clone();
+            async move { visit.answer(request, flight, bodied).await }
+        });
+        // hyper's default of 100 header fields is ours too; setting it would allocate per request.
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .half_close(true)
+            .max_header_size(visit.pacing.head_bytes)
+            .max_buf_size(visit.pacing.head_bytes.max(SMALLEST_BUFFER))
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let closed = visit
+            .drive(Pin::new(&mut connection), Protocol::Http1, &pulse)
+            .await;
+        // None: upgraded, and the socket is the tunnel's now.
+        if let (true, Some(parts)) = (closed, connection.into_parts())
+            && !pulse.ended.load(Relaxed)
+            && (pulse.bodied() || !parts.read_buf.is_empty())
+        {
+            linger(parts.io.into_inner()).await;
+        }
+    }
+
+    async fn http2<T>(self, io: T, place: Place)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let visit = Rc::new(self);
+        let pulse = Arc::new(Pulse::default());
+        let io = Socket::new(io, Protocol::Http2, pulse.clone(), place);
+        let service = service_fn(|request: Request<Incoming>| {
+            let flight = Flight::begin(&pulse, false);
+            let visit = visit.clone();
+            async move { visit.answer(request, flight, false).await }
+        });
+        let streams = Streams::new(visit.pacing.idle, visit.counters.clone());
+        let connection = http2::Builder::new(streams)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(visit.pacing.head_bytes).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+            .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+            .serve_connection(TokioIo::new(io), service);
+        visit.drive(pin!(connection), Protocol::Http2, &pulse).await;
+        if pulse.flooded.load(Relaxed) {
+            count(&visit.counters.floods);
+            tracing::warn!(client.address = ?visit.peer.address,
+                "closed a connection that sent too many HTTP/2 control frames");
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        flight: Flight,
+        http1_body: bool,
+    ) -> Result<Response<Answer>, Infallible> {
+        let mut response = self.service.serve(request, self.peer, self.role).await;
+        // A refusal of ours usually comes before the body was read. hyper then closes instead of
+        // looking for the next request inside that body (CVE-2025-4366 in Pingora); the client
+        // should hear of it.
+        let ours = !matches!(response.body(), Body::Stream(_));
+        if http1_body && ours && (response.status().is_client_error() || response.status().is_server_error())
+        {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Answer::new(body, flight)))
+    }
+
+    /// Polls the connection until it ends, and ends it when the client is too slow. True when
+    /// HTTP ended by itself; false when it was cut off.
+    async fn drive<C: Connection>(
+        &self,
+        mut connection: Pin<&mut C>,
+        protocol: Protocol,
+        pulse: &Pulse,
+    ) -> bool {
+        let accepted = Instant::now();
+        let mut pace = Pace::new(protocol, self.pacing.head, self.pacing.idle, accepted);
+        let mut finish = self.finish.clone();
+        let mut finishing = pin!(async move { finish.wait_for(|finish| *finish).await.is_ok() });
+        let mut told = Told::Nothing;
+        let mut alarm = pin!(sleep_until(accepted + self.pacing.head));
+        let mut armed = None;
+        poll_fn(|cx| {
+            loop {
+                if connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                if matches!(told, Told::Nothing) && finishing.as_mut().poll(cx).is_ready() {
+                    told = Told::Wait(Instant::now() + LATE_REQUEST);
+                }
+                let now = Instant::now();
+                let deadline = match told {
+                    Told::Nothing => pace.next(now, pulse),
+                    Told::Wait(until) if pulse.started() == 0 && now < until => Some((until, Overdue::Look)),
+                    Told::Wait(_) => {
+                        connection.as_mut().graceful_shutdown();
+                        told = Told::End;
+                        continue;
+                    }
+                    Told::End => pace.next(now, pulse),
+                    Told::Farewell(until) => Some((until, Overdue::Idle)),
+                };
+                let Some((at, overdue)) = deadline else {
+                    return Poll::Pending;
+                };
+                if at <= now {
+                    match (overdue, told) {
+                        (Overdue::Look, _) => {
+                            pace.looked();
+                            continue;
+                        }
+                        (Overdue::Idle, Told::Farewell(_)) => return Poll::Ready(false),
+                        (Overdue::Idle, _) => {
+                            count(&self.counters.idle_timeouts);
+                            connection.as_mut().graceful_shutdown();
+                            told = Told::Farewell(now + FAREWELL);
+                            continue;
+                        }
+                        (Overdue::Head, _) => count(&self.counters.head_timeouts),
+                        (Overdue::Stalled, _) => count(&self.counters.stalled),
+                        (Overdue::Gone, _) => {}
+                    }
+                    tracing::debug!(client.address = ?self.peer.address, "closed a connection: {overdue:?}");
+                    return Poll::Ready(false);
+                }
+                // An alarm that rings too early costs one look; moving it at every request
+                // would cost more.
+                if armed.is_none_or(|armed| at < armed) {
+                    alarm.as_mut().reset(at);
+                    armed = Some(at);
+                }
+                if alarm.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                armed = None;
+            }
+        })
+        .await
+    }
+}
+
+/// What the connection was told about its end.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Nothing,
+    /// Nothing yet: it is new, and its first request may be on the way.
+    Wait(Instant),
+    /// To end after the requests that it has begun.
+    End,
+    /// To end now, because it was idle.
+    Farewell(Instant),
+}
+
+/// hyper's two kinds of connection.
+trait Connection: Future {
+    fn graceful_shutdown(self: Pin<&mut Self>);
+}
+
+impl<I, S> Connection for http1::UpgradeableConnection<I, S>
+where
+    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Connection for http2::Connection<I, S, Streams>
+where
+    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    S::Future: 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Reads and forgets, for a while.
+async fn linger(mut io: impl AsyncRead + Unpin) {
+    let mut forgotten = [0; 4096];
+    let mut left = LINGER_BYTES;
+    let reading = async {
+        while left > 0 {
+            match io.read(&mut forgotten).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => left = left.saturating_sub(count),
+            }
+        }
+    };
+    let _ = timeout(LINGER, reading).await;
+}

@@ -1,0 +1,325 @@
+//! WebSockets: forwarded as an upgrade, then copied both ways.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
+
+use super::body::Upload;
+use super::connection::Http1;
+use super::exchange::{Exchanged, TUNNEL_PROTOCOL, broken};
+use super::failure::Failure;
+use super::names::is_hop_by_hop;
+use super::request_head::Head;
+use super::{Outgoing, Signals, Upstreams, response_head};
+use crate::authn::Identity;
+use crate::crypto::websocket_accept;
+use crate::decision::Permit;
+use crate::outbound::Offer;
+use crate::time::Clock;
+use crate::wire::Body;
+
+/// Bytes that one turn of a copy may take at most; shared by all tunnels of a worker.
+const PIECE: usize = 16 * 1024;
+/// How long either side may take over its goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Upstreams {
+    /// Asks the backend for the upgrade on a connection of its own. The client gets its 101 only
+    /// after the backend's; what it sent before waits in its connection until then.
+    pub(super) async fn open_tunnel(
+        &self,
+        permit: &Permit,
+        outgoing: &Outgoing<'_>,
+        mut head: Head,
+        body: Incoming,
+        on_client: OnUpgrade,
+    ) -> Result<Response<Body>, Failure> {
+        if !body.is_end_stream() {
+            return Err(Failure::BadUpgrade("an upgrade cannot have a body"));
+        }
+        let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+        let asked = head.method.clone();
+        let mut headers = std::mem::take(&mut head.headers);
+        let mut turn = outgoing.backends.turn();
+        let mut before = None;
+        let (backend, mut http1) = loop {
+            let backend = match turn.next(self.shared.now()) {
+                Ok(backend) => backend,
+                Err(failure) => return Err(before.unwrap_or(failure)),
+            };
+            if !backend.connector.speaks_http1() {
+                before = Some(Failure::BadResponse(
+                    "it speaks HTTP/2 only, which has no such upgrade",
+                ));
+                continue;
+            }
+            let terms = outgoing.terms();
+            match backend.connector.connect(Offer::Http1, terms.connect).await {
+                Ok((stream, _)) => {
+                    backend.connected();
+                    let http1 = Http1::open(stream, terms.head, Weak::new(), true).await?;
+                    break (backend, http1);
+                }
+                Err(error) => {
+                    backend.failed(self.shared.now());
+                    before = Some(Failure::Connect(error));
+                }
+            }
+        };
+        let how = outgoing.route.host_header;
+        let (uri, version) = head.dress(&mut headers, backend, how, TUNNEL_PROTOCOL, Some(0))?;
+        let mut request = Request::new(Upload::none());
+        *request.method_mut() = asked.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = version;
+        *request.headers_mut() = headers;
+        let response = self
+            .await_head(http1.send(request), None, outgoing.timeouts.response, permit)
+            .await?
+            .map_err(|error| broken(error.error(), None))?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.relay(permit, outgoing, response, Exchanged::alone(http1, asked));
+        }
+        check_switch(response.headers(), key.as_ref())?;
+        let answer = switch(response.headers(), outgoing);
+        let tunnel = Tunnel {
+            identity: permit.identity().cloned(),
+            clock: self.shared.clock().clone(),
+            idle: outgoing.timeouts.tunnel_idle,
+            signals: self.signals.clone(),
+            _counted: Counted::new(self.shared.tunnels()),
+        };
+        tokio::task::spawn_local(async move {
+            let upstream = hyper::upgrade::on(response).await;
+            // The driver has given its socket away, and may go.
+            drop(http1);
+            if let (Ok(upstream), Ok(client)) = (upstream, on_client.await) {
+                tunnel.run(client, upstream).await;
+            }
+        });
+        Ok(answer)
+    }
+}
+
+/// RFC 6455 section 4.1: what the response must have, else it is no WebSocket that was asked for.
+fn check_switch(headers: &HeaderMap, key: Option<&HeaderValue>) -> Result<(), Failure> {
+    let has = |name: HeaderName, word: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        return Err(Failure::BadResponse("it switches to another protocol than asked"));
+    }
+    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
+    let expected = key.map(|key| websocket_accept(key.as_bytes()));
+    if accept.map(HeaderValue::as_bytes) != expected.as_deref().map(str::as_bytes) {
+        return Err(Failure::BadResponse(
+            "its Sec-WebSocket-Accept is not for this request",
+        ));
+    }
+    Ok(())
+}
+
+/// The 101 to the client, with the backend's other fields.
+fn switch(headers: &HeaderMap, outgoing: &Outgoing<'_>) -> Response<Body> {
+    let (mut parts, body) = Response::new(Body::Empty).into_parts();
+    parts.headers = headers.clone();
+    parts.status = StatusCode::SWITCHING_PROTOCOLS;
+    response_head::strip(&mut parts, &http::Method::GET, Some(0), outgoing.identity_names);
+    debug_assert!(!parts.headers.keys().any(is_hop_by_hop));
+    parts
+        .headers
+        .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    parts
+        .headers
+        .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    Response::from_parts(parts, body)
+}
+
+/// What a tunnel lives by.
+struct Tunnel {
+    identity: Option<Arc<Identity>>,
+    clock: Clock,
+    idle: Duration,
+    signals: Signals,
+    _counted: Counted,
+}
+
+impl Tunnel {
+    /// Copies until one side closes, nothing was said for too long, the lease ends or the server
+    /// shuts down.
+    async fn run(mut self, client: Upgraded, upstream: Upgraded) {
+        let mut client = TokioIo::new(client);
+        let mut upstream = TokioIo::new(upstream);
+        let mut up = Way::default();
+        let mut down = Way::default();
+        let mut last = Instant::now();
+        let mut pause = pin!(tokio::time::sleep_until(self.wake(last)));
+        let mut watch_revocations = self.identity.is_some();
+        let mut watch_drain = true;
+        while self.is_live() && !*self.signals.drain.borrow() {
+            let copying = std::future::poll_fn(|cx| {
+                let one = up.poll(cx, &mut client, &mut upstream);
+                let other = down.poll(cx, &mut upstream, &mut client);
+                if up.take_moved() | down.take_moved() {
+                    last = Instant::now();
+                }
+                // One side that closes ends both ways: a WebSocket has no half of it.
+                if one.is_ready() || other.is_ready() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            });
+            // All of these may be dropped half-way: a `Way` keeps what it has not written yet.
+            tokio::select! {
+                () = copying => break,
+                changed = self.signals.revocations.changed(), if watch_revocations => {
+                    watch_revocations = changed.is_ok();
+                }
+                changed = self.signals.drain.changed(), if watch_drain => watch_drain = changed.is_ok(),
+                () = &mut pause => {
+                    if last.elapsed() >= self.idle {
+                        break;
+                    }
+                    let wake = self.wake(last);
+                    pause.as_mut().reset(wake);
+                }
+            }
+        }
+        let goodbye = async {
+            let _ = client.shutdown().await;
+            let _ = upstream.shutdown().await;
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    fn is_live(&self) -> bool {
+        self.identity
+            .as_ref()
+            .is_none_or(|identity| identity.lease.is_live(self.clock.now()))
+    }
+
+    /// The end of the silence, or of the lease if that is earlier.
+    fn wake(&self, last: Instant) -> Instant {
+        let silent = last + self.idle;
+        let expires = self.identity.as_ref().and_then(|identity| identity.lease.expires);
+        match expires {
+            None => silent,
+            Some(expires) => {
+                let left = expires.since(self.clock.now()).max(Duration::from_millis(1));
+                // A wall clock may be set; not too long until we look again.
+                silent.min(Instant::now() + left.min(Duration::from_secs(3600)))
+            }
+        }
+    }
+}
+
+/// One direction. Holds no buffer while nothing is under way.
+#[derive(Debug, Default)]
+struct Way {
+    rest: Vec<u8>,
+    written: usize,
+    flush: bool,
+    closed: bool,
+    moved: bool,
+}
+
+thread_local! {
+    /// One buffer for all tunnels of a worker: what cannot be written at once is copied out of it.
+    static BUFFER: std::cell::RefCell<Box<[u8; PIECE]>> = std::cell::RefCell::new(Box::new([0; PIECE]));
+}
+
+impl Way {
+    /// Ready when `from` has closed and all of it was written, or when either side failed.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.written < self.rest.len() {
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.rest[self.written..]))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.written += written;
+                self.moved = true;
+                continue;
+            }
+            if !self.rest.is_empty() {
+                self.rest = Vec::new();
+                self.written = 0;
+            }
+            if self.closed {
+                return Pin::new(to).poll_flush(cx);
+            }
+            let polled = BUFFER.with(|buffer| {
+                let mut buffer = buffer.borrow_mut();
+                let mut read = ReadBuf::new(&mut buffer[..]);
+                ready!(Pin::new(&mut *from).poll_read(cx, &mut read))?;
+                let bytes = read.filled();
+                if bytes.is_empty() {
+                    self.closed = true;
+                    return Poll::Ready(Ok(()));
+                }
+                self.moved = true;
+                self.flush = true;
+                let written = match Pin::new(&mut *to).poll_write(cx, bytes) {
+                    Poll::Ready(written) => written?,
+                    Poll::Pending => 0,
+                };
+                self.rest.extend_from_slice(&bytes[written..]);
+                Poll::Ready(Ok::<_, io::Error>(()))
+            });
+            match polled {
+                Poll::Ready(outcome) => outcome?,
+                Poll::Pending => {
+                    // TLS gathers records; without this the last one would wait for the next.
+                    if self.flush {
+                        ready!(Pin::new(to).poll_flush(cx))?;
+                        self.flush = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Whether bytes moved since the last question.
+    fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+}
+
+/// One open tunnel in the count.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
