@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::io::Io;
-use super::reach::{Absent, Reach, unexpected};
+use super::reach::{Reach, unexpected};
 use super::show;
 use crate::control::protocol::{Payload, Request};
-use crate::control::{Exit, Failure};
+use crate::control::{Absent, Failure};
 
 /// `backup`
 #[derive(Args, Clone, Debug)]
 pub(super) struct Backup {
-    /// Where to: a path that does not exist yet
+    /// Where to: a path that does not exist yet, or a directory to put a dated backup into
     #[arg(value_name = "TO")]
     to: PathBuf,
 }
@@ -44,12 +44,6 @@ pub(super) struct Reset {
 pub(super) fn backup(backup: Backup, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     // The server has another working directory.
     let to = std::path::absolute(&backup.to).map_err(|error| Failure::io(backup.to.display(), &error))?;
-    if to.symlink_metadata().is_ok() {
-        return Err(Failure::new(
-            Exit::CannotCreate,
-            format!("{} is there already; name a path that is not", to.display()),
-        ));
-    }
     let answer = reach.ask(Request::Backup { to }, Absent::Refuse)?;
     let Payload::BackedUp { to } = &answer else {
         return Err(unexpected());
@@ -106,13 +100,4 @@ pub(super) fn reset(reset: &Reset, reach: &Reach<'_>, io: &mut Io<'_>) -> Result
         &serde_json::json!({ "kept": done.kept }),
         &done.sentence,
     )
-}
-
-/// What `restore` and `reset` did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    /// Where what was there before is kept; none: nothing was there.
-    pub kept: Option<PathBuf>,
-    /// What was done, for a person.
-    pub sentence: String,
 }

@@ -6,11 +6,11 @@ use clap::Subcommand;
 use ipnet::IpNet;
 
 use super::io::Io;
-use super::reach::{Absent, Reach, unexpected};
+use super::reach::{Reach, unexpected};
 use super::user::done;
 use super::{show, words};
-use crate::control::Failure;
 use crate::control::protocol::{Payload, Request};
+use crate::control::{Absent, Failure};
 
 /// `ban …`
 #[derive(Subcommand, Clone, Debug)]

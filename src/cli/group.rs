@@ -3,11 +3,11 @@
 use clap::Subcommand;
 
 use super::io::Io;
-use super::reach::{Absent, Reach, unexpected};
+use super::reach::{Reach, unexpected};
 use super::show;
 use super::user::done;
-use crate::control::Failure;
 use crate::control::protocol::{Payload, Request};
+use crate::control::{Absent, Failure};
 
 /// `group …`
 #[derive(Subcommand, Clone, Debug)]

@@ -6,7 +6,6 @@ use zeroize::Zeroizing;
 
 use crate::control::{Exit, Failure};
 use crate::crypto::Secret;
-use crate::time::Clock;
 
 /// The longest password that is read: far above what anyone types, far below what would hurt.
 const MAX_SECRET: usize = 4096;
@@ -30,8 +29,6 @@ pub struct Io<'a> {
     pub color_err: bool,
     /// Asks for a password without echo.
     pub prompt: Prompt<'a>,
-    /// The present.
-    pub clock: Clock,
 }
 
 /// Runs `verb` with the streams of this process.
@@ -46,7 +43,6 @@ pub fn of_this_process<T>(verb: impl FnOnce(&mut Io<'_>) -> T) -> T {
         stdout: &mut io::stdout().lock(),
         stderr: &mut io::stderr(),
         prompt: &mut prompt,
-        clock: Clock::system(),
     })
 }
 

@@ -3,10 +3,10 @@
 use clap::Subcommand;
 
 use super::io::Io;
-use super::reach::{Absent, Reach, unexpected};
+use super::reach::{Reach, unexpected};
 use super::show;
-use crate::control::Failure;
 use crate::control::protocol::{Payload, Request};
+use crate::control::{Absent, Failure};
 
 /// `keys …`
 #[derive(Subcommand, Clone, Debug)]

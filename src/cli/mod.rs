@@ -33,18 +33,16 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-pub use backup::Replaced;
 pub use globals::{Globals, Output};
 pub use io::Io;
-pub use reach::{Absent, Surroundings};
-pub use serve::Checked;
+pub use reach::Surroundings;
 
 use reach::Reach;
 
 use crate::config::{Loaded, Settings, Sources};
 use crate::control::protocol::{Payload, Question, Request};
 use crate::control::view::Explanation;
-use crate::control::{Exit, Failure};
+use crate::control::{Absent, Checked, Exit, Failure, Replaced};
 
 /// What needs the whole server. `main` hands in the real ones.
 #[derive(Clone, Copy, Debug)]

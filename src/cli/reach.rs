@@ -7,7 +7,7 @@ use super::globals::{Globals, Output};
 use crate::config::{self, ConfigError, Loaded, Overrides, Settings, Sources};
 use crate::control::client::{Connect, Connection, connect};
 use crate::control::protocol::{Payload, Request};
-use crate::control::{Exit, Failure, SOCKET};
+use crate::control::{Absent, Exit, Failure, SOCKET};
 
 /// `--config` unless told.
 const DEFAULT_CONFIG: &str = "/etc/sidegate/sidegate.toml";
@@ -35,15 +35,6 @@ impl Surroundings {
             default_config: PathBuf::from(DEFAULT_CONFIG),
         })
     }
-}
-
-/// What a verb does where there is no instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// Exit 66 and create nothing.
-    Refuse,
-    /// Make one: `user add`.
-    Create,
 }
 
 /// The way of one run to its instance.

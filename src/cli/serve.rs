@@ -43,13 +43,6 @@ pub(super) struct Check {
     strict: bool,
 }
 
-/// What `check` found in a configuration that a server can start with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Checked {
-    /// What should be looked at.
-    pub warnings: Vec<String>,
-}
-
 /// Runs the server until it is told to stop.
 ///
 /// # Errors

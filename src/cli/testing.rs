@@ -6,12 +6,12 @@ use std::ffi::OsString;
 use std::io::{self, Cursor};
 
 use super::io::Io;
-use super::{Absent, Checked, Programs, Replaced, Surroundings, run_with};
+use super::{Programs, Surroundings, run_with};
 use crate::config::Sources;
-use crate::control::Failure;
 use crate::control::protocol::{Payload, Request};
+use crate::control::{Absent, Checked, Failure, Replaced};
 use crate::crypto::Secret;
-use crate::time::{Clock, Timestamp};
+use crate::time::Timestamp;
 
 /// 2026-01-01T00:00:00Z, the present of all tests here.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -58,7 +58,6 @@ impl Terminal {
             color_out: false,
             color_err: false,
             prompt: &mut prompt,
-            clock: Clock::manual(NOW),
         })
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::Cli;
 use super::testing::{INSTANCE, NOW, Terminal, answering, asked, sources};
-use super::{Absent, Cli};
-use crate::control::Failure;
 use crate::control::protocol::{Payload, Request, SecretField, Selector, TokenCreate, UserAdd};
 use crate::control::view::{BanView, TokenView, UserView};
+use crate::control::{Absent, Failure};
 use crate::crypto::Secret;
 use crate::model::Role;
 
@@ -30,6 +30,7 @@ fn phone() -> TokenView {
         user: "anna".into(),
         scope: String::new(),
         networks: vec!["192.168.1.0/24".parse().expect("a network")],
+        state: "active".into(),
         created: NOW,
         expires: Some(NOW.plus(Duration::from_secs(365 * 86_400))),
         last_used: None,
@@ -427,15 +428,16 @@ fn lists_are_tables_or_json() {
     );
 
     let mut expired = phone();
+    expired.state = "expired".into();
     expired.expires = Some(NOW);
     answering([Ok(Payload::Tokens(vec![phone(), expired]))]);
     let mut terminal = Terminal::default();
     assert_eq!(terminal.run(&["token", "list"]), 0);
     assert_eq!(
         terminal.stdout(),
-        "ID            USER  NAME   SCOPE  NETWORKS        EXPIRES                    LAST USED  FROM\n\
-         abcdefghijkl  anna  phone  -      192.168.1.0/24  2027-01-01 00:00Z          -          -\n\
-         abcdefghijkl  anna  phone  -      192.168.1.0/24  expired 2026-01-01 00:00Z  -          -\n"
+        "ID            USER  NAME   STATE    SCOPE  NETWORKS        EXPIRES            LAST USED  FROM\n\
+         abcdefghijkl  anna  phone  active   -      192.168.1.0/24  2027-01-01 00:00Z  -          -\n\
+         abcdefghijkl  anna  phone  expired  -      192.168.1.0/24  2026-01-01 00:00Z  -          -\n"
     );
 
     answering([Ok(Payload::Bans(vec![]))]);

@@ -9,13 +9,12 @@ use zeroize::Zeroizing;
 
 use super::globals::Output;
 use super::io::Io;
-use super::reach::{Absent, Reach, unexpected};
+use super::reach::{Reach, unexpected};
 use super::show;
 use super::words::{self, Expires};
 use crate::control::protocol::{Payload, Request, SecretField, Selector, TokenCreate};
 use crate::control::view::TokenView;
-use crate::control::{Exit, Failure};
-use crate::time::Timestamp;
+use crate::control::{Absent, Exit, Failure};
 
 /// `token …`
 #[derive(Subcommand, Clone, Debug)]
@@ -193,7 +192,6 @@ fn list(tokens: &[TokenView], output: Output, io: &mut Io<'_>) -> Result<(), Fai
     if tokens.is_empty() {
         io.say("there are no tokens");
     }
-    let now = io.clock.now();
     show::list(
         io,
         output,
@@ -201,6 +199,7 @@ fn list(tokens: &[TokenView], output: Output, io: &mut Io<'_>) -> Result<(), Fai
             "ID",
             "USER",
             "NAME",
+            "STATE",
             "SCOPE",
             "NETWORKS",
             "EXPIRES",
@@ -213,9 +212,10 @@ fn list(tokens: &[TokenView], output: Output, io: &mut Io<'_>) -> Result<(), Fai
                 token.id.clone(),
                 token.user.clone(),
                 token.name.clone(),
+                token.state.clone(),
                 token.scope.clone(),
                 show::joined(&token.networks),
-                expiry(token, now),
+                expiry(token),
                 token.last_used.map(show::moment).unwrap_or_default(),
                 token
                     .last_address
@@ -231,10 +231,11 @@ fn show(token: &TokenView, output: Output, io: &mut Io<'_>) -> Result<(), Failur
         ("id", token.id.clone()),
         ("user", token.user.clone()),
         ("name", token.name.clone()),
+        ("state", token.state.clone()),
         ("scope", token.scope.clone()),
         ("networks", show::joined(&token.networks)),
         ("created", show::moment(token.created)),
-        ("expires", expiry(token, io.clock.now())),
+        ("expires", expiry(token)),
         ("last used", token.last_used.map(show::moment).unwrap_or_default()),
         (
             "from",
@@ -247,12 +248,8 @@ fn show(token: &TokenView, output: Output, io: &mut Io<'_>) -> Result<(), Failur
     show::one(io, output, token, &lines)
 }
 
-fn expiry(token: &TokenView, now: Timestamp) -> String {
-    match token.expires {
-        None => "never".to_owned(),
-        Some(expires) if expires <= now => format!("expired {}", show::moment(expires)),
-        Some(expires) => show::moment(expires),
-    }
+fn expiry(token: &TokenView) -> String {
+    token.expires.map_or_else(|| "never".to_owned(), show::moment)
 }
 
 fn one(payload: Payload) -> Result<TokenView, Failure> {

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 
 use super::io::Io;
-use super::reach::{Absent, Reach, unexpected};
+use super::reach::{Reach, unexpected};
 use super::{show, token};
-use crate::control::Failure;
 use crate::control::protocol::{Payload, Request, SecretField, UserAdd};
 use crate::control::view::UserView;
+use crate::control::{Absent, Failure};
 use crate::model::Role;
 
 /// `user …`

@@ -3,14 +3,17 @@
 //! do the same.
 
 pub mod client;
+pub mod execute;
 pub mod failure;
 pub mod protocol;
 pub mod server;
 pub mod view;
 
 pub use client::{Connect, Connection};
+pub use execute::{Operations, Property, Running};
 pub use failure::{Exit, Failure};
 pub use protocol::{Payload, Request, Response, SecretField};
+pub use view::{Checked, Replaced};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,3 +29,12 @@ pub trait Execute {
 
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "control.sock";
+
+/// What a verb does where there is no instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Exit 66 and create nothing.
+    Refuse,
+    /// Make one: `user add`.
+    Create,
+}

@@ -312,6 +312,7 @@ impl From<Result<Payload, Failure>> for Response {
 }
 
 /// What a verb found or made.
+#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Payload {
@@ -543,6 +544,7 @@ mod tests {
                 user: "anna".into(),
                 scope: String::new(),
                 networks: vec![],
+                state: "active".into(),
                 created: crate::time::Timestamp::from_millis(0),
                 expires: None,
                 last_used: None,

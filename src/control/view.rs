@@ -78,6 +78,8 @@ pub struct TokenView {
     pub scope: String,
     /// Where it may be used from; empty: anywhere.
     pub networks: Vec<IpNet>,
+    /// Whether it works: `active`, `rotated` (until it expires), `expired`, `user disabled`, …
+    pub state: String,
     /// When it was made.
     #[serde(with = "rfc3339")]
     pub created: Timestamp,
@@ -93,13 +95,14 @@ pub struct TokenView {
 
 impl TokenView {
     /// The record and its last use, without look-up value, salt and verifier.
-    pub fn new(token: &TokenRecord, used: Option<&UsedRecord>) -> Self {
+    pub fn new(token: &TokenRecord, used: Option<&UsedRecord>, state: &str) -> Self {
         Self {
             id: token.id.clone(),
             name: token.name.clone(),
             user: token.user.clone(),
             scope: token.scope.clone(),
             networks: token.networks.clone(),
+            state: state.to_owned(),
             created: token.created,
             expires: token.expires,
             last_used: used.map(|used| used.last),
@@ -183,6 +186,22 @@ impl Verdict {
             Verdict::Fail => "fail",
         }
     }
+}
+
+/// What `check` found in a configuration that a server can start with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// What `restore` and `reset` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Where what was there before is kept; none: nothing was there.
+    pub kept: Option<PathBuf>,
+    /// What was done, for a person.
+    pub sentence: String,
 }
 
 /// A key file: its fingerprint, never its bytes.
@@ -298,7 +317,7 @@ mod tests {
             created: Timestamp::from_millis(0),
             expires: None,
         };
-        let shown = serde_json::to_string(&TokenView::new(&token, None)).expect("serializes");
+        let shown = serde_json::to_string(&TokenView::new(&token, None, "active")).expect("serializes");
         for secret in ["abab", "cdcd", "efef"] {
             assert!(!shown.contains(secret), "{shown}");
         }

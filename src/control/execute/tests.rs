@@ -1,0 +1,378 @@
+//! Requests against real accounts in a store in memory.
+
+use super::*;
+use crate::accounts::{AccountSettings, Found, TokenKeys};
+use crate::control::view::Verdict;
+use crate::crypto::mac::Mac;
+use crate::crypto::password_hash::Cost;
+use crate::model::Role;
+use crate::store::memory::MemoryStore;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+struct Nothing;
+
+impl Property for Nothing {
+    fn backup(&self, to: &Path, _: Timestamp) -> Result<PathBuf, Failure> {
+        Ok(to.to_owned())
+    }
+
+    fn keys(&self) -> Result<Vec<KeyView>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+struct House {
+    operations: Operations,
+    accounts: Arc<Accounts>,
+    clock: Clock,
+    audit: tempfile::TempDir,
+}
+
+impl House {
+    async fn new(running: Option<Box<dyn Running>>) -> Self {
+        let clock = Clock::manual(NOW);
+        let settings = AccountSettings {
+            token_prefix: "oh".into(),
+            password_cost: Cost {
+                memory: 8,
+                iterations: 1,
+                parallelism: 1,
+            },
+            minimum_length: 8,
+        };
+        let keys = TokenKeys {
+            lookup: Mac::new(b"lookup"),
+            verifier: Mac::new(b"verifier"),
+        };
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let accounts = Arc::new(Accounts::load(store, keys, settings).await.expect("loads"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let audit = Audit::open(&directory.path().join("audit.jsonl"), clock.clone()).expect("opens");
+        let audit = Some(Arc::new(audit));
+        let operations = match running {
+            None => Operations::alone(
+                accounts.clone(),
+                Arc::new(Nothing),
+                audit,
+                vec!["192.168.1.10/32".parse().expect("a network")],
+                clock.clone(),
+            ),
+            Some(running) => {
+                Operations::serving(accounts.clone(), Arc::new(Nothing), audit, running, clock.clone())
+            }
+        };
+        Self {
+            operations,
+            accounts,
+            clock,
+            audit: directory,
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Payload, Failure> {
+        self.operations.execute(request).await.into_result()
+    }
+
+    async fn add(&self, name: &str) {
+        let add = Request::UserAdd(UserAdd {
+            name: name.into(),
+            role: None,
+            groups: vec![],
+            display_name: String::new(),
+            email: String::new(),
+            password: None,
+        });
+        self.ask(add).await.expect("adds");
+    }
+
+    fn audited(&self) -> String {
+        std::fs::read_to_string(self.audit.path().join("audit.jsonl")).expect("is there")
+    }
+
+    fn find(&self, token: &SecretField) -> Found {
+        self.accounts.find_token(token.0.expose(), self.clock.now())
+    }
+}
+
+fn create(name: &str) -> Request {
+    Request::TokenCreate(TokenCreate {
+        name: name.into(),
+        user: "anna".into(),
+        expires_seconds: Some(60),
+        scope: String::new(),
+        networks: vec![],
+    })
+}
+
+fn token(payload: Result<Payload, Failure>) -> (SecretField, TokenView) {
+    match payload {
+        Ok(Payload::Minted { token, view }) => (token, view),
+        other => panic!("no token: {other:?}"),
+    }
+}
+
+fn network(text: &str) -> IpNet {
+    text.parse().expect("a network")
+}
+
+// "the first user is the owner; a first user with another role is refused"
+#[tokio::test]
+async fn the_first_user_is_the_owner() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    house.add("ben").await;
+    let Ok(Payload::Users(users)) = house.ask(Request::UserList).await else {
+        panic!("users");
+    };
+    let roles: Vec<(&str, Role)> = users.iter().map(|user| (user.name.as_str(), user.role)).collect();
+    assert_eq!(roles, [("anna", Role::Owner), ("ben", Role::User)]);
+}
+
+// "a revocation is in force when the verb returns"
+#[tokio::test]
+async fn a_token_works_until_it_is_revoked() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let (secret, view) = token(house.ask(create("phone")).await);
+    assert_eq!(view.expires, Some(NOW.plus(Duration::from_secs(60))));
+    assert!(matches!(house.find(&secret), Found::Live(..)));
+
+    let by_id = Selector::Id(view.id.clone());
+    let revoked = house.ask(Request::TokenRevoke { token: by_id.clone() }).await;
+    assert!(matches!(revoked, Ok(Payload::Token(gone)) if gone.id == view.id));
+    assert!(matches!(house.find(&secret), Found::Revoked));
+    let failure = house
+        .ask(Request::TokenRevoke { token: by_id })
+        .await
+        .expect_err("gone");
+    assert_eq!(failure.exit, Exit::Missing);
+}
+
+// "Rotation keeps the old one valid for the overlap given."
+#[tokio::test]
+async fn rotation_keeps_the_old_token_for_the_overlap() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let (old, _) = token(house.ask(create("phone")).await);
+    let rotate = Request::TokenRotate {
+        user: "anna".into(),
+        name: "phone".into(),
+        overlap_seconds: 10,
+    };
+    let (new, _) = token(house.ask(rotate).await);
+    assert!(matches!(house.find(&old), Found::Live(..)));
+    assert!(matches!(house.find(&new), Found::Live(..)));
+    house.clock.advance(Duration::from_secs(11));
+    assert!(!matches!(house.find(&old), Found::Live(..)));
+    assert!(matches!(house.find(&new), Found::Live(..)));
+}
+
+// "`sidegate user recover NAME` … gets a locked-out person back in"
+#[tokio::test]
+async fn recovery_enables_the_account_and_makes_one_token_for_a_day() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    house.add("ben").await;
+    let disable = Request::UserEnable {
+        name: "ben".into(),
+        enabled: false,
+    };
+    house.ask(disable).await.expect("disables");
+    let recover = || Request::UserRecover { name: "ben".into() };
+    let (first, view) = token(house.ask(recover()).await);
+    assert_eq!(view.expires, Some(NOW.plus(Duration::from_secs(86_400))));
+    assert!(matches!(house.find(&first), Found::Live(..)));
+    let (second, _) = token(house.ask(recover()).await);
+    assert!(matches!(house.find(&first), Found::Revoked), "one at a time");
+    assert!(matches!(house.find(&second), Found::Live(..)));
+
+    let owner = Request::UserRecover { name: "anna".into() };
+    assert!(matches!(
+        house.find(&token(house.ask(owner).await).0),
+        Found::Live(..)
+    ));
+    let nobody = Request::UserRecover { name: "carla".into() };
+    assert_eq!(house.ask(nobody).await.expect_err("nobody").exit, Exit::Missing);
+}
+
+// "for every login and change": one line each, with who made it, and no secret in it
+#[tokio::test]
+async fn changes_are_audited_before_they_are_made() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let (secret, view) = token(house.ask(create("phone")).await);
+    house
+        .ask(Request::UserPassword {
+            name: "anna".into(),
+            password: Some(SecretField(Secret::new("correct horse battery"))),
+        })
+        .await
+        .expect("sets");
+    house
+        .ask(Request::UserEnable {
+            name: "anna".into(),
+            enabled: false,
+        })
+        .await
+        .expect_err("the only owner cannot be disabled");
+    let audited = house.audited();
+    for part in [
+        r#""actor":"cli""#,
+        r#""user":"anna""#,
+        r#""credential_name":"phone""#,
+        r#""reason":"password""#,
+        r#""reason":"not done: disabled""#,
+    ] {
+        assert!(audited.contains(part), "{part} is missing in {audited}");
+    }
+    let secret = String::from_utf8(secret.0.expose().to_vec()).expect("text");
+    assert!(
+        !audited.contains(&secret) && !audited.contains("battery"),
+        "{audited}"
+    );
+    let lines = audited.lines().count();
+    house.ask(Request::UserList).await.expect("lists");
+    let show = Request::TokenShow {
+        token: Selector::Id(view.id),
+    };
+    house.ask(show).await.expect("shows");
+    assert_eq!(house.audited().lines().count(), lines, "reading is no change");
+}
+
+#[tokio::test]
+async fn without_a_server_bans_go_to_the_store_and_end_by_themselves() {
+    let house = House::new(None).await;
+    let ban = |text: &str, for_seconds| Request::BanAdd {
+        network: network(text),
+        for_seconds,
+    };
+    house.ask(ban("203.0.113.7/32", Some(60))).await.expect("bans");
+    house.ask(ban("198.51.100.0/24", None)).await.expect("bans");
+    let listed = |payload| match payload {
+        Ok(Payload::Bans(bans)) => bans
+            .iter()
+            .map(|ban: &BanView| ban.network.to_string())
+            .collect::<Vec<_>>(),
+        other => panic!("no bans: {other:?}"),
+    };
+    assert_eq!(
+        listed(house.ask(Request::BanList).await),
+        ["198.51.100.0/24", "203.0.113.7/32"]
+    );
+    house.clock.advance(Duration::from_secs(60));
+    assert_eq!(listed(house.ask(Request::BanList).await), ["198.51.100.0/24"]);
+
+    let remove = |text: &str| Request::BanRemove {
+        network: network(text),
+    };
+    house.ask(remove("198.51.100.9/32")).await.expect("it is covered");
+    assert!(listed(house.ask(Request::BanList).await).is_empty());
+    let failure = house
+        .ask(remove("198.51.100.9/32"))
+        .await
+        .expect_err("not banned");
+    assert_eq!(failure.exit, Exit::Missing);
+    // Threat: banning the gateway bans everyone behind it.
+    let failure = house.ask(ban("192.168.1.0/24", None)).await.expect_err("a proxy");
+    assert_eq!(failure.exit, Exit::Data);
+}
+
+/// Remembers what it was told.
+struct Server(Rc<RefCell<Vec<String>>>);
+
+impl Running for Server {
+    fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, Failure> {
+        self.0.borrow_mut().push(format!("ban {network}"));
+        Ok(BanRecord {
+            network,
+            since: now,
+            until: length.map(|length| now.plus(length)),
+            times: 1,
+            why: "operator".into(),
+        })
+    }
+
+    fn unban(&self, network: IpNet) -> Vec<BanRecord> {
+        self.0.borrow_mut().push(format!("unban {network}"));
+        Vec::new()
+    }
+
+    fn bans(&self, now: Timestamp) -> Vec<BanRecord> {
+        vec![BanRecord {
+            network: network("203.0.113.7/32"),
+            since: now,
+            until: None,
+            times: 1,
+            why: "failures".into(),
+        }]
+    }
+
+    fn explain(&self, question: Question) -> Answer<'_, Explanation> {
+        Box::pin(async move {
+            Ok(Explanation {
+                decision: Verdict::Challenge,
+                reason: question.method,
+                rule: None,
+                credential: None,
+                network: None,
+                route: None,
+                nearly: None,
+            })
+        })
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: "0.1.0".into(),
+            started: NOW,
+            listen: vec![],
+            ready: true,
+        }
+    }
+
+    fn reload(&self) -> Answer<'_, ()> {
+        self.0.borrow_mut().push("reload".into());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+// "the server commits, makes it known to every core, then answers"
+#[tokio::test]
+async fn a_running_server_is_told_and_the_store_keeps_it() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let house = House::new(Some(Box::new(Server(told.clone())))).await;
+    let add = Request::BanAdd {
+        network: network("203.0.113.7/32"),
+        for_seconds: None,
+    };
+    house.ask(add).await.expect("bans");
+    assert_eq!(house.accounts.load_bans().await.expect("loads").len(), 1);
+    let remove = Request::BanRemove {
+        network: network("203.0.113.7/32"),
+    };
+    house.ask(remove).await.expect("lifts");
+    assert!(house.accounts.load_bans().await.expect("loads").is_empty());
+    house.ask(Request::Reload).await.expect("reloads");
+    assert_eq!(
+        *told.borrow(),
+        ["ban 203.0.113.7/32", "unban 203.0.113.7/32", "reload"]
+    );
+    assert!(house.audited().contains(r#""actor":"control""#));
+}
+
+#[tokio::test]
+async fn what_only_a_server_can_do_says_so() {
+    let house = House::new(None).await;
+    for request in [Request::Status, Request::Reload] {
+        let failure = house.ask(request).await.expect_err("no server");
+        assert_eq!(failure.exit, Exit::Unavailable);
+    }
+    assert_eq!(house.ask(Request::Ping).await, Ok(Payload::Done));
+    let unknown = Request::TokenList {
+        user: Some("nobody".into()),
+    };
+    assert_eq!(house.ask(unknown).await.expect_err("nobody").exit, Exit::Missing);
+}
