@@ -52,6 +52,11 @@ pub fn wants_color() -> bool {
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Whether standard error goes to the journal of systemd, which keeps the time itself.
+pub fn writes_to_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
+}
+
 /// Where an instance keeps its things unless told: `/var/lib/sidegate` as root, else
 /// `$XDG_DATA_HOME/sidegate`, else `~/.local/share/sidegate`.
 ///

@@ -20,7 +20,7 @@ mod tree;
 pub mod units;
 
 pub use diff::diff;
-pub use env::{default_data, environment, wants_color};
+pub use env::{default_data, environment, wants_color, writes_to_journal};
 pub use error::{ConfigError, Wrong};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use print::print;
