@@ -24,8 +24,7 @@ pub(super) fn run(verb: &Config, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(
     match verb {
         Config::Print => {
             let loaded = reach.loaded()?;
-            let text = (reach.programs.print)(&loaded);
-            io.put(text.as_bytes())
+            io.put(crate::config::print(&loaded).as_bytes())
         }
         Config::Schema => show::json(io, &crate::config::schema()),
     }

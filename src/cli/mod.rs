@@ -39,7 +39,7 @@ pub use reach::Surroundings;
 
 use reach::Reach;
 
-use crate::config::{Loaded, Settings, Sources};
+use crate::config::{Settings, Sources};
 use crate::control::protocol::{Payload, Question, Request};
 use crate::control::view::Explanation;
 use crate::control::{Absent, Checked, Exit, Failure, Replaced};
@@ -55,8 +55,6 @@ pub struct Programs {
     pub check: fn(Sources) -> Result<Checked, Failure>,
     /// Decides about a request without a running server.
     pub explain: fn(Sources, Question) -> Result<Explanation, Failure>,
-    /// Settings as a configuration file.
-    pub print: fn(&Loaded) -> String,
     /// Takes the lock, opens the store and does it.
     pub locally: fn(&Settings, Request, Absent) -> Result<Payload, Failure>,
     /// Puts the backup at the path in place.

@@ -124,7 +124,6 @@ pub(super) const PROGRAMS: Programs = Programs {
         })
     },
     explain: |_, _| Err(Failure::unavailable("no server")),
-    print: |loaded| format!("[server]\ndata = {:?}\n", loaded.settings.server.data),
     locally: |_, request, absent| {
         INSTANCE.with_borrow_mut(|instance| {
             instance.asked.push((request, absent));

@@ -560,3 +560,23 @@ fn the_schema_is_json() {
     let schema: serde_json::Value = serde_json::from_slice(&terminal.stdout).expect("JSON");
     assert!(schema["properties"]["server"].is_object());
 }
+
+#[test]
+fn printed_settings_can_be_read_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().to_str().expect("text");
+    let mut first = Terminal::default();
+    assert_eq!(
+        first.run(&["config", "print", "--data", data]),
+        0,
+        "{}",
+        first.stderr()
+    );
+    assert!(first.stdout().contains(data), "{}", first.stdout());
+    let file = directory.path().join("sidegate.toml");
+    std::fs::write(&file, first.stdout()).expect("writes");
+    let mut again = Terminal::default();
+    let words = ["config", "print", "--config", file.to_str().expect("text")];
+    assert_eq!(again.run(&words), 0, "{}", again.stderr());
+    assert!(again.stdout().contains(data), "{}", again.stdout());
+}
