@@ -1,1 +1,20 @@
-fn main() {}
+//! The binary: hands the command line to the library.
+
+use std::process::ExitCode;
+
+use sidegate::cli::{self, Programs};
+use sidegate::{app, config};
+
+fn main() -> ExitCode {
+    let programs = Programs {
+        serve: app::serve,
+        demo: app::demo,
+        check: app::check,
+        explain: app::explain,
+        print: config::print,
+        locally: app::locally,
+        restore: app::restore,
+        reset: app::reset,
+    };
+    cli::run(std::env::args_os(), &programs)
+}

@@ -212,6 +212,11 @@ impl Accounts {
         !self.memory().has_users()
     }
 
+    /// How many tokens there are, expired ones included.
+    pub fn token_count(&self) -> usize {
+        self.memory().tokens.len()
+    }
+
     /// How many hashes were computed.
     pub fn hash_counts(&self) -> HashCounts {
         HashCounts {

@@ -44,6 +44,10 @@ impl TokenTable {
         read(self.shard(lookup)).get(lookup).cloned()
     }
 
+    pub(super) fn len(&self) -> usize {
+        read(&self.index).by_id.len()
+    }
+
     pub(super) fn is_revoked(&self, lookup: &[u8; 16]) -> bool {
         read(&self.revoked).contains_key(lookup)
     }

@@ -1,11 +1,13 @@
 //! Where all parts meet: the only folder that knows them all.
 
 mod check;
+mod commands;
 mod demo;
 mod echo;
 mod explain;
+mod gauges;
 mod local;
-mod operator;
+mod owned;
 mod parts;
 mod periodic;
 mod reload;

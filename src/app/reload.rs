@@ -150,3 +150,55 @@ pub(super) fn watched(loaded: &Loaded) -> Vec<PathBuf> {
     files.extend(certificates.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
     files
 }
+
+/// Asks for a reload whenever one of the files changes, until it is aborted. The
+/// directories are watched, not the files, because editors and deployments put new files in the
+/// old ones' places.
+pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>) {
+    let (sender, mut changes) = mpsc::unbounded_channel();
+    let names = files.clone();
+    let heard = move |event: notify::Result<notify::Event>| {
+        if let Ok(event) = event
+            && !event.kind.is_access()
+            && event.paths.iter().any(|path| concerns(path, &names))
+        {
+            // Nobody listens any more when a reload came by another way.
+            let _ = sender.send(());
+        }
+    };
+    let mut watcher = match notify::recommended_watcher(heard) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            warn!(%error, "files cannot be watched; send SIGHUP after a change");
+            return;
+        }
+    };
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for file in &files {
+        let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+        if folder.is_dir() && !folders.iter().any(|known| known == folder) {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                warn!(folder = %folder.display(), %error, "a folder cannot be watched; send SIGHUP after a change");
+            }
+            folders.push(folder.to_owned());
+        }
+    }
+    while changes.recv().await.is_some() {
+        tokio::time::sleep(SETTLE).await;
+        while changes.try_recv().is_ok() {}
+        if asking.send(Asked::by_a_file()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether a changed path is one of ours, or a link that one of ours may go through (`..data` of a
+/// Kubernetes ConfigMap).
+fn concerns(path: &std::path::Path, files: &[PathBuf]) -> bool {
+    let linked = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."));
+    files.iter().any(|file| {
+        file == path || file.file_name() == path.file_name() || (linked && file.parent() == path.parent())
+            || (file.is_dir() && path.parent() == Some(file) && path.extension().is_some_and(|end| end == "toml"))
+    })
+}

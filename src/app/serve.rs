@@ -16,10 +16,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tracing::{info, warn};
 
-use super::operator::Operator;
+use super::commands::Commands;
+use super::owned;
 use super::parts::{Parts, write_bans};
 use super::reload::{self, Reload};
 use super::{gauges, periodic, wrong_config};
+use crate::accounts::Accounts;
 use crate::config::settings::{Listen, Log};
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::control::{self, Exit, Failure, SOCKET};
@@ -60,7 +62,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     LocalSet::new().block_on(&runtime, work)
 }
 
-fn install_log(settings: &Log, clock: Clock) -> Result<LogControl, Failure> {
+pub(super) fn install_log(settings: &Log, clock: Clock) -> Result<LogControl, Failure> {
     let journal = config::writes_to_journal();
     let style = LogStyle {
         format: settings.format,
@@ -82,6 +84,7 @@ pub(super) struct Running {
     drain: watch::Sender<bool>,
     reloads: mpsc::Receiver<reload::Asked>,
     asking: mpsc::Sender<reload::Asked>,
+    watcher: tokio::task::AbortHandle,
     /// Everything that runs beside the workers; ends with the server.
     tasks: JoinSet<()>,
 }
@@ -139,15 +142,39 @@ impl Running {
             tasks.spawn_local(operations::serve(listener, answers, std::future::pending()));
         }
         let (asking, reloads) = mpsc::channel(8);
-        let operator = Rc::new(Operator::new(Arc::clone(&parts), Arc::clone(&shared), asking.clone()));
+        let operations = control::execute::Operations::serving(
+            Arc::clone(&parts.lasting.accounts),
+            owned::property(&parts),
+            Some(audit),
+            Box::new(Commands::new(&parts, &shared, &server, asking.clone(), Arc::clone(&ready))),
+            clock,
+        );
         let socket = control::server::bind(&settings.server.data.join(SOCKET))?;
         tasks.spawn_local(async move {
-            if let Err(error) = socket.serve(operator, std::future::pending()).await {
+            if let Err(error) = socket.serve(Rc::new(operations), std::future::pending()).await {
                 tracing::error!(%error, "the control socket cannot be served; commands cannot reach this server");
             }
         });
-        tasks.spawn_local(reload::watch_files(asking.clone(), reload::watched(&loaded)));
-        Ok(Self { sources, loaded, shared, parts, server, log, ready, drain, reloads, asking, tasks })
+        let watcher = tasks.spawn_local(reload::watch_files(asking.clone(), reload::watched(&loaded)));
+        Ok(Self {
+            sources,
+            loaded,
+            shared,
+            parts,
+            server,
+            log,
+            ready,
+            drain,
+            reloads,
+            asking,
+            watcher,
+            tasks,
+        })
+    }
+
+    /// Users and tokens of the running server.
+    pub(super) fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&self.parts.lasting.accounts)
     }
 
     /// Says where it listens and what to do next. Never a secret: tokens are made by a verb.
@@ -247,8 +274,10 @@ impl Running {
         };
         let outcome = reload.take_over(&self.sources, &mut self.loaded);
         if outcome.is_ok() {
+            // The new settings may name other files.
+            self.watcher.abort();
             let watched = reload::watched(&self.loaded);
-            self.tasks.spawn_local(reload::watch_files(self.asking.clone(), watched));
+            self.watcher = self.tasks.spawn_local(reload::watch_files(self.asking.clone(), watched));
         }
         if let Some(asked) = asked {
             asked.answer(outcome);
@@ -317,7 +346,15 @@ async fn bind_operations(settings: &Settings) -> Result<Option<TcpListener>, Fai
 }
 
 pub(super) fn listen_failure(error: ListenError) -> Failure {
-    Failure::new(Exit::from_code(error.exit_code()), error.to_string())
+    let exit = match &error {
+        ListenError::Refused { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Exit::Permission
+        }
+        ListenError::InUse { .. } | ListenError::Refused { .. } => Exit::Unavailable,
+        ListenError::NotASocket { .. } => Exit::CannotCreate,
+        ListenError::Inherited { .. } => Exit::Config,
+    };
+    Failure::new(exit, error.to_string())
 }
 
 /// The certificates of the settings.

@@ -79,6 +79,58 @@ impl Authority {
         ruling
     }
 
+    /// What [`Authority::decide`] would say, without counting, spending or banning. With `assumed`:
+    /// as if that identity had shown a right credential.
+    pub async fn examine(
+        &self,
+        core: &Core,
+        route: &Route,
+        facts: &Facts<'_>,
+        assumed: Option<Arc<Identity>>,
+    ) -> Ruling {
+        if let Some(identity) = assumed {
+            let decision = self.rule(route, facts, Some(&identity), true);
+            return Ruling { identity: Some(identity), carrier: "assumed", ..Ruling::without(decision) };
+        }
+        if is_preflight(route, facts) {
+            return self.anonymous(facts, Permit::preflight());
+        }
+        let place = route.place(facts.expects == crate::request::Expects::Upgrade);
+        match self.authenticator.recognise(&core.cache, facts, place) {
+            Recognised::Nothing => self.nothing_presented(core, route, facts),
+            Recognised::Known { identity, carrier } => {
+                let decision = self.rule(route, facts, Some(&identity), true);
+                Ruling { identity: Some(identity), carrier, ..Ruling::without(decision) }
+            }
+            Recognised::Unverified(unverified) => {
+                let carrier = unverified.carrier;
+                if let Err(throttled) = self.guard.admit(facts.client, facts.now) {
+                    return Ruling { carrier, ..Ruling::without(throttle(throttled)) };
+                }
+                match self.authenticator.verify(&core.cache, facts, unverified).await {
+                    Ok(identity) => {
+                        let decision = self.rule(route, facts, Some(&identity), true);
+                        Ruling { identity: Some(identity), carrier, ..Ruling::without(decision) }
+                    }
+                    Err(refusal) => Ruling { carrier, ..Ruling::without(refuse(refusal)) },
+                }
+            }
+        }
+    }
+
+    /// An identity of that user, as a right credential of theirs would give; none when there is no
+    /// such user or it is disabled.
+    pub fn identity_of(&self, name: &str) -> Option<Arc<Identity>> {
+        let account = self.accounts.user(name).filter(|account| !account.user.disabled)?;
+        Some(Arc::new(Identity {
+            lease: Lease { user: account.flag.clone(), token: None, expires: None },
+            account,
+            method: identity::Method::Password,
+            token: None,
+            audited: identity::audit_memory(0),
+        }))
+    }
+
     async fn verify(
         &self,
         core: &Core,

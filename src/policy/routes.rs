@@ -33,7 +33,20 @@ pub struct Routes {
     count: usize,
 }
 
-type Paths = HashMap<Box<str>, Arc<Route>>;
+/// The routes of one host, by path.
+#[derive(Debug, Default)]
+struct Paths {
+    exact: HashMap<Box<str>, Arc<Route>>,
+    /// Whether a path has an escape, which stands for its character in a request.
+    escaped: bool,
+}
+
+impl Paths {
+    fn insert(&mut self, route: Arc<Route>) {
+        self.escaped |= route.settings.path.contains('%');
+        self.exact.insert(route.settings.path.as_str().into(), route);
+    }
+}
 
 impl Routes {
     /// From the settings, which have no two of one host and path.
@@ -46,7 +59,7 @@ impl Routes {
                 Some(host) => table.by_host.entry(host.as_str().into()).or_default(),
                 None => &mut table.any_host,
             };
-            paths.insert(route.path.as_str().into(), entry);
+            paths.insert(entry);
         }
         table
     }
@@ -74,21 +87,21 @@ impl Routes {
 /// Cuts one segment after another off the end until what is left is a route's path, so the cost
 /// is that of the request's depth, however many routes there are.
 fn longest<'t>(paths: &'t Paths, path: &str) -> Option<&'t Arc<Route>> {
-    if paths.is_empty() {
+    if paths.exact.is_empty() {
         return None;
     }
     // A backend may read `%2F` as a slash and drop what follows `;`, so such a path belongs to
     // every rule that it could be read into, and the longest of them decides.
-    if path.bytes().any(|byte| matches!(byte, b'%' | b';')) {
-        return paths.values().filter(|route| covers(&route.settings.path, path)).max_by_key(|route| route.settings.path.len());
+    if paths.escaped || path.bytes().any(|byte| matches!(byte, b'%' | b';')) {
+        return paths.exact.values().filter(|route| covers(&route.settings.path, path)).max_by_key(|route| route.settings.path.len());
     }
     let mut rest = path;
     loop {
-        if let Some(route) = paths.get(rest) {
+        if let Some(route) = paths.exact.get(rest) {
             return Some(route);
         }
         match rest.rfind('/') {
-            Some(0) | None => return paths.get("/"),
+            Some(0) | None => return paths.exact.get("/"),
             Some(slash) => rest = &rest[..slash],
         }
     }
@@ -108,7 +121,7 @@ mod tests {
                 Some(host) => table.by_host.entry((*host).into()).or_default(),
                 None => &mut table.any_host,
             };
-            paths.insert((*path).into(), route);
+            paths.insert(route);
         }
         table
     }

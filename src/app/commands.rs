@@ -1,0 +1,97 @@
+//! What commands can ask of a running server only.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+
+use super::explain;
+use super::parts::Parts;
+use super::reload::Asked;
+use crate::control::execute::{Answer, Running};
+use crate::control::protocol::Question;
+use crate::control::view::{Explanation, Status};
+use crate::control::{Exit, Failure};
+use crate::gate::Shared;
+use crate::model::BanRecord;
+use crate::server::Server;
+use crate::time::Timestamp;
+
+/// The running server, as the control socket sees it.
+pub(super) struct Commands {
+    parts: Arc<Parts>,
+    shared: Arc<Shared>,
+    reloads: mpsc::Sender<Asked>,
+    ready: Arc<AtomicBool>,
+    started: Timestamp,
+    listen: Vec<String>,
+}
+
+impl Commands {
+    pub(super) fn new(
+        parts: &Arc<Parts>,
+        shared: &Arc<Shared>,
+        server: &Server,
+        reloads: mpsc::Sender<Asked>,
+        ready: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            parts: Arc::clone(parts),
+            shared: Arc::clone(shared),
+            reloads,
+            ready,
+            started: parts.clock.now(),
+            listen: server.listeners().iter().map(|(address, _)| address.to_string()).collect(),
+        }
+    }
+}
+
+impl Running for Commands {
+    fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, Failure> {
+        self.parts.lasting.guard.ban(network, length, now).map_err(|proxy| {
+            Failure::data(format!(
+                "{proxy} is a trusted proxy, behind which everyone would be banned; name the client instead"
+            ))
+        })
+    }
+
+    fn unban(&self, network: IpNet) -> Vec<BanRecord> {
+        self.parts.lasting.guard.unban(network)
+    }
+
+    fn bans(&self, now: Timestamp) -> Vec<BanRecord> {
+        self.parts.lasting.guard.bans(now)
+    }
+
+    fn explain(&self, question: Question) -> Answer<'_, Explanation> {
+        Box::pin(async move {
+            let snapshot = self.shared.snapshot.load_full();
+            explain::examine(&snapshot, &question, self.parts.clock.now()).await
+        })
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started,
+            listen: self.listen.clone(),
+            ready: self.ready.load(Ordering::Acquire),
+        }
+    }
+
+    fn reload(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let (asked, answer) = Asked::with_answer();
+            let gone = || Failure::unavailable("the server is stopping");
+            self.reloads.send(asked).await.map_err(|_| gone())?;
+            match answer.await.map_err(|_| gone())? {
+                Ok(_) => Ok(()),
+                Err(why) => {
+                    Err(Failure::new(Exit::Config, format!("the old settings stay in force:\n{why}")))
+                }
+            }
+        })
+    }
+}

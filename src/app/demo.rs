@@ -1,0 +1,108 @@
+//! `sidegate demo`: everything at once on loopback, gone when it ends.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use super::parts::accounts_failure;
+use super::serve::{Running, block_on, install_log, loopback};
+use super::{echo, wrong_config};
+use crate::accounts::{NewToken, NewUser};
+use crate::config::{self, Overrides, Sources};
+use crate::control::{Exit, Failure};
+use crate::crypto::random;
+use crate::time::Clock;
+
+/// Runs an echo backend behind the gate, with a user and a token, at this address.
+///
+/// # Errors
+/// The address is in use, or there is no room for temporary files.
+pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
+    let folder = Folder::create()?;
+    let clock = Clock::system();
+    block_on(async move {
+        let (listener, backend) =
+            loopback().await.map_err(|error| Failure::io("a loopback address", &error))?;
+        let sources = Sources {
+            environment: vec![
+                ("SIDEGATE_OPERATIONS__LISTEN".into(), "127.0.0.1:0".into()),
+                ("SIDEGATE_LOG__LEVEL".into(), "warn".into()),
+            ],
+            overrides: Overrides {
+                upstream: vec![format!("http://{backend}")],
+                listen: vec![listen.to_string()],
+                data: Some(folder.0.clone()),
+                ..Overrides::default()
+            },
+            default_data: folder.0.clone(),
+            ..Sources::default()
+        };
+        let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
+        let log = install_log(&loaded.settings.log, clock.clone())?;
+        let running = Running::start(sources, loaded, clock.clone(), log).await?;
+        let accounts = running.accounts();
+        let anna = NewUser { name: "anna".into(), display_name: "Anna".into(), ..NewUser::default() };
+        accounts.add_user(anna, clock.now()).await.map_err(accounts_failure)?;
+        let token = NewToken { name: "phone".into(), user: "anna".into(), ..NewToken::default() };
+        let (token, _) = accounts.create_token(token, clock.now()).await.map_err(accounts_failure)?;
+        let token = token.expose_str().unwrap_or_default();
+        tokio::task::spawn_local(echo::serve(listener));
+        show(listen, &folder, token).map_err(|error| Failure::io("standard output", &error))?;
+        let outcome = running.until_told_to_stop().await;
+        drop(folder);
+        outcome
+    })
+}
+
+/// The lines to paste. The token is shown, which is what the demonstration is for: it dies with it.
+fn show(listen: SocketAddr, folder: &Folder, token: &str) -> std::io::Result<()> {
+    let data = folder.0.display();
+    let mut out = std::io::stdout().lock();
+    write!(
+        out,
+        "\
+An echo backend is behind the gate at http://{listen} until you press Ctrl-C.
+The user is anna, her token is
+
+T={token}
+
+Four roads for it; each answers 200 and shows Remote-User: anna
+
+curl -H \"Authorization: Bearer $T\" http://{listen}/api/states
+curl -H \"X-OPENHAB-TOKEN: $T\"      http://{listen}/api/states
+curl -u \"$T:\"                      http://{listen}/api/states
+curl http://$T@{listen}/api/states
+
+Without it: 401
+
+curl -i http://{listen}/api/states
+
+Revoked: 401 within a second, and open WebSockets close
+
+sidegate --data {data} token revoke phone --user anna
+"
+    )?;
+    out.flush()
+}
+
+/// A folder of its own, removed at the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn create() -> Result<Self, Failure> {
+        use std::os::unix::fs::DirBuilderExt;
+        let name = format!("sidegate-demo-{}", random::alphanumeric(10));
+        let path = std::env::temp_dir().join(name);
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What stays behind is in the system's folder for temporary files, and private.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
