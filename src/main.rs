@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use sidegate::cli::{self, Programs};
-use sidegate::{app, config};
+use sidegate::app;
 
 fn main() -> ExitCode {
     let programs = Programs {
@@ -11,7 +11,6 @@ fn main() -> ExitCode {
         demo: app::demo,
         check: app::check,
         explain: app::explain,
-        print: config::print,
         locally: app::locally,
         restore: app::restore,
         reset: app::reset,

@@ -17,7 +17,7 @@ use crate::crypto::websocket_accept;
 const LONGEST_MESSAGE: usize = 64 * 1024;
 
 /// Answers every request with what arrived, until it is dropped.
-pub async fn serve(listener: TcpListener) {
+pub(super) async fn serve(listener: TcpListener) {
     let connections = tokio::task::LocalSet::new();
     let accept = async {
         loop {

@@ -10,6 +10,7 @@ use crate::request::{Expects, Facts, SafePath};
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Body, accept};
 
+/// The dialect of proxy mode.
 pub fn build() -> Box<dyn Dialect> {
     Box::new(Direct)
 }
