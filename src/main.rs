@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use sidegate::cli::{self, Programs};
 use sidegate::app;
+use sidegate::cli::{self, Programs};
 
 fn main() -> ExitCode {
     let programs = Programs {

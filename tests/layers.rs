@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 /// An import may only point to an earlier name.
 const ORDER: &[&str] = &[
     "time", "crypto", "wire", "model", "config", "request", "outbound", "store", "instance", "accounts",
-    "authn", "policy", "decision", "observe", "dialect", "upstream", "pages", "gate", "server",
-    "control", "app", "cli", "main",
+    "authn", "policy", "decision", "observe", "dialect", "upstream", "pages", "gate", "server", "control",
+    "app", "cli", "main",
 ];
 
 /// `(layer, crates that only it may name)`: one folder per foreign crate.
@@ -59,7 +59,12 @@ fn files() -> Vec<File> {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let inside = path.strip_prefix(root()).expect("below src");
-                let first = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+                let first = inside
+                    .components()
+                    .next()
+                    .expect("a name")
+                    .as_os_str()
+                    .to_string_lossy();
                 let layer = first.trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).expect("utf-8");
                 files.push(File { path, layer, text });
@@ -73,27 +78,42 @@ fn files() -> Vec<File> {
 
 /// The code without comments and without test modules at its end.
 fn code(file: &File) -> String {
-    let is_test = file.path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing")
+    let is_test = file
+        .path
+        .file_stem()
+        .is_some_and(|stem| stem == "tests" || stem == "testing")
         || file.path.components().any(|part| part.as_os_str() == "tests");
     if is_test {
         return String::new();
     }
     let body = file.text.split("#[cfg(test)]\nmod ").next().unwrap_or("");
     let body = body.split("#[cfg(test)]\npub(").next().unwrap_or("");
-    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    body.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn rank(layer: &str) -> usize {
-    ORDER.iter().position(|known| *known == layer).unwrap_or_else(|| panic!("{layer} is not in ORDER"))
+    ORDER
+        .iter()
+        .position(|known| *known == layer)
+        .unwrap_or_else(|| panic!("{layer} is not in ORDER"))
 }
 
 #[test]
 fn imports_point_down() {
     let mut wrong = Vec::new();
-    for file in files().iter().filter(|file| file.layer != "lib" && file.layer != "main") {
+    for file in files()
+        .iter()
+        .filter(|file| file.layer != "lib" && file.layer != "main")
+    {
         let own = rank(&file.layer);
         for rest in code(file).split("crate::").skip(1) {
-            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             if name != file.layer && rank(&name) > own {
                 wrong.push(format!("{} imports {name}", file.path.display()));
             }
@@ -118,7 +138,11 @@ fn a_foreign_crate_stays_in_its_folder() {
             }
         }
     }
-    assert!(wrong.is_empty(), "foreign crates outside their folder:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "foreign crates outside their folder:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -129,7 +153,10 @@ fn every_kind_stands_in_its_table() {
             let path = entry.expect("an entry").path();
             let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
             if path.is_file() && !others.contains(&stem.as_str()) {
-                assert!(text.contains(&format!("{stem}::build)")), "{folder}/{stem}.rs is in no table");
+                assert!(
+                    text.contains(&format!("{stem}::build)")),
+                    "{folder}/{stem}.rs is in no table"
+                );
             }
         }
     }
@@ -137,13 +164,25 @@ fn every_kind_stands_in_its_table() {
 
 #[test]
 fn clock_and_environment_are_read_in_one_place() {
-    let only: BTreeMap<&str, &str> =
-        [("SystemTime::now", "time.rs"), ("env::var", "config/env.rs"), ("env::vars", "config/env.rs")].into();
+    let only: BTreeMap<&str, &str> = [
+        ("SystemTime::now", "time.rs"),
+        ("env::var", "config/env.rs"),
+        ("env::vars", "config/env.rs"),
+    ]
+    .into();
     for file in files() {
-        let inside = file.path.strip_prefix(root()).expect("below src").to_string_lossy().into_owned();
+        let inside = file
+            .path
+            .strip_prefix(root())
+            .expect("below src")
+            .to_string_lossy()
+            .into_owned();
         let code = code(&file);
         for (call, place) in &only {
-            assert!(inside == *place || !code.contains(call), "{inside} calls {call}; only {place} may");
+            assert!(
+                inside == *place || !code.contains(call),
+                "{inside} calls {call}; only {place} may"
+            );
         }
     }
 }
@@ -152,7 +191,11 @@ fn clock_and_environment_are_read_in_one_place() {
 fn no_file_outgrows_a_reader() {
     for file in files() {
         let lines = code(&file).lines().count();
-        assert!(lines <= 450, "{} has {lines} lines of code; split it", file.path.display());
+        assert!(
+            lines <= 450,
+            "{} has {lines} lines of code; split it",
+            file.path.display()
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 use super::serve::load_certificates;
 use super::wrong_config;
 use crate::config::{self, Sources};
-use crate::control::{Exit, Failure};
 use crate::control::view::Checked;
+use crate::control::{Exit, Failure};
 use crate::time::Clock;
 use crate::upstream::Backends;
 

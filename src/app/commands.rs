@@ -43,7 +43,11 @@ impl Commands {
             reloads,
             ready,
             started: parts.clock.now(),
-            listen: server.listeners().iter().map(|(address, _)| address.to_string()).collect(),
+            listen: server
+                .listeners()
+                .iter()
+                .map(|(address, _)| address.to_string())
+                .collect(),
         }
     }
 }
@@ -88,9 +92,10 @@ impl Running for Commands {
             self.reloads.send(asked).await.map_err(|_| gone())?;
             match answer.await.map_err(|_| gone())? {
                 Ok(_) => Ok(()),
-                Err(why) => {
-                    Err(Failure::new(Exit::Config, format!("the old settings stay in force:\n{why}")))
-                }
+                Err(why) => Err(Failure::new(
+                    Exit::Config,
+                    format!("the old settings stay in force:\n{why}"),
+                )),
             }
         })
     }

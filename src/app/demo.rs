@@ -20,8 +20,9 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
     let folder = Folder::create()?;
     let clock = Clock::system();
     block_on(async move {
-        let (listener, backend) =
-            loopback().await.map_err(|error| Failure::io("a loopback address", &error))?;
+        let (listener, backend) = loopback()
+            .await
+            .map_err(|error| Failure::io("a loopback address", &error))?;
         let sources = Sources {
             environment: vec![
                 ("SIDEGATE_OPERATIONS__LISTEN".into(), "127.0.0.1:0".into()),
@@ -40,10 +41,24 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
         let log = install_log(&loaded.settings.log, clock.clone())?;
         let running = Running::start(sources, loaded, clock.clone(), log).await?;
         let accounts = running.accounts();
-        let anna = NewUser { name: "anna".into(), display_name: "Anna".into(), ..NewUser::default() };
-        accounts.add_user(anna, clock.now()).await.map_err(accounts_failure)?;
-        let token = NewToken { name: "phone".into(), user: "anna".into(), ..NewToken::default() };
-        let (token, _) = accounts.create_token(token, clock.now()).await.map_err(accounts_failure)?;
+        let anna = NewUser {
+            name: "anna".into(),
+            display_name: "Anna".into(),
+            ..NewUser::default()
+        };
+        accounts
+            .add_user(anna, clock.now())
+            .await
+            .map_err(accounts_failure)?;
+        let token = NewToken {
+            name: "phone".into(),
+            user: "anna".into(),
+            ..NewToken::default()
+        };
+        let (token, _) = accounts
+            .create_token(token, clock.now())
+            .await
+            .map_err(accounts_failure)?;
         let token = token.expose_str().unwrap_or_default();
         tokio::task::spawn_local(echo::serve(listener));
         show(listen, &folder, token).map_err(|error| Failure::io("standard output", &error))?;

@@ -61,10 +61,17 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>,
     for (name, value) in request.headers() {
         let _ = writeln!(text, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
     }
-    let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+    let length = request
+        .into_body()
+        .collect()
+        .await
+        .map_or(0, |body| body.to_bytes().len());
     let _ = writeln!(text, "\n{length} bytes of body");
     let mut response = Response::new(Full::from(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     Ok(response)
 }
 
@@ -115,4 +122,3 @@ async fn echo_messages<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S) -> std:
         }
     }
 }
-

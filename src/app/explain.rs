@@ -43,15 +43,23 @@ pub(super) async fn examine(
     question: &Question,
     now: Timestamp,
 ) -> Result<Explanation, Failure> {
-    let method: Method = question
-        .method
-        .parse()
-        .map_err(|_| Failure::data(format!("{:?} is not a method; write for example GET", question.method)))?;
-    let uri: Uri = question
-        .url
-        .parse()
-        .map_err(|_| Failure::data(format!("{:?} is not a URL; write for example http://home.example/api", question.url)))?;
-    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default().to_owned();
+    let method: Method = question.method.parse().map_err(|_| {
+        Failure::data(format!(
+            "{:?} is not a method; write for example GET",
+            question.method
+        ))
+    })?;
+    let uri: Uri = question.url.parse().map_err(|_| {
+        Failure::data(format!(
+            "{:?} is not a URL; write for example http://home.example/api",
+            question.url
+        ))
+    })?;
+    let authority = uri
+        .authority()
+        .map(|authority| authority.as_str())
+        .unwrap_or_default()
+        .to_owned();
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri
@@ -87,7 +95,11 @@ pub(super) async fn examine(
     if let Err(error) = path.allowed_on(route.settings.encoded_slash, route.settings.path_params) {
         return Ok(rejected(error.into()));
     }
-    let scheme = if uri.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
+    let scheme = if uri.scheme_str() == Some("https") {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
     let client = question.from.map_or(Client::Unix, Client::Address);
     let facts = Facts {
         now,
@@ -104,7 +116,9 @@ pub(super) async fn examine(
     };
     let assumed = match &question.who {
         Who::User(name) => Some(snapshot.authority.identity_of(name).ok_or_else(|| {
-            Failure::missing(format!("there is no user {name:?}, or it is disabled: its credentials get 401"))
+            Failure::missing(format!(
+                "there is no user {name:?}, or it is disabled: its credentials get 401"
+            ))
         })?),
         Who::Anonymous | Who::Token(_) => None,
     };
@@ -127,23 +141,34 @@ fn told(
             (Verdict::Allow, format!("{who} may {} here", facts.method))
         }
         Decision::Challenge(challenge) => (Verdict::Challenge, challenge_reason(challenge.why)),
-        Decision::Deny(denial) => {
-            (Verdict::Deny, format!("known, and not allowed: the condition {:?} does not hold", denial.why))
-        }
-        Decision::Throttle { why, retry_after } => {
-            (Verdict::Throttle, format!("{why}: for another {} s", retry_after.as_secs()))
-        }
+        Decision::Deny(denial) => (
+            Verdict::Deny,
+            format!(
+                "known, and not allowed: the condition {:?} does not hold",
+                denial.why
+            ),
+        ),
+        Decision::Throttle { why, retry_after } => (
+            Verdict::Throttle,
+            format!("{why}: for another {} s", retry_after.as_secs()),
+        ),
         Decision::Fail(fault) => (Verdict::Fail, fault.why.clone()),
     };
     let token = identity.and_then(|identity| identity.token.as_deref());
-    let network = snapshot.authority.networks.user_for(client).map(|(_, user)| format!("trusted as {user}"));
+    let network = snapshot
+        .authority
+        .networks
+        .user_for(client)
+        .map(|(_, user)| format!("trusted as {user}"));
     Explanation {
         decision,
         reason,
         rule: Some(format!("{} ({})", route.name, access(&route.access))),
-        credential: token.map(|token| format!("token {} ({})", token.name(), token.id())).or_else(|| {
-            (!matches!(ruling.carrier, "none" | "assumed" | "network")).then(|| ruling.carrier.to_owned())
-        }),
+        credential: token
+            .map(|token| format!("token {} ({})", token.name(), token.id()))
+            .or_else(|| {
+                (!matches!(ruling.carrier, "none" | "assumed" | "network")).then(|| ruling.carrier.to_owned())
+            }),
         network,
         route: Some(route.name.clone()),
         nearly: nearly(snapshot, route, facts),
@@ -182,7 +207,12 @@ fn challenge_reason(why: &str) -> String {
 
 fn rejected(rejection: Rejection) -> Explanation {
     Explanation {
-        reason: format!("{} ({}, {})", rejection.message, rejection.reason, rejection.status.as_u16()),
+        reason: format!(
+            "{} ({}, {})",
+            rejection.message,
+            rejection.reason,
+            rejection.status.as_u16()
+        ),
         ..empty(Verdict::Deny)
     }
 }

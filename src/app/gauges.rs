@@ -16,44 +16,81 @@ pub(super) fn register(
     server: &Server,
     certificates: Option<&tls::Certificates>,
 ) {
-    let of = |parts: &Arc<Parts>| (Arc::clone(&parts.lasting.accounts), Arc::clone(&parts.lasting.guard));
+    let of = |parts: &Arc<Parts>| {
+        (
+            Arc::clone(&parts.lasting.accounts),
+            Arc::clone(&parts.lasting.guard),
+        )
+    };
     let (accounts, guard) = of(parts);
     let clock = parts.clock.clone();
-    metrics.gauge("sidegate_bans", "Banned networks.", move || guard.banned(clock.now()) as f64);
+    metrics.gauge("sidegate_bans", "Banned networks.", move || {
+        guard.banned(clock.now()) as f64
+    });
     let users = Arc::clone(&accounts);
     metrics.gauge("sidegate_users", "Users.", move || users.users().len() as f64);
     let tokens = Arc::clone(&accounts);
-    metrics.gauge("sidegate_tokens", "API tokens that are not revoked.", move || tokens.token_count() as f64);
-    metrics.counter("sidegate_password_hashes_total", "Slow hashes computed.", move || {
-        accounts.hash_counts().passwords
+    metrics.gauge("sidegate_tokens", "API tokens that are not revoked.", move || {
+        tokens.token_count() as f64
     });
+    metrics.counter(
+        "sidegate_password_hashes_total",
+        "Slow hashes computed.",
+        move || accounts.hash_counts().passwords,
+    );
     let weak = Arc::downgrade(shared);
-    metrics.gauge("sidegate_cache_entries", "Verified credentials that are remembered.", move || {
-        weak.upgrade().map_or(0.0, |shared| shared.snapshot.load().authority.authenticator.remembered() as f64)
+    metrics.gauge(
+        "sidegate_cache_entries",
+        "Verified credentials that are remembered.",
+        move || {
+            weak.upgrade().map_or(0.0, |shared| {
+                shared.snapshot.load().authority.authenticator.remembered() as f64
+            })
+        },
+    );
+    let audit = Arc::clone(&shared.observers.audit);
+    metrics.counter("sidegate_audit_lines_total", "Audit lines written.", move || {
+        audit.lines()
     });
     let audit = Arc::clone(&shared.observers.audit);
-    metrics.counter("sidegate_audit_lines_total", "Audit lines written.", move || audit.lines());
-    let audit = Arc::clone(&shared.observers.audit);
-    metrics.counter("sidegate_audit_dropped_total", "Audit lines lost.", move || audit.dropped());
-    let backends = Arc::clone(&parts.lasting.backends);
-    metrics.gauges("sidegate_upstream_up", "Whether an upstream is in service.", "upstream", move || {
-        let report = backends.report();
-        report.into_iter().map(|(name, up)| (name, f64::from(u8::from(up)))).collect()
+    metrics.counter("sidegate_audit_dropped_total", "Audit lines lost.", move || {
+        audit.dropped()
     });
     let backends = Arc::clone(&parts.lasting.backends);
-    metrics.gauge("sidegate_tunnels_open", "Open WebSockets.", move || backends.open_tunnels() as f64);
-    let counters = server.counters();
-    metrics.gauge("sidegate_connections_open", "Open client connections.", move || {
-        counters.open.load(Ordering::Relaxed) as f64
+    metrics.gauges(
+        "sidegate_upstream_up",
+        "Whether an upstream is in service.",
+        "upstream",
+        move || {
+            let report = backends.report();
+            report
+                .into_iter()
+                .map(|(name, up)| (name, f64::from(u8::from(up))))
+                .collect()
+        },
+    );
+    let backends = Arc::clone(&parts.lasting.backends);
+    metrics.gauge("sidegate_tunnels_open", "Open WebSockets.", move || {
+        backends.open_tunnels() as f64
     });
     let counters = server.counters();
-    metrics.counter("sidegate_connections_accepted_total", "Client connections accepted.", move || {
-        counters.accepted.load(Ordering::Relaxed)
-    });
+    metrics.gauge(
+        "sidegate_connections_open",
+        "Open client connections.",
+        move || counters.open.load(Ordering::Relaxed) as f64,
+    );
     let counters = server.counters();
-    metrics.counter("sidegate_panics_total", "Requests that ended by a mistake of ours.", move || {
-        counters.panics.load(Ordering::Relaxed)
-    });
+    metrics.counter(
+        "sidegate_connections_accepted_total",
+        "Client connections accepted.",
+        move || counters.accepted.load(Ordering::Relaxed),
+    );
+    let counters = server.counters();
+    metrics.counter(
+        "sidegate_panics_total",
+        "Requests that ended by a mistake of ours.",
+        move || counters.panics.load(Ordering::Relaxed),
+    );
     set_certificates(metrics, certificates);
 }
 
@@ -63,7 +100,12 @@ pub(super) fn set_certificates(metrics: &Metrics, certificates: Option<&tls::Cer
     let expiries: Vec<(String, f64)> = certificates
         .leaves()
         .iter()
-        .map(|leaf| (leaf.file.display().to_string(), leaf.not_after.as_seconds() as f64))
+        .map(|leaf| {
+            (
+                leaf.file.display().to_string(),
+                leaf.not_after.as_seconds() as f64,
+            )
+        })
         .collect();
     metrics.gauges(
         "sidegate_certificate_expiry_timestamp_seconds",

@@ -49,9 +49,13 @@ pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<
 /// It is none, or the instance is in use.
 pub fn restore(settings: &Settings, from: &Path) -> Result<Replaced, Failure> {
     let now = Clock::system().now();
-    let kept = instance::restore(from, &settings.server.data, &settings.store, now).map_err(instance_failure)?;
+    let kept =
+        instance::restore(from, &settings.server.data, &settings.store, now).map_err(instance_failure)?;
     let sentence = match &kept {
-        Some(kept) => format!("the backup is in place; what was there before is in {}", kept.display()),
+        Some(kept) => format!(
+            "the backup is in place; what was there before is in {}",
+            kept.display()
+        ),
         None => "the backup is in place".to_owned(),
     };
     Ok(Replaced { kept, sentence })
@@ -68,5 +72,8 @@ pub fn reset(settings: &Settings) -> Result<Replaced, Failure> {
         "all accounts are in {}; the next start is a first start, the configuration is as it was",
         kept.display()
     );
-    Ok(Replaced { kept: Some(kept), sentence })
+    Ok(Replaced {
+        kept: Some(kept),
+        sentence,
+    })
 }

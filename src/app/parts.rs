@@ -45,9 +45,13 @@ impl Parts {
             lookup: Mac::new(instance.keys().lookup.expose()),
             verifier: Mac::new(instance.keys().token.expose()),
         };
-        let accounts = Accounts::load(Arc::clone(instance.store()), keys, AccountSettings::from(settings))
-            .await
-            .map_err(accounts_failure)?;
+        let accounts = Accounts::load(
+            Arc::clone(instance.store()),
+            keys,
+            AccountSettings::from(settings),
+        )
+        .await
+        .map_err(accounts_failure)?;
         let records = accounts.load_bans().await.map_err(accounts_failure)?;
         let (sender, bans) = mpsc::unbounded_channel();
         let guard = Guard::new(rules(settings), records, clock.clone(), sender);
@@ -56,13 +60,21 @@ impl Parts {
             guard: Arc::new(guard),
             backends: Arc::new(Backends::new(clock.clone())),
         };
-        Ok(Self { lasting, bans, clock, instance })
+        Ok(Self {
+            lasting,
+            bans,
+            clock,
+            instance,
+        })
     }
 }
 
 /// What the guard needs of the settings.
 pub(super) fn rules(settings: &Settings) -> Rules {
-    Rules { guard: settings.guard.clone(), proxies: settings.server.trusted_proxies.clone() }
+    Rules {
+        guard: settings.guard.clone(),
+        proxies: settings.server.trusted_proxies.clone(),
+    }
 }
 
 pub(super) fn instance_failure(error: InstanceError) -> Failure {

@@ -59,7 +59,10 @@ impl Reload<'_> {
     pub(super) fn take_over(&self, sources: &Sources, loaded: &mut Loaded) -> Result<Vec<String>, String> {
         let now = self.parts.clock.now();
         let outcome = self.try_take_over(sources, loaded);
-        self.shared.observers.metrics.config_reloaded(outcome.is_ok(), now);
+        self.shared
+            .observers
+            .metrics
+            .config_reloaded(outcome.is_ok(), now);
         let reason = match &outcome {
             Ok(changes) if changes.is_empty() => {
                 info!("the configuration was read again; nothing changed");
@@ -78,7 +81,10 @@ impl Reload<'_> {
                 failure.message.clone()
             }
         };
-        self.shared.observers.audit.record(&Line { reason: &reason, ..Line::new(now, Event::ConfigReload) });
+        self.shared.observers.audit.record(&Line {
+            reason: &reason,
+            ..Line::new(now, Event::ConfigReload)
+        });
         outcome.map_err(|failure| failure.message)
     }
 
@@ -109,7 +115,8 @@ impl Reload<'_> {
         if let Some(certificates) = &certificates {
             self.server.set_certificates(certificates);
         }
-        self.server.set_limits(&next.settings.timeouts, &next.settings.limits);
+        self.server
+            .set_limits(&next.settings.timeouts, &next.settings.limits);
         self.parts.lasting.guard.reload(rules(&next.settings));
         self.log.set_level(next.settings.log.level);
         self.shared.observers.access.store(access);
@@ -175,8 +182,14 @@ pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>
     };
     let mut folders: Vec<PathBuf> = Vec::new();
     for file in &files {
-        let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+        let folder = if file.is_dir() {
+            Some(file.as_path())
+        } else {
+            file.parent()
+        };
+        let folder = folder
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(".".as_ref());
         if folder.is_dir() && !folders.iter().any(|known| known == folder) {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 warn!(folder = %folder.display(), %error, "a folder cannot be watched; send SIGHUP after a change");
@@ -196,9 +209,15 @@ pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>
 /// Whether a changed path is one of ours, or a link that one of ours may go through (`..data` of a
 /// Kubernetes ConfigMap).
 fn concerns(path: &std::path::Path, files: &[PathBuf]) -> bool {
-    let linked = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."));
+    let linked = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(".."));
     files.iter().any(|file| {
-        file == path || file.file_name() == path.file_name() || (linked && file.parent() == path.parent())
-            || (file.is_dir() && path.parent() == Some(file) && path.extension().is_some_and(|end| end == "toml"))
+        file == path
+            || file.file_name() == path.file_name()
+            || (linked && file.parent() == path.parent())
+            || (file.is_dir()
+                && path.parent() == Some(file)
+                && path.extension().is_some_and(|end| end == "toml"))
     })
 }

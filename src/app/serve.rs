@@ -69,7 +69,8 @@ pub(super) fn install_log(settings: &Log, clock: Clock) -> Result<LogControl, Fa
         color: !journal && std::io::stderr().is_terminal() && config::wants_color(),
         journal,
     };
-    log::install(style, settings.level, clock).map_err(|error| Failure::new(Exit::Internal, error.to_string()))
+    log::install(style, settings.level, clock)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }
 
 /// The whole server.
@@ -146,7 +147,13 @@ impl Running {
             Arc::clone(&parts.lasting.accounts),
             owned::property(&parts),
             Some(audit),
-            Box::new(Commands::new(&parts, &shared, &server, asking.clone(), Arc::clone(&ready))),
+            Box::new(Commands::new(
+                &parts,
+                &shared,
+                &server,
+                asking.clone(),
+                Arc::clone(&ready),
+            )),
             clock,
         );
         let socket = control::server::bind(&settings.server.data.join(SOCKET))?;
@@ -188,16 +195,23 @@ impl Running {
         let settings = &self.loaded.settings;
         info!(data = %settings.server.data.display(), "the state of this instance is here");
         if settings.routes.is_empty() {
-            warn!("there is no route: every request gets 404; add [[route]] to the file, or start with --upstream URL");
+            warn!(
+                "there is no route: every request gets 404; add [[route]] to the file, or start with --upstream URL"
+            );
         }
         let accounts = &self.parts.lasting.accounts;
         if accounts.is_empty() {
-            warn!("there is no owner yet: every request gets 401 until \"sidegate user add NAME\" has made one");
+            warn!(
+                "there is no owner yet: every request gets 401 until \"sidegate user add NAME\" has made one"
+            );
         } else if accounts.owner().is_none() {
             warn!("there is no owner: make one with \"sidegate user role NAME owner\"");
         }
         for network in &settings.trusted_networks {
-            if accounts.user(&network.user).is_none_or(|account| account.user.disabled) {
+            if accounts
+                .user(&network.user)
+                .is_none_or(|account| account.user.disabled)
+            {
                 warn!(network = %network.cidr, user = network.user, "the trusted network grants nothing: its user does not exist or is disabled");
             }
         }
@@ -277,7 +291,9 @@ impl Running {
             // The new settings may name other files.
             self.watcher.abort();
             let watched = reload::watched(&self.loaded);
-            self.watcher = self.tasks.spawn_local(reload::watch_files(self.asking.clone(), watched));
+            self.watcher = self
+                .tasks
+                .spawn_local(reload::watch_files(self.asking.clone(), watched));
         }
         if let Some(asked) = asked {
             asked.answer(outcome);
@@ -304,25 +320,41 @@ fn start_server(
     let (shared, backends) = (Arc::clone(shared), Arc::clone(&parts.lasting.backends));
     let revocations = parts.lasting.accounts.revocations();
     let factory = move |worker| {
-        let signals = Signals { revocations: revocations.clone(), drain: drain.clone() };
+        let signals = Signals {
+            revocations: revocations.clone(),
+            drain: drain.clone(),
+        };
         let upstreams = Upstreams::new(Arc::clone(&backends), signals);
         Worker(Gate::new(Arc::clone(&shared), upstreams, worker))
     };
-    Server::start(settings.server.workers, &settings.timeouts, &settings.limits, factory)
-        .map_err(|error| Failure::new(Exit::Internal, format!("the workers cannot be started: {error}")))
+    Server::start(
+        settings.server.workers,
+        &settings.timeouts,
+        &settings.limits,
+        factory,
+    )
+    .map_err(|error| Failure::new(Exit::Internal, format!("the workers cannot be started: {error}")))
 }
 
 /// The addresses of the settings, each with its kind.
 pub(super) fn wanted(settings: &Settings) -> Vec<(Listen, Role)> {
-    let plain = settings.server.listen.iter().map(|listen| (listen.clone(), Role::Http));
+    let plain = settings
+        .server
+        .listen
+        .iter()
+        .map(|listen| (listen.clone(), Role::Http));
     let secure = settings.tls.iter().flat_map(|tls| &tls.listen);
-    plain.chain(secure.map(|address| (Listen::Tcp(*address), Role::Https))).collect()
+    plain
+        .chain(secure.map(|address| (Listen::Tcp(*address), Role::Https)))
+        .collect()
 }
 
 fn bind(settings: &Settings) -> Result<Vec<Bound>, Failure> {
     let inherited = server::inherited(settings.server.workers).map_err(listen_failure)?;
-    let mut bound: Vec<Bound> =
-        inherited.into_iter().filter(|bound| bound.role() != Role::Operations).collect();
+    let mut bound: Vec<Bound> = inherited
+        .into_iter()
+        .filter(|bound| bound.role() != Role::Operations)
+        .collect();
     let missing: Vec<_> = wanted(settings)
         .into_iter()
         .filter(|(address, _)| !bound.iter().any(|bound| bound.address() == address))
@@ -337,7 +369,9 @@ fn bind(settings: &Settings) -> Result<Vec<Bound>, Failure> {
 }
 
 async fn bind_operations(settings: &Settings) -> Result<Option<TcpListener>, Failure> {
-    let Some(address) = settings.operations else { return Ok(None) };
+    let Some(address) = settings.operations else {
+        return Ok(None);
+    };
     TcpListener::bind(address).await.map(Some).map_err(|error| {
         Failure::unavailable(format!(
             "operations.listen = \"{address}\" cannot be listened on: {error}; choose another address, or \"\" for none"
@@ -360,12 +394,16 @@ pub(super) fn listen_failure(error: ListenError) -> Failure {
 /// The certificates of the settings.
 pub(super) fn load_certificates(settings: &Settings) -> Result<Option<tls::Certificates>, Failure> {
     let Some(tls) = &settings.tls else { return Ok(None) };
-    tls::load(&tls.certificates).map(Some).map_err(|error| Failure::new(Exit::Config, error.to_string()))
+    tls::load(&tls.certificates)
+        .map(Some)
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))
 }
 
 /// The access log of the settings, if it is on.
 pub(super) fn open_access(settings: &Log) -> Result<Option<Arc<AccessLog>>, Failure> {
-    let Some(path) = &settings.access else { return Ok(None) };
+    let Some(path) = &settings.access else {
+        return Ok(None);
+    };
     AccessLog::open(path, settings.format)
         .map(|access| Some(Arc::new(access)))
         .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))
@@ -420,7 +458,10 @@ struct Stop {
 
 impl Stop {
     fn new() -> Result<Self, Failure> {
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
     }
 
     async fn asked(&mut self) {

@@ -67,7 +67,12 @@ impl Authenticator {
         verified: Arc<Verified>,
         accounts: Arc<Accounts>,
     ) -> Self {
-        Self { carriers, schemes, verified, accounts }
+        Self {
+            carriers,
+            schemes,
+            verified,
+            accounts,
+        }
     }
 
     /// Looks for the first credential of ours, and in the memory of verified ones. Synchronous:
@@ -89,7 +94,10 @@ impl Authenticator {
             };
             let key = presented.key(self.verified.mac());
             return match self.verified.find(core, &key, facts.now) {
-                Found::Fresh(identity) => Recognised::Known { identity, carrier: presented.carrier },
+                Found::Fresh(identity) => Recognised::Known {
+                    identity,
+                    carrier: presented.carrier,
+                },
                 found => Recognised::Unverified(Unverified {
                     carrier: presented.carrier,
                     key,
@@ -127,7 +135,8 @@ impl Authenticator {
         match outcome {
             Ok(identity) => {
                 let identity = Arc::new(identity);
-                self.verified.remember(core, key, Arc::clone(&identity), facts.now);
+                self.verified
+                    .remember(core, key, Arc::clone(&identity), facts.now);
                 Ok(identity)
             }
             Err(refusal) => {
@@ -158,7 +167,12 @@ impl Authenticator {
 
     /// A malformed credential has no form to take a digest of: its header has.
     fn malformed_key(&self, carrier: &str, facts: &Facts<'_>) -> Digest {
-        let header = facts.headers.get(http::header::AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
-        self.verified.mac().digest("sidegate malformed 1", &[carrier.as_bytes(), header])
+        let header = facts
+            .headers
+            .get(http::header::AUTHORIZATION)
+            .map_or(&[][..], |value| value.as_bytes());
+        self.verified
+            .mac()
+            .digest("sidegate malformed 1", &[carrier.as_bytes(), header])
     }
 }

@@ -56,8 +56,14 @@ impl Verified {
     pub fn new(mac: Mac) -> Self {
         Self {
             mac,
-            known: Cache::builder().max_capacity(KNOWN).time_to_idle(Duration::from_secs(3600)).build(),
-            wrong: Cache::builder().max_capacity(WRONG).time_to_live(WRONG_FOR * 2).build(),
+            known: Cache::builder()
+                .max_capacity(KNOWN)
+                .time_to_idle(Duration::from_secs(3600))
+                .build(),
+            wrong: Cache::builder()
+                .max_capacity(WRONG)
+                .time_to_live(WRONG_FOR * 2)
+                .build(),
         }
     }
 
@@ -73,7 +79,10 @@ impl Verified {
 
     /// Remembers a right credential, here and on this core.
     pub fn remember(&self, core: &CoreCache, key: Digest, identity: Arc<Identity>, now: Timestamp) {
-        let known = Arc::new(Known { identity, verified: now });
+        let known = Arc::new(Known {
+            identity,
+            verified: now,
+        });
         self.known.insert(key, Arc::clone(&known));
         core.0.borrow_mut().insert(key, known);
     }
@@ -81,7 +90,14 @@ impl Verified {
     /// Remembers for a moment that this one is wrong. `accounts` is the count of changes that the
     /// verification started from.
     pub fn remember_wrong(&self, key: Digest, why: &'static str, now: Timestamp, accounts: u64) {
-        self.wrong.insert(key, Wrong { why, until: now.plus(WRONG_FOR), accounts });
+        self.wrong.insert(
+            key,
+            Wrong {
+                why,
+                until: now.plus(WRONG_FOR),
+                accounts,
+            },
+        );
     }
 
     /// Whether this very credential was found wrong a moment ago.

@@ -274,6 +274,7 @@ pub enum Who {
 /// The server's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 pub enum Response {
     /// Done, and in force.
     Ok(Payload),
@@ -312,7 +313,6 @@ impl From<Result<Payload, Failure>> for Response {
 }
 
 /// What a verb found or made.
-#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Payload {

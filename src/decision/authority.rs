@@ -55,7 +55,10 @@ impl Core {
     /// An empty memory for the snapshot of that authority.
     pub fn new(authority: &Authority) -> Self {
         let networks = RefCell::new(vec![None; authority.networks.len()]);
-        Self { cache: CoreCache::new(), networks }
+        Self {
+            cache: CoreCache::new(),
+            networks,
+        }
     }
 }
 
@@ -70,7 +73,13 @@ impl Authority {
         let mut ruling = match self.authenticator.recognise(&core.cache, facts, place) {
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
-                Ruling { decision, identity: Some(identity), carrier, cached: true, banned: None }
+                Ruling {
+                    decision,
+                    identity: Some(identity),
+                    carrier,
+                    cached: true,
+                    banned: None,
+                }
             }
             Recognised::Unverified(unverified) => self.verify(core, route, facts, unverified).await,
             Recognised::Nothing => self.nothing_presented(core, route, facts),
@@ -90,7 +99,11 @@ impl Authority {
     ) -> Ruling {
         if let Some(identity) = assumed {
             let decision = self.rule(route, facts, Some(&identity), true);
-            return Ruling { identity: Some(identity), carrier: "assumed", ..Ruling::without(decision) };
+            return Ruling {
+                identity: Some(identity),
+                carrier: "assumed",
+                ..Ruling::without(decision)
+            };
         }
         if is_preflight(route, facts) {
             return self.anonymous(facts, Permit::preflight());
@@ -100,19 +113,33 @@ impl Authority {
             Recognised::Nothing => self.nothing_presented(core, route, facts),
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
-                Ruling { identity: Some(identity), carrier, ..Ruling::without(decision) }
+                Ruling {
+                    identity: Some(identity),
+                    carrier,
+                    ..Ruling::without(decision)
+                }
             }
             Recognised::Unverified(unverified) => {
                 let carrier = unverified.carrier;
                 if let Err(throttled) = self.guard.admit(facts.client, facts.now) {
-                    return Ruling { carrier, ..Ruling::without(throttle(throttled)) };
+                    return Ruling {
+                        carrier,
+                        ..Ruling::without(throttle(throttled))
+                    };
                 }
                 match self.authenticator.verify(&core.cache, facts, unverified).await {
                     Ok(identity) => {
                         let decision = self.rule(route, facts, Some(&identity), true);
-                        Ruling { identity: Some(identity), carrier, ..Ruling::without(decision) }
+                        Ruling {
+                            identity: Some(identity),
+                            carrier,
+                            ..Ruling::without(decision)
+                        }
                     }
-                    Err(refusal) => Ruling { carrier, ..Ruling::without(refuse(refusal)) },
+                    Err(refusal) => Ruling {
+                        carrier,
+                        ..Ruling::without(refuse(refusal))
+                    },
                 }
             }
         }
@@ -121,9 +148,16 @@ impl Authority {
     /// An identity of that user, as a right credential of theirs would give; none when there is no
     /// such user or it is disabled.
     pub fn identity_of(&self, name: &str) -> Option<Arc<Identity>> {
-        let account = self.accounts.user(name).filter(|account| !account.user.disabled)?;
+        let account = self
+            .accounts
+            .user(name)
+            .filter(|account| !account.user.disabled)?;
         Some(Arc::new(Identity {
-            lease: Lease { user: account.flag.clone(), token: None, expires: None },
+            lease: Lease {
+                user: account.flag.clone(),
+                token: None,
+                expires: None,
+            },
             account,
             method: identity::Method::Password,
             token: None,
@@ -142,18 +176,32 @@ impl Authority {
         if !unverified.was_right
             && let Err(throttled) = self.guard.admit(facts.client, facts.now)
         {
-            return Ruling { carrier, ..Ruling::without(throttle(throttled)) };
+            return Ruling {
+                carrier,
+                ..Ruling::without(throttle(throttled))
+            };
         }
         match self.authenticator.verify(&core.cache, facts, unverified).await {
             Ok(identity) => {
                 let decision = self.rule(route, facts, Some(&identity), true);
-                Ruling { decision, identity: Some(identity), carrier, cached: false, banned: None }
+                Ruling {
+                    decision,
+                    identity: Some(identity),
+                    carrier,
+                    cached: false,
+                    banned: None,
+                }
             }
             Err(refusal) => {
                 let counts = matches!(refusal, Refusal::Malformed(_) | Refusal::Invalid(_));
-                let banned =
-                    counts.then(|| self.guard.failed(facts.client, &key, facts.now)).flatten();
-                Ruling { carrier, banned, ..Ruling::without(refuse(refusal)) }
+                let banned = counts
+                    .then(|| self.guard.failed(facts.client, &key, facts.now))
+                    .flatten();
+                Ruling {
+                    carrier,
+                    banned,
+                    ..Ruling::without(refuse(refusal))
+                }
             }
         }
     }
@@ -168,11 +216,20 @@ impl Authority {
         // Until an owner exists every request gets 401, except what a trusted network may do.
         if identity.is_none() && self.accounts.is_empty() {
             let why = "no-owner-yet";
-            return Ruling::without(Decision::Challenge(Challenge { why, presented: false }));
+            return Ruling::without(Decision::Challenge(Challenge {
+                why,
+                presented: false,
+            }));
         }
         let carrier = if identity.is_some() { "network" } else { "none" };
         let decision = self.rule(route, facts, identity.as_ref(), false);
-        Ruling { decision, identity, carrier, cached: false, banned: None }
+        Ruling {
+            decision,
+            identity,
+            carrier,
+            cached: false,
+            banned: None,
+        }
     }
 
     fn rule(
@@ -188,10 +245,14 @@ impl Authority {
         }
         match policy::rule(&self.scopes, route, facts, who.map(Arc::as_ref)) {
             Verdict::Grant => Decision::Allow(Permit::new(who.cloned())),
-            Verdict::Identify => Decision::Challenge(Challenge { why: "none", presented }),
-            Verdict::Refuse(why) => {
-                Decision::Deny(Denial { why, user: who.map(|who| who.name().to_owned()) })
-            }
+            Verdict::Identify => Decision::Challenge(Challenge {
+                why: "none",
+                presented,
+            }),
+            Verdict::Refuse(why) => Decision::Deny(Denial {
+                why,
+                user: who.map(|who| who.name().to_owned()),
+            }),
         }
     }
 
@@ -199,9 +260,15 @@ impl Authority {
         match self.guard.admit(facts.client, facts.now) {
             Ok(()) if self.accounts.is_empty() => {
                 let why = "no-owner-yet";
-                Ruling::without(Decision::Challenge(Challenge { why, presented: false }))
+                Ruling::without(Decision::Challenge(Challenge {
+                    why,
+                    presented: false,
+                }))
             }
-            Ok(()) => Ruling { carrier: "preflight", ..Ruling::without(Decision::Allow(permit)) },
+            Ok(()) => Ruling {
+                carrier: "preflight",
+                ..Ruling::without(Decision::Allow(permit))
+            },
             Err(throttled) => Ruling::without(throttle(throttled)),
         }
     }
@@ -214,12 +281,22 @@ impl Authority {
         let (index, name) = self.networks.user_for(facts.client)?;
         let mut remembered = core.networks.borrow_mut();
         let entry = remembered.get_mut(index)?;
-        if let Some(identity) = entry.as_ref().filter(|identity| identity.lease.is_live(facts.now)) {
+        if let Some(identity) = entry
+            .as_ref()
+            .filter(|identity| identity.lease.is_live(facts.now))
+        {
             return Some(Arc::clone(identity));
         }
-        let account = self.accounts.user(name).filter(|account| !account.user.disabled)?;
+        let account = self
+            .accounts
+            .user(name)
+            .filter(|account| !account.user.disabled)?;
         let identity = Arc::new(Identity {
-            lease: Lease { user: account.flag.clone(), token: None, expires: None },
+            lease: Lease {
+                user: account.flag.clone(),
+                token: None,
+                expires: None,
+            },
             account,
             method: identity::Method::Network,
             token: None,
@@ -245,7 +322,13 @@ impl Authority {
 
 impl Ruling {
     fn without(decision: Decision) -> Self {
-        Self { decision, identity: None, carrier: "none", cached: false, banned: None }
+        Self {
+            decision,
+            identity: None,
+            carrier: "none",
+            cached: false,
+            banned: None,
+        }
     }
 }
 
@@ -255,7 +338,9 @@ fn is_preflight(route: &Route, facts: &Facts<'_>) -> bool {
     route.settings.preflight_pass
         && *facts.method == Method::OPTIONS
         && facts.headers.contains_key(http::header::ORIGIN)
-        && facts.headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+        && facts
+            .headers
+            .contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn refuse(refusal: Refusal) -> Decision {
@@ -263,12 +348,18 @@ fn refuse(refusal: Refusal) -> Decision {
         Refusal::Malformed(why) | Refusal::Invalid(why) | Refusal::Dead(why) => {
             Decision::Challenge(Challenge { why, presented: true })
         }
-        Refusal::Busy(retry_after) => Decision::Throttle { retry_after, why: "password-queue" },
+        Refusal::Busy(retry_after) => Decision::Throttle {
+            retry_after,
+            why: "password-queue",
+        },
         Refusal::Unavailable(why) => Decision::Fail(Fault { why }),
     }
 }
 
 fn throttle(Throttled { retry_after, why }: Throttled) -> Decision {
     // `Retry-After: 0` invites to come back at once.
-    Decision::Throttle { retry_after: retry_after.max(Duration::from_secs(1)), why }
+    Decision::Throttle {
+        retry_after: retry_after.max(Duration::from_secs(1)),
+        why,
+    }
 }

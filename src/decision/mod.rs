@@ -1,11 +1,11 @@
 //! Facts in, decision out.
 
+mod answer;
 mod authority;
-mod decision;
 pub mod guard;
 mod permit;
 
+pub use answer::{Challenge, Decision, Denial, Fault};
 pub use authority::{Authority, Core, Ruling};
-pub use decision::{Challenge, Decision, Denial, Fault};
 pub use guard::Guard;
 pub use permit::Permit;

@@ -64,17 +64,18 @@ impl Dialect for Direct {
                 let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
                 let mut response = refusal(facts, StatusCode::TOO_MANY_REQUESTS, &detail);
                 let seconds = HeaderValue::from_str(&seconds.to_string());
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, seconds.expect("decimal digits are a valid header value"));
+                response.headers_mut().insert(
+                    RETRY_AFTER,
+                    seconds.expect("decimal digits are a valid header value"),
+                );
                 response
             }
         }
     }
 }
 
-/// 401. `Basic` is offered only to programs: a browser would show its own password box for it,
-/// and wget sends `http://token@host/` only after it (product contract, section 6.3).
+/// The 401. `Basic` is offered only to programs: a browser would show its own password box for it, and
+/// wget sends `http://token@host/` only after it (product contract, section 6.3).
 fn challenge(facts: &Facts<'_>) -> Response<Body> {
     let mut response = refusal(
         facts,
@@ -83,7 +84,10 @@ fn challenge(facts: &Facts<'_>) -> Response<Body> {
          `X-OPENHAB-TOKEN: TOKEN`, or as the user name of Basic with an empty password.",
     );
     let headers = response.headers_mut();
-    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sidegate\""));
+    headers.insert(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"sidegate\""),
+    );
     if accept::may_offer_basic(facts.headers) {
         headers.append(
             WWW_AUTHENTICATE,
@@ -109,7 +113,13 @@ fn to_login(site: &Site, facts: &Facts<'_>) -> Response<Body> {
 }
 
 fn refusal(facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body> {
-    problem(status, title(status), detail, &facts.id.to_string(), form(facts.headers, facts.expects))
+    problem(
+        status,
+        title(status),
+        detail,
+        &facts.id.to_string(),
+        form(facts.headers, facts.expects),
+    )
 }
 
 /// JSON when it is accepted, a page for browsers (product contract, section 6.6).

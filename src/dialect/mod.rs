@@ -9,9 +9,9 @@ use http::request::Parts;
 pub use question::Question;
 
 use crate::decision::Decision;
+use crate::request::Facts;
 use crate::request::admission::Rejection;
 use crate::request::client_addr::Hop;
-use crate::request::Facts;
 use crate::wire::Body;
 
 /// How some proxy asks us, and how we answer it. Proxy mode is the dialect `direct`, where the
@@ -63,7 +63,11 @@ impl Site {
         let base = self.public_url.as_deref().unwrap_or(&here);
         let question = if facts.query.is_empty() { "" } else { "?" };
         let back = format!("{here}{}{question}{}", facts.path.raw(), facts.query);
-        format!("{base}{}/login?rd={}", self.prefix, crate::wire::query::encode(&back))
+        format!(
+            "{base}{}/login?rd={}",
+            self.prefix,
+            crate::wire::query::encode(&back)
+        )
     }
 }
 
@@ -75,5 +79,8 @@ pub const DIALECTS: &[(&str, Build)] = &[("direct", direct::build)];
 
 /// The dialect of that name.
 pub fn build(name: &str) -> Option<Box<dyn Dialect>> {
-    DIALECTS.iter().find(|(known, _)| *known == name).map(|(_, build)| build())
+    DIALECTS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, build)| build())
 }

@@ -15,8 +15,8 @@ use hyper::body::Incoming;
 use crate::decision::{Core, Decision};
 use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
-use crate::request::admission::{self, Rejection, Target};
 use crate::policy::Route;
+use crate::request::admission::{self, Rejection, Target};
 use crate::request::{Facts, Peer, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
 use crate::wire::Body;
@@ -69,7 +69,13 @@ impl Gate {
     /// The gate of core number `worker`.
     pub fn new(shared: Arc<Shared>, upstreams: Upstreams, worker: usize) -> Self {
         let lane = RefCell::new(Rc::new(Lane::new(shared.snapshot.load_full())));
-        Self { shared, lane, upstreams, direct: direct::build(), worker }
+        Self {
+            shared,
+            lane,
+            upstreams,
+            direct: direct::build(),
+            worker,
+        }
     }
 
     /// Answers one request.
@@ -108,7 +114,13 @@ impl Gate {
         }
         let upgrade = admitted.upgrade.is_some();
         let authority = admitted.authority.as_written();
-        let arrival = Arrival { parts: &parts, authority, host, upgrade, hop };
+        let arrival = Arrival {
+            parts: &parts,
+            authority,
+            host,
+            upgrade,
+            hop,
+        };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
             Err(rejection) => return reject(record, &parts, host, rejection),
@@ -131,8 +143,15 @@ impl Gate {
 
         let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
         record.ruled(route, &facts, &ruling, settings.audit.allowed);
-        if let Some(token) = ruling.identity.as_deref().and_then(|identity| identity.token.as_ref()) {
-            snapshot.authority.accounts.note_used(token, facts.now, facts.client.address());
+        if let Some(token) = ruling
+            .identity
+            .as_deref()
+            .and_then(|identity| identity.token.as_ref())
+        {
+            snapshot
+                .authority
+                .accounts
+                .note_used(token, facts.now, facts.client.address());
         }
         let Decision::Allow(permit) = ruling.decision else {
             let answer = self.direct.answer(&snapshot.site, &facts, &ruling.decision);
@@ -158,7 +177,11 @@ impl Gate {
             timeouts: &settings.timeouts,
             limits: &settings.limits,
         };
-        match self.upstreams.forward(permit, outgoing, Request::from_parts(parts, body)).await {
+        match self
+            .upstreams
+            .forward(permit, outgoing, Request::from_parts(parts, body))
+            .await
+        {
             Ok(response) => response,
             Err(failure) => record.failed(&failure),
         }
@@ -187,11 +210,17 @@ impl Lane {
 /// the route's own path is cut off.
 fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Rejection> {
     let settings = &route.settings;
-    facts.path.allowed_on(settings.encoded_slash, settings.path_params)?;
+    facts
+        .path
+        .allowed_on(settings.encoded_slash, settings.path_params)?;
     if !settings.strip_prefix {
         return Ok(None);
     }
-    facts.path.without_prefix(&settings.path).map(Some).ok_or(NO_PREFIX)
+    facts
+        .path
+        .without_prefix(&settings.path)
+        .map(Some)
+        .ok_or(NO_PREFIX)
 }
 
 /// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
@@ -201,7 +230,9 @@ fn reject(record: &mut Record<'_>, parts: &Parts, host: &str, rejection: Rejecti
     let id = record.id().to_string();
     let mut response = problem(rejection.status, title, rejection.message, &id, record.form());
     if rejection.close {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

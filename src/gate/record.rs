@@ -82,7 +82,9 @@ impl<'g> Record<'g> {
             Client::Address(crate::request::client_addr::canonical(address.ip()))
         });
         let access = observers.access.load();
-        let access = access.as_ref().map(|log| Box::new(Access::new(Arc::clone(log), parts)));
+        let access = access
+            .as_ref()
+            .map(|log| Box::new(Access::new(Arc::clone(log), parts)));
         let expects = accept::expects(&parts.method, &parts.headers, false);
         Self {
             shared,
@@ -137,7 +139,8 @@ impl<'g> Record<'g> {
     pub fn ruled(&mut self, route: &Route, facts: &Facts<'_>, ruling: &Ruling, all: AuditAllowed) {
         let outcome = Outcome::from(&ruling.decision);
         let identity = ruling.identity.as_deref();
-        self.counters.decided(outcome, identity.map(|identity| identity.method), self.elapsed());
+        self.counters
+            .decided(outcome, identity.map(|identity| identity.method), self.elapsed());
         match (ruling.cached, ruling.carrier) {
             (true, _) => self.counters.cache_hit(),
             (false, "none" | "network" | "preflight") => {}
@@ -154,7 +157,10 @@ impl<'g> Record<'g> {
                 }
             };
             if due {
-                self.shared.observers.audit.record(&self.decided(facts, ruling, "", None));
+                self.shared
+                    .observers
+                    .audit
+                    .record(&self.decided(facts, ruling, "", None));
             }
         }
     }
@@ -163,10 +169,17 @@ impl<'g> Record<'g> {
     pub fn refused(&self, facts: &Facts<'_>, ruling: &Ruling, response: &Response<Body>) {
         let (reason, hint) = reason(&ruling.decision);
         let status = Some(response.status().as_u16());
-        self.shared.observers.audit.record(&self.decided(facts, ruling, reason, status));
+        self.shared
+            .observers
+            .audit
+            .record(&self.decided(facts, ruling, reason, status));
         if let Some(ban) = &ruling.banned {
             self.shared.observers.audit.record(&Line {
-                reason: &format!("{} until {}", ban.network, ban.until.map_or_else(String::new, |until| until.to_string())),
+                reason: &format!(
+                    "{} until {}",
+                    ban.network,
+                    ban.until.map_or_else(String::new, |until| until.to_string())
+                ),
                 request_id: Some(self.id),
                 client: Some(self.client),
                 ..Line::new(self.now, Event::BanAdd)
@@ -176,7 +189,11 @@ impl<'g> Record<'g> {
         if let Decision::Fail(fault) = &ruling.decision {
             warn!(request.id = %self.id, why = %fault.why, "a request could not be decided and was refused");
         } else if let Some(hint) = hint
-            && self.shared.observers.explained.is_first(self.client, facts.path.raw())
+            && self
+                .shared
+                .observers
+                .explained
+                .is_first(self.client, facts.path.raw())
         {
             warn!(
                 request.id = %self.id,
@@ -204,7 +221,9 @@ impl<'g> Record<'g> {
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }
         if failure.leaves_body() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -219,7 +238,9 @@ impl<'g> Record<'g> {
         let digits = HeaderValue::from_bytes(&self.id.digits()).expect("hex digits are a valid header value");
         response.headers_mut().insert(X_REQUEST_ID, digits);
         self.counters.answered(self.elapsed());
-        let Some(access) = self.access.take() else { return response };
+        let Some(access) = self.access.take() else {
+            return response;
+        };
         let line = Unwritten {
             access,
             time: self.now,
@@ -243,7 +264,10 @@ impl<'g> Record<'g> {
     }
 
     fn line(&self) -> Line<'_> {
-        let peer = self.peer.address.map(|address| crate::request::client_addr::canonical(address.ip()));
+        let peer = self
+            .peer
+            .address
+            .map(|address| crate::request::client_addr::canonical(address.ip()));
         Line {
             client: Some(self.client),
             peer: peer.filter(|peer| Some(*peer) != self.client.address()),
@@ -366,7 +390,10 @@ impl http_body::Body for Counted {
 }
 
 fn agent(headers: &HeaderMap) -> &str {
-    headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
+    headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("")
 }
 
 /// The word for the audit line, and the sentence for the log that says what to send instead.
@@ -390,9 +417,10 @@ fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
             };
             (challenge.why, Some(hint))
         }
-        Decision::Deny(denial) => {
-            (denial.why, Some("the user is known and may not do this: see \"sidegate explain\""))
-        }
+        Decision::Deny(denial) => (
+            denial.why,
+            Some("the user is known and may not do this: see \"sidegate explain\""),
+        ),
         Decision::Throttle { why, .. } => (why, None),
         Decision::Fail(fault) => (&fault.why, None),
     }

@@ -45,7 +45,11 @@ impl Snapshot {
     /// # Errors
     /// What of the settings cannot be resolved: an unreadable `ca_file`, for example.
     pub fn build(settings: Settings, lasting: &Lasting, previous: Option<&Snapshot>) -> Result<Self, String> {
-        let Lasting { accounts, guard, backends } = lasting;
+        let Lasting {
+            accounts,
+            guard,
+            backends,
+        } = lasting;
         let routes = Routes::new(&settings.routes, settings.credentials.query_token);
         let shape = Shape {
             credentials: settings.credentials.clone(),
@@ -60,7 +64,10 @@ impl Snapshot {
         // The identities count routes by position: with other routes they would count wrong ones.
         let verified = previous
             .filter(|previous| same_routes(&previous.settings, &settings))
-            .map_or_else(|| Arc::new(Verified::new(Mac::ephemeral())), |previous| previous.authority.authenticator.memory());
+            .map_or_else(
+                || Arc::new(Verified::new(Mac::ephemeral())),
+                |previous| previous.authority.authenticator.memory(),
+            );
         let authority = Authority {
             authenticator: Authenticator::new(
                 carrier::build(&shape),
@@ -74,7 +81,9 @@ impl Snapshot {
             accounts: Arc::clone(accounts),
             routes: routes.len(),
         };
-        let backends = backends.resolve(&settings.routes).map_err(|error| error.to_string())?;
+        let backends = backends
+            .resolve(&settings.routes)
+            .map_err(|error| error.to_string())?;
         Ok(Self {
             site: Site {
                 prefix: settings.server.prefix.clone(),
@@ -106,17 +115,27 @@ impl Snapshot {
             return None;
         }
         let port = tls.listen.first().map_or(443, |address| address.port());
-        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let port = if port == 443 {
+            String::new()
+        } else {
+            format!(":{port}")
+        };
         let question = if facts.query.is_empty() { "" } else { "?" };
         let host = if facts.host.contains(':') && !facts.host.starts_with('[') {
             format!("[{}]", facts.host)
         } else {
             facts.host.to_owned()
         };
-        let location = format!("https://{host}{port}{}{question}{}", facts.path.raw(), facts.query);
+        let location = format!(
+            "https://{host}{port}{}{question}{}",
+            facts.path.raw(),
+            facts.query
+        );
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).ok()?);
+        response
+            .headers_mut()
+            .insert(LOCATION, HeaderValue::from_str(&location).ok()?);
         Some(response)
     }
 
@@ -137,7 +156,9 @@ impl Snapshot {
         }
         let received = parts.uri.clone();
         let mut query = Cow::Borrowed(received.query().unwrap_or(""));
-        self.authority.authenticator.strip(route.place(upgrade), &mut parts.headers, &mut query);
+        self.authority
+            .authenticator
+            .strip(route.place(upgrade), &mut parts.headers, &mut query);
         match query {
             Cow::Borrowed(_) => None,
             Cow::Owned(changed) => Some(changed),
@@ -162,12 +183,22 @@ pub fn target(uri: &Uri, path: Option<&str>, query: Option<String>) -> Option<Pa
     }
     let path = path.unwrap_or(uri.path());
     let query = query.as_deref().or(uri.query()).unwrap_or("");
-    let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    let text = if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    };
     // Both are parts of a target that was parsed before.
     PathAndQuery::try_from(text).ok()
 }
 
 fn same_routes(one: &Settings, other: &Settings) -> bool {
-    let names = |settings: &Settings| settings.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
+    let names = |settings: &Settings| {
+        settings
+            .routes
+            .iter()
+            .map(|route| route.name.clone())
+            .collect::<Vec<_>>()
+    };
     names(one) == names(other)
 }

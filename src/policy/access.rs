@@ -25,7 +25,9 @@ pub fn rule(scopes: &Scopes, route: &Route, facts: &Facts<'_>, who: Option<&Iden
         return Verdict::Grant;
     }
     let Some(who) = who else { return Verdict::Identify };
-    let Some(role) = scopes.role(who, facts) else { return Verdict::Refuse("scope") };
+    let Some(role) = scopes.role(who, facts) else {
+        return Verdict::Refuse("scope");
+    };
     if role == Role::ReadOnly && writes(route, facts) {
         return Verdict::Refuse("read-only");
     }
@@ -49,7 +51,7 @@ fn writes(route: &Route, facts: &Facts<'_>) -> bool {
 fn by_table(table: &AccessTable, role: Role, facts: &Facts<'_>, who: &Identity) -> Verdict {
     let user = &who.account.user;
     let anyone = table.users.is_empty() && table.groups.is_empty();
-    let named = table.users.iter().any(|name| *name == user.name);
+    let named = table.users.contains(&user.name);
     let member = table
         .groups
         .iter()
@@ -124,16 +126,27 @@ pub(super) mod tests {
         };
         let flag = Flag::up();
         Identity {
-            account: Arc::new(Account { user, flag: flag.clone() }),
+            account: Arc::new(Account {
+                user,
+                flag: flag.clone(),
+            }),
             method: How::Password,
             token: None,
-            lease: Lease { user: flag, token: None, expires: None },
+            lease: Lease {
+                user: flag,
+                token: None,
+                expires: None,
+            },
             audited: Box::default(),
         }
     }
 
     fn verdict(access: Access, method: Method, expects: Expects, who: Option<&Identity>) -> Verdict {
-        let route = Route { index: 0, settings: route(access), query_token: false };
+        let route = Route {
+            index: 0,
+            settings: route(access),
+            query_token: false,
+        };
         let path = SafePath::parse("/a").expect("a plain path");
         let facts = Facts {
             now: Timestamp::default(),
@@ -175,9 +188,15 @@ pub(super) mod tests {
             (Role::ReadOnly, Verdict::Refuse("role")),
         ] {
             let who = who(role, &[]);
-            assert_eq!(verdict(Access::Admin, Method::GET, Expects::Program, Some(&who)), expected);
+            assert_eq!(
+                verdict(Access::Admin, Method::GET, Expects::Program, Some(&who)),
+                expected
+            );
         }
-        assert_eq!(verdict(Access::Admin, Method::GET, Expects::Program, None), Verdict::Identify);
+        assert_eq!(
+            verdict(Access::Admin, Method::GET, Expects::Program, None),
+            Verdict::Identify
+        );
     }
 
     // "all named conditions must hold: `users` and `groups` together mean either"
@@ -210,7 +229,13 @@ pub(super) mod tests {
         };
         let ask = |access, method| verdict(access, method, Expects::Program, Some(&anna));
         assert_eq!(ask(table("192.0.2.0/24"), Method::GET), Verdict::Grant);
-        assert_eq!(ask(table("192.0.2.0/24"), Method::POST), Verdict::Refuse("methods"));
-        assert_eq!(ask(table("198.51.100.0/24"), Method::GET), Verdict::Refuse("networks"));
+        assert_eq!(
+            ask(table("192.0.2.0/24"), Method::POST),
+            Verdict::Refuse("methods")
+        );
+        assert_eq!(
+            ask(table("198.51.100.0/24"), Method::GET),
+            Verdict::Refuse("networks")
+        );
     }
 }

@@ -21,7 +21,10 @@ pub struct Route {
 impl Route {
     /// What carriers need to know of this route for one request.
     pub fn place(&self, upgrade: bool) -> Place {
-        Place { query_token: self.query_token, upgrade }
+        Place {
+            query_token: self.query_token,
+            upgrade,
+        }
     }
 }
 
@@ -51,10 +54,17 @@ impl Paths {
 impl Routes {
     /// From the settings, which have no two of one host and path.
     pub fn new(routes: &[settings::Route], query_token: bool) -> Self {
-        let mut table = Self { count: routes.len(), ..Self::default() };
+        let mut table = Self {
+            count: routes.len(),
+            ..Self::default()
+        };
         for (index, route) in routes.iter().enumerate() {
             let query_token = query_token || route.query_token;
-            let entry = Arc::new(Route { index, settings: route.clone(), query_token });
+            let entry = Arc::new(Route {
+                index,
+                settings: route.clone(),
+                query_token,
+            });
             let paths = match &route.host {
                 Some(host) => table.by_host.entry(host.as_str().into()).or_default(),
                 None => &mut table.any_host,
@@ -93,7 +103,11 @@ fn longest<'t>(paths: &'t Paths, path: &str) -> Option<&'t Arc<Route>> {
     // A backend may read `%2F` as a slash and drop what follows `;`, so such a path belongs to
     // every rule that it could be read into, and the longest of them decides.
     if paths.escaped || path.bytes().any(|byte| matches!(byte, b'%' | b';')) {
-        return paths.exact.values().filter(|route| covers(&route.settings.path, path)).max_by_key(|route| route.settings.path.len());
+        return paths
+            .exact
+            .values()
+            .filter(|route| covers(&route.settings.path, path))
+            .max_by_key(|route| route.settings.path.len());
     }
     let mut rest = path;
     loop {
@@ -116,7 +130,11 @@ mod tests {
         for (index, (host, path)) in list.iter().enumerate() {
             let mut settings = crate::policy::access::tests::route(settings::Access::User);
             settings.path = (*path).into();
-            let route = Arc::new(Route { index, settings, query_token: false });
+            let route = Arc::new(Route {
+                index,
+                settings,
+                query_token: false,
+            });
             let paths = match host {
                 Some(host) => table.by_host.entry((*host).into()).or_default(),
                 None => &mut table.any_host,
@@ -144,7 +162,12 @@ mod tests {
     // "Host first, then the longest path; if no path of that host matches, host-less routes are tried"
     #[test]
     fn host_first_then_the_longest_path() {
-        let table = routes(&[(None, "/"), (Some("a"), "/x"), (Some("a"), "/x/y"), (None, "/x/y/z")]);
+        let table = routes(&[
+            (None, "/"),
+            (Some("a"), "/x"),
+            (Some("a"), "/x/y"),
+            (None, "/x/y/z"),
+        ]);
         assert_eq!(found(&table, "a", "/x/y/z"), Some(2));
         assert_eq!(found(&table, "a", "/x/q"), Some(1));
         assert_eq!(found(&table, "a", "/q"), Some(0));

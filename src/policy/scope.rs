@@ -15,14 +15,20 @@ pub struct Scopes {
 
 impl Default for Scopes {
     fn default() -> Self {
-        Self { rules: Vec::new(), foreign: ForeignScopes::Ignore }
+        Self {
+            rules: Vec::new(),
+            foreign: ForeignScopes::Ignore,
+        }
     }
 }
 
 impl Scopes {
     /// From `[scope.NAME]` and `tokens.foreign_scopes`.
     pub fn new(rules: &[ScopeRule], tokens: &Tokens) -> Self {
-        Self { rules: rules.to_vec(), foreign: tokens.foreign_scopes }
+        Self {
+            rules: rules.to_vec(),
+            foreign: tokens.foreign_scopes,
+        }
     }
 
     /// As what role this identity may act in this request; none: the scope allows nothing here.

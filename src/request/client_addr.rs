@@ -47,7 +47,11 @@ pub fn resolve(peer: &Peer, headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Resu
     let own_scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
     if !trusted {
         let client = address.map_or(Client::Unix, Client::Address);
-        return Ok(Hop { client, scheme: own_scheme, trusted });
+        return Ok(Hop {
+            client,
+            scheme: own_scheme,
+            trusted,
+        });
     }
     let named = match trust.header {
         Some(header) => named_client(headers, header)?,
@@ -59,7 +63,11 @@ pub fn resolve(peer: &Peer, headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Resu
         (None, None) => Client::Unix,
     };
     let scheme = forwarded_scheme(headers)?.unwrap_or(own_scheme);
-    Ok(Hop { client, scheme, trusted })
+    Ok(Hop {
+        client,
+        scheme,
+        trusted,
+    })
 }
 
 impl ProxyTrust<'_> {
@@ -82,7 +90,9 @@ pub fn forwarded_scheme(headers: &HeaderMap) -> Result<Option<Scheme>, Rejection
     for value in headers.get_all(X_FORWARDED_PROTO) {
         for word in value.to_str().map_err(|_| BAD_SCHEME)?.split(',').map(trim) {
             let scheme = match word {
-                word if word.eq_ignore_ascii_case("https") || word.eq_ignore_ascii_case("wss") => Scheme::Https,
+                word if word.eq_ignore_ascii_case("https") || word.eq_ignore_ascii_case("wss") => {
+                    Scheme::Https
+                }
                 word if word.eq_ignore_ascii_case("http") || word.eq_ignore_ascii_case("ws") => Scheme::Http,
                 _ => return Err(BAD_SCHEME),
             };
@@ -97,7 +107,9 @@ pub fn forwarded_scheme(headers: &HeaderMap) -> Result<Option<Scheme>, Rejection
 /// The right-most hop of `X-Forwarded-For` that is not a trusted proxy itself, else the left-most.
 /// What stands further left was written by a stranger and is not even read.
 fn forwarded_client(headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Result<Option<IpAddr>, Rejection> {
-    let Some(chain) = single(headers, &X_FORWARDED_FOR)? else { return Ok(None) };
+    let Some(chain) = single(headers, &X_FORWARDED_FOR)? else {
+        return Ok(None);
+    };
     if chain.bytes().filter(|byte| *byte == b',').count() >= MAX_HOPS {
         return Err(LONG_CHAIN);
     }
@@ -124,7 +136,9 @@ fn named_client(headers: &HeaderMap, header: &HeaderName) -> Result<Option<IpAdd
 /// can add one hopes for.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Rejection> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(TWO_CHAINS);
     }
@@ -143,13 +157,18 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         Some(IpAddr::V6(address))
     };
     let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
-    text.parse().ok().or_else(bracketed).or_else(with_port).map(canonical)
+    text.parse()
+        .ok()
+        .or_else(bracketed)
+        .or_else(with_port)
+        .map(canonical)
 }
 
 const TWO_CHAINS: Rejection =
     Rejection::bad("xff:duplicate", "the header that names the client is there twice");
-const BAD_HOP: Rejection =
-    Rejection::bad("xff:address", "the header that names the client has an entry that is not an address");
+const BAD_HOP: Rejection = Rejection::bad(
+    "xff:address",
+    "the header that names the client has an entry that is not an address",
+);
 const LONG_CHAIN: Rejection = Rejection::bad("xff:too-long", "X-Forwarded-For has more than 64 entries");
-const BAD_SCHEME: Rejection =
-    Rejection::bad("xff:scheme", "X-Forwarded-Proto is not one of http and https");
+const BAD_SCHEME: Rejection = Rejection::bad("xff:scheme", "X-Forwarded-Proto is not one of http and https");

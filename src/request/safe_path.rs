@@ -96,7 +96,12 @@ impl<'r> SafePath<'r> {
         if segments > MAX_SEGMENTS {
             return Err(PathError::TooManySegments);
         }
-        Ok(Self { raw, decoded: decoded.finish(), encoded_slash, params })
+        Ok(Self {
+            raw,
+            decoded: decoded.finish(),
+            encoded_slash,
+            params,
+        })
     }
 
     /// As received: what the backend gets.
@@ -240,7 +245,12 @@ impl From<PathError> for Rejection {
             PathError::TooLong => StatusCode::URI_TOO_LONG,
             _ => StatusCode::BAD_REQUEST,
         };
-        Rejection { status, reason: error.reason(), message: error.message(), close: false }
+        Rejection {
+            status,
+            reason: error.reason(),
+            message: error.message(),
+            close: false,
+        }
     }
 }
 
@@ -324,7 +334,11 @@ struct Decoded<'r> {
 
 impl<'r> Decoded<'r> {
     fn new(raw: &'r str) -> Self {
-        Self { raw, text: String::new(), done: 0 }
+        Self {
+            raw,
+            text: String::new(),
+            done: 0,
+        }
     }
 
     /// Puts a character in the place of the escape at `at`.
@@ -340,7 +354,8 @@ impl<'r> Decoded<'r> {
         if digits.bytes().any(|digit| digit.is_ascii_lowercase()) {
             self.copy_to(at);
             self.text.push('%');
-            self.text.extend(digits.chars().map(|digit| digit.to_ascii_uppercase()));
+            self.text
+                .extend(digits.chars().map(|digit| digit.to_ascii_uppercase()));
             self.done = at + 3;
         }
     }
@@ -378,7 +393,9 @@ fn escaped(bytes: &[u8], at: usize) -> Option<u8> {
 /// an escape for a backend that decodes twice. `%25%32%65` counts like `%252e`.
 fn is_encoded_twice(bytes: &[u8], at: usize) -> bool {
     let end_of_digit = |at: usize| match bytes.get(at) {
-        Some(b'%') => escaped(bytes, at).is_some_and(|byte| byte.is_ascii_hexdigit()).then_some(at + 3),
+        Some(b'%') => escaped(bytes, at)
+            .is_some_and(|byte| byte.is_ascii_hexdigit())
+            .then_some(at + 3),
         Some(byte) => byte.is_ascii_hexdigit().then_some(at + 1),
         None => None,
     };

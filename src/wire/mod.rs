@@ -2,11 +2,11 @@
 
 pub mod accept;
 mod body;
-pub mod headers;
-pub mod query;
 pub mod escape;
+pub mod headers;
 pub mod hex;
 pub mod problem;
+pub mod query;
 
 pub use body::{Body, BodyError};
 pub use problem::{Form, problem};

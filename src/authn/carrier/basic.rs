@@ -25,7 +25,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const LONGEST: usize = 2048;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
-    Some(Box::new(Basic { prefix: shape.prefix.clone(), passwords: shape.credentials.basic_passwords }))
+    Some(Box::new(Basic {
+        prefix: shape.prefix.clone(),
+        passwords: shape.credentials.basic_passwords,
+    }))
 }
 
 struct Basic {
@@ -39,7 +42,9 @@ impl Carrier for Basic {
     }
 
     fn present<'r>(&self, facts: &Facts<'r>, _: Place) -> Result<Option<Presented<'r>>, Refusal> {
-        let Some(encoded) = authorization(facts.headers, "basic") else { return Ok(None) };
+        let Some(encoded) = authorization(facts.headers, "basic") else {
+            return Ok(None);
+        };
         let form = match self.judge(encoded) {
             Belongs::Backend => return Ok(None),
             Belongs::Malformed(why) => return Err(Refusal::Malformed(why)),
@@ -47,9 +52,15 @@ impl Carrier for Basic {
                 decoded.truncate(colon);
                 Form::Token(Text::Owned(decoded))
             }
-            Belongs::Pair(decoded, colon) => Form::Pair { text: Text::Owned(decoded), colon },
+            Belongs::Pair(decoded, colon) => Form::Pair {
+                text: Text::Owned(decoded),
+                colon,
+            },
         };
-        Ok(Some(Presented { carrier: self.name(), form }))
+        Ok(Some(Presented {
+            carrier: self.name(),
+            form,
+        }))
     }
 
     fn strip(&self, _: Place, headers: &mut HeaderMap, _: &mut Cow<'_, str>) {
@@ -75,7 +86,9 @@ impl Basic {
         if encoded.len() > LONGEST {
             return Belongs::Malformed("basic-too-long");
         }
-        let Ok(decoded) = BASE64.decode(encoded) else { return Belongs::Malformed("basic-not-base64") };
+        let Ok(decoded) = BASE64.decode(encoded) else {
+            return Belongs::Malformed("basic-not-base64");
+        };
         let decoded = Zeroizing::new(decoded);
         let ours = decoded.starts_with(self.prefix.as_bytes());
         // RFC 7617, section 2: only the user-id may not contain a colon, so the first one divides.

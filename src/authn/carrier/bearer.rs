@@ -11,7 +11,9 @@ use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
-    Some(Box::new(Bearer { prefix: shape.prefix.clone() }))
+    Some(Box::new(Bearer {
+        prefix: shape.prefix.clone(),
+    }))
 }
 
 struct Bearer {
@@ -24,12 +26,15 @@ impl Carrier for Bearer {
     }
 
     fn present<'r>(&self, facts: &Facts<'r>, _: Place) -> Result<Option<Presented<'r>>, Refusal> {
-        let Some(token) = authorization(facts.headers, "bearer") else { return Ok(None) };
+        let Some(token) = authorization(facts.headers, "bearer") else {
+            return Ok(None);
+        };
         match self.judge(token) {
             Belongs::Backend => Ok(None),
-            Belongs::Us => {
-                Ok(Some(Presented { carrier: self.name(), form: Form::Token(Text::Borrowed(token)) }))
-            }
+            Belongs::Us => Ok(Some(Presented {
+                carrier: self.name(),
+                form: Form::Token(Text::Borrowed(token)),
+            })),
             // openHAB lets a malformed header fall through to anonymous access; a credential
             // that was presented and is wrong must never do that.
             Belongs::Malformed(why) => Err(Refusal::Malformed(why)),

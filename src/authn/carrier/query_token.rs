@@ -30,13 +30,18 @@ impl Carrier for QueryToken {
             return Ok(None);
         }
         let mut found = NAMES.iter().flat_map(|name| query::values(facts.query, name));
-        let Some(token) = found.next() else { return Ok(None) };
+        let Some(token) = found.next() else {
+            return Ok(None);
+        };
         if found.next().is_some() {
             return Err(Refusal::Malformed("query-token-twice"));
         }
         let token = token.map_err(|_| Refusal::Malformed("query-token-not-utf8"))?;
         let token = Zeroizing::new(token.into_owned().into_bytes());
-        Ok(Some(Presented { carrier: self.name(), form: Form::Token(Text::Owned(token)) }))
+        Ok(Some(Presented {
+            carrier: self.name(),
+            form: Form::Token(Text::Owned(token)),
+        }))
     }
 
     fn strip(&self, place: Place, _: &mut HeaderMap, query: &mut Cow<'_, str>) {

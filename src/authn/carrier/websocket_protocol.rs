@@ -38,15 +38,22 @@ impl Carrier for WebSocketProtocol {
         let token = STANDARD_NO_PAD
             .decode(encoded)
             .map_err(|_| Refusal::Malformed("websocket-protocol-not-base64"))?;
-        Ok(Some(Presented { carrier: self.name(), form: Form::Token(Text::Owned(Zeroizing::new(token))) }))
+        Ok(Some(Presented {
+            carrier: self.name(),
+            form: Form::Token(Text::Owned(Zeroizing::new(token))),
+        }))
     }
 
     fn strip(&self, _: Place, headers: &mut HeaderMap, _: &mut Cow<'_, str>) {
         if !protocols(headers).any(|word| word.starts_with(MARK)) {
             return;
         }
-        let rest: Vec<&str> = protocols(headers).filter(|word| !word.starts_with(MARK)).collect();
-        let rest = HeaderValue::from_str(&rest.join(", ")).ok().filter(|value| !value.is_empty());
+        let rest: Vec<&str> = protocols(headers)
+            .filter(|word| !word.starts_with(MARK))
+            .collect();
+        let rest = HeaderValue::from_str(&rest.join(", "))
+            .ok()
+            .filter(|value| !value.is_empty());
         headers.remove(SEC_WEBSOCKET_PROTOCOL);
         if let Some(rest) = rest {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);

@@ -11,7 +11,10 @@ use crate::crypto::mac::Digest;
 use crate::time::Timestamp;
 
 pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
-    Some(Box::new(ApiToken { accounts: Arc::clone(&tools.accounts), routes: tools.routes }))
+    Some(Box::new(ApiToken {
+        accounts: Arc::clone(&tools.accounts),
+        routes: tools.routes,
+    }))
 }
 
 struct ApiToken {

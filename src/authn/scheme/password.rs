@@ -11,9 +11,12 @@ use crate::crypto::mac::Digest;
 use crate::time::Timestamp;
 
 pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
-    tools
-        .passwords
-        .then(|| Box::new(Password { accounts: Arc::clone(&tools.accounts), routes: tools.routes }) as _)
+    tools.passwords.then(|| {
+        Box::new(Password {
+            accounts: Arc::clone(&tools.accounts),
+            routes: tools.routes,
+        }) as _
+    })
 }
 
 struct Password {
@@ -39,7 +42,11 @@ impl Scheme for Password {
         Verification::Later(Box::pin(async move {
             match self.accounts.verify_password(name, &secret, key).await {
                 Ok(PasswordOutcome::Right(account)) => Ok(Identity {
-                    lease: Lease { user: account.flag.clone(), token: None, expires: None },
+                    lease: Lease {
+                        user: account.flag.clone(),
+                        token: None,
+                        expires: None,
+                    },
                     account,
                     method: Method::Password,
                     token: None,

@@ -79,18 +79,29 @@ impl Bans {
 
     /// How many times in a row the network was banned for failures.
     pub(super) fn times(&self, network: &IpNet) -> u32 {
-        self.records.get(network).filter(|record| record.why == "failures").map_or(0, |record| record.times)
+        self.records
+            .get(network)
+            .filter(|record| record.why == "failures")
+            .map_or(0, |record| record.times)
     }
 
     pub(super) fn in_force(&self, now: Timestamp) -> Vec<BanRecord> {
-        let mut list: Vec<BanRecord> =
-            self.records.values().filter(|record| remaining(record, now).is_some()).cloned().collect();
+        let mut list: Vec<BanRecord> = self
+            .records
+            .values()
+            .filter(|record| remaining(record, now).is_some())
+            .cloned()
+            .collect();
         list.sort_by_key(|record| record.network);
         list
     }
 
     pub(super) fn covering(&self, network: &IpNet) -> Vec<BanRecord> {
-        self.records.values().filter(|record| super::overlaps(&record.network, network)).cloned().collect()
+        self.records
+            .values()
+            .filter(|record| super::overlaps(&record.network, network))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn ended_before(&self, now: Timestamp, age: Duration) -> Vec<IpNet> {

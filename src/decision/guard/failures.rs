@@ -47,15 +47,20 @@ impl Failures {
             return None;
         }
         let [a, b, c, d, e, f, g, h, ..] = *credential;
-        let failure =
-            Failure { when: now, credential: u64::from_be_bytes([a, b, c, d, e, f, g, h]), child: own };
+        let failure = Failure {
+            when: now,
+            credential: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            child: own,
+        };
         let most = usize::try_from(guard.failures).unwrap_or(usize::MAX).max(1);
         let mut reached = self.note(own, failure, guard.window, most, 1);
         if address.is_ipv6() {
             // A client that owns more than a /64 rotates through it: its neighbours count together.
             let mut child = own;
             for length in [56, 48] {
-                let Ok(wider) = IpNet::new(address, length).map(|network| network.trunc()) else { break };
+                let Ok(wider) = IpNet::new(address, length).map(|network| network.trunc()) else {
+                    break;
+                };
                 let failure = Failure { child, ..failure };
                 if protected(&wider) {
                     break;
@@ -112,7 +117,10 @@ impl Failures {
         }
         let failures = shard.entry(network).or_default();
         failures.retain(|old| failure.when.since(old.when) < window);
-        if failures.iter().any(|old| old.credential == failure.credential && old.child == failure.child) {
+        if failures
+            .iter()
+            .any(|old| old.credential == failure.credential && old.child == failure.child)
+        {
             return None;
         }
         // A count beyond what decides would only cost memory: drop the oldest.
@@ -133,8 +141,13 @@ impl Failures {
 
 fn shard_of(network: &IpNet) -> usize {
     let sum = match network.addr() {
-        IpAddr::V4(v4) => v4.octets().iter().fold(0usize, |sum, byte| sum * 31 + usize::from(*byte)),
-        IpAddr::V6(v6) => v6.octets()[..8].iter().fold(7usize, |sum, byte| sum * 31 + usize::from(*byte)),
+        IpAddr::V4(v4) => v4
+            .octets()
+            .iter()
+            .fold(0usize, |sum, byte| sum * 31 + usize::from(*byte)),
+        IpAddr::V6(v6) => v6.octets()[..8]
+            .iter()
+            .fold(7usize, |sum, byte| sum * 31 + usize::from(*byte)),
     };
     sum % SHARDS
 }

@@ -102,10 +102,15 @@ impl Guard {
             if !bans.is_empty()
                 && let Some(left) = bans.left(bucket_address(address), now)
             {
-                return Err(Throttled { retry_after: left, why: "banned" });
+                return Err(Throttled {
+                    retry_after: left,
+                    why: "banned",
+                });
             }
         }
-        self.refused.blocked(&Rates::client_key(client)).map_or(Ok(()), too_fast)
+        self.refused
+            .blocked(&Rates::client_key(client))
+            .map_or(Ok(()), too_fast)
     }
 
     /// Spends from the rate of a client whose request was not allowed.
@@ -113,7 +118,9 @@ impl Guard {
     /// # Errors
     /// Too fast.
     pub fn spend_refused(&self, client: Client) -> Result<(), Throttled> {
-        self.refused.spend(&Rates::client_key(client)).map_or(Ok(()), too_fast)
+        self.refused
+            .spend(&Rates::client_key(client))
+            .map_or(Ok(()), too_fast)
     }
 
     /// Spends from the rates of client, user and token of an allowed request. Nothing to do, and
@@ -125,11 +132,17 @@ impl Guard {
         if !self.allowed.is_on() {
             return Ok(());
         }
-        self.allowed.spend(&Rates::client_key(client)).map_or(Ok(()), too_fast)?;
+        self.allowed
+            .spend(&Rates::client_key(client))
+            .map_or(Ok(()), too_fast)?;
         if let Some(who) = who {
-            self.allowed.spend(&Rates::user_key(who.name())).map_or(Ok(()), too_fast)?;
+            self.allowed
+                .spend(&Rates::user_key(who.name()))
+                .map_or(Ok(()), too_fast)?;
             if let Some(token) = &who.token {
-                self.allowed.spend(&Rates::token_key(token.id())).map_or(Ok(()), too_fast)?;
+                self.allowed
+                    .spend(&Rates::token_key(token.id()))
+                    .map_or(Ok(()), too_fast)?;
             }
         }
         Ok(())
@@ -138,13 +151,22 @@ impl Guard {
     /// Counts a presented credential that is malformed or never existed. The same one again
     /// counts once per window. Returns the ban, when this failure brought one.
     pub fn failed(&self, client: Client, credential: &Digest, now: Timestamp) -> Option<BanRecord> {
-        let Client::Address(address) = client else { return None };
+        let Client::Address(address) = client else {
+            return None;
+        };
         let rules = self.rules.load();
         let address = bucket_address(address);
         let protected = |network: &IpNet| {
-            rules.guard.exempt.iter().chain(&rules.proxies).any(|safe| overlaps(safe, network))
+            rules
+                .guard
+                .exempt
+                .iter()
+                .chain(&rules.proxies)
+                .any(|safe| overlaps(safe, network))
         };
-        let reached = self.failures.count(address, credential, &rules.guard, now, protected)?;
+        let reached = self
+            .failures
+            .count(address, credential, &rules.guard, now, protected)?;
         Some(self.ban_for_failures(reached, &rules, now))
     }
 
@@ -152,12 +174,7 @@ impl Guard {
     ///
     /// # Errors
     /// The trusted proxy or exempt network that it would hit.
-    pub fn ban(
-        &self,
-        network: IpNet,
-        length: Option<Duration>,
-        now: Timestamp,
-    ) -> Result<BanRecord, IpNet> {
+    pub fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, IpNet> {
         let network = network.trunc();
         let rules = self.rules.load();
         if let Some(proxy) = rules.proxies.iter().find(|proxy| overlaps(proxy, &network)) {
@@ -249,7 +266,10 @@ impl Guard {
 }
 
 fn too_fast(retry_after: Duration) -> Result<(), Throttled> {
-    Err(Throttled { retry_after, why: "rate" })
+    Err(Throttled {
+        retry_after,
+        why: "rate",
+    })
 }
 
 fn overlaps(one: &IpNet, other: &IpNet) -> bool {

@@ -95,7 +95,10 @@ impl Rates {
             return None;
         }
         let bucket = self.buckets.get(key)?;
-        let left = bucket.blocked_until.load(Ordering::Relaxed).saturating_sub(self.clock.nanos());
+        let left = bucket
+            .blocked_until
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.clock.nanos());
         (left > 0).then(|| Duration::from_nanos(left))
     }
 

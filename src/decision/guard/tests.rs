@@ -18,7 +18,11 @@ fn rules() -> Rules {
             window: Duration::from_secs(300),
             ban_for: Duration::from_secs(900),
             exempt: vec!["127.0.0.0/8".parse().expect("a literal")],
-            rate: Some(Rate { count: 50, per: Duration::from_secs(1), burst: 100 }),
+            rate: Some(Rate {
+                count: 50,
+                per: Duration::from_secs(1),
+                burst: 100,
+            }),
             rate_allowed: None,
         },
         proxies: vec!["192.0.2.10/32".parse().expect("a literal")],
@@ -28,7 +32,11 @@ fn rules() -> Rules {
 fn bench(rules: Rules, records: Vec<BanRecord>) -> Bench {
     let clock = Clock::manual(NOW);
     let (sender, changes) = mpsc::unbounded_channel();
-    Bench { guard: Guard::new(rules, records, clock.clone(), sender), clock, changes }
+    Bench {
+        guard: Guard::new(rules, records, clock.clone(), sender),
+        clock,
+        changes,
+    }
 }
 
 fn client(text: &str) -> Client {
@@ -44,12 +52,17 @@ fn credential(number: u64) -> Digest {
 impl Bench {
     fn fail(&self, from: &str, times: std::ops::Range<u64>) -> Option<BanRecord> {
         times
-            .filter_map(|number| self.guard.failed(client(from), &credential(number), self.clock.now()))
+            .filter_map(|number| {
+                self.guard
+                    .failed(client(from), &credential(number), self.clock.now())
+            })
             .last()
     }
 
     fn is_banned(&self, from: &str) -> bool {
-        self.guard.admit(client(from), self.clock.now()).is_err_and(|throttled| throttled.why == "banned")
+        self.guard
+            .admit(client(from), self.clock.now())
+            .is_err_and(|throttled| throttled.why == "banned")
     }
 }
 
@@ -91,7 +104,9 @@ fn repeats_double_up_to_a_day() {
     let bench = bench(rules(), Vec::new());
     let mut expected = Duration::from_secs(900);
     for round in 0..9u64 {
-        let ban = bench.fail("198.51.100.7", round * 10..round * 10 + 10).expect("ten failures ban");
+        let ban = bench
+            .fail("198.51.100.7", round * 10..round * 10 + 10)
+            .expect("ten failures ban");
         let length = ban.until.expect("a ban for failures ends").since(ban.since);
         assert_eq!(length, expected.min(LONGEST_BAN));
         bench.clock.advance(length);
@@ -104,13 +119,19 @@ fn repeats_double_up_to_a_day() {
 fn an_ipv6_client_is_its_64_and_rotation_widens() {
     let bench = bench(rules(), Vec::new());
     bench.fail("2001:db8:0:1::1", 0..5);
-    assert!(bench.fail("2001:db8:0:1:ffff::2", 5..10).is_some(), "one /64 is one client");
+    assert!(
+        bench.fail("2001:db8:0:1:ffff::2", 5..10).is_some(),
+        "one /64 is one client"
+    );
     assert!(bench.is_banned("2001:db8:0:1::99"));
     assert!(!bench.is_banned("2001:db8:0:2::1"));
     for subnet in 0..16u64 {
         bench.fail(&format!("2001:db8:77:{subnet:x}::1"), 100 + subnet..101 + subnet);
     }
-    assert!(bench.is_banned("2001:db8:77:ff::1"), "the /56 of sixteen failing /64 is banned");
+    assert!(
+        bench.is_banned("2001:db8:77:ff::1"),
+        "the /56 of sixteen failing /64 is banned"
+    );
 }
 
 #[test]
@@ -135,7 +156,10 @@ fn proxies_and_exempt_networks_are_never_banned() {
         assert_eq!(bench.guard.failed(proxy, &credential(number), NOW), None);
     }
     let all = "192.0.2.0/24".parse().expect("a literal");
-    assert!(bench.guard.ban(all, None, NOW).is_err(), "an operator's ban would hit the proxy");
+    assert!(
+        bench.guard.ban(all, None, NOW).is_err(),
+        "an operator's ban would hit the proxy"
+    );
 }
 
 // "Bans survive a restart with their remaining time"
@@ -143,10 +167,15 @@ fn proxies_and_exempt_networks_are_never_banned() {
 fn bans_survive_with_their_remaining_time() {
     let mut first = bench(rules(), Vec::new());
     first.fail("198.51.100.7", 0..10);
-    let Ok(BanChange::Put(record)) = first.changes.try_recv() else { panic!("the ban is written down") };
+    let Ok(BanChange::Put(record)) = first.changes.try_recv() else {
+        panic!("the ban is written down")
+    };
     let second = bench(rules(), vec![record]);
     second.clock.advance(Duration::from_secs(600));
-    let left = second.guard.admit(client("198.51.100.7"), second.clock.now()).expect_err("still banned");
+    let left = second
+        .guard
+        .admit(client("198.51.100.7"), second.clock.now())
+        .expect_err("still banned");
     assert_eq!(left.retry_after, Duration::from_secs(300));
 }
 
@@ -154,7 +183,10 @@ fn bans_survive_with_their_remaining_time() {
 fn an_operator_bans_and_lifts_networks() {
     let mut bench = bench(rules(), Vec::new());
     let network: IpNet = "203.0.113.0/24".parse().expect("a literal");
-    let record = bench.guard.ban(network, Some(Duration::from_secs(60)), NOW).expect("nothing protected");
+    let record = bench
+        .guard
+        .ban(network, Some(Duration::from_secs(60)), NOW)
+        .expect("nothing protected");
     assert_eq!(bench.guard.bans(NOW), vec![record.clone()]);
     assert!(bench.is_banned("203.0.113.200"));
     let lifted = bench.guard.unban("203.0.113.200/32".parse().expect("a literal"));
@@ -174,8 +206,14 @@ fn refused_requests_spend_a_hundred_at_once_and_fifty_a_second() {
     }
     let throttled = bench.guard.spend_refused(from).expect_err("the burst is spent");
     assert_eq!(throttled.why, "rate");
-    assert!(bench.guard.admit(from, bench.clock.now()).is_err(), "nothing is verified meanwhile");
-    assert_eq!(bench.guard.admit(client("198.51.100.8"), bench.clock.now()), Ok(()));
+    assert!(
+        bench.guard.admit(from, bench.clock.now()).is_err(),
+        "nothing is verified meanwhile"
+    );
+    assert_eq!(
+        bench.guard.admit(client("198.51.100.8"), bench.clock.now()),
+        Ok(())
+    );
     bench.clock.advance(Duration::from_millis(20));
     assert_eq!(bench.guard.admit(from, bench.clock.now()), Ok(()));
     assert_eq!(bench.guard.spend_refused(from), Ok(()));
@@ -189,7 +227,11 @@ fn allowed_requests_are_free_unless_their_rate_is_on() {
     for _ in 0..10_000 {
         assert_eq!(off.guard.spend_allowed(client("198.51.100.7"), None), Ok(()));
     }
-    limited.guard.rate_allowed = Some(Rate { count: 1, per: Duration::from_secs(60), burst: 2 });
+    limited.guard.rate_allowed = Some(Rate {
+        count: 1,
+        per: Duration::from_secs(60),
+        burst: 2,
+    });
     off.guard.reload(limited);
     assert_eq!(off.guard.spend_allowed(client("198.51.100.7"), None), Ok(()));
     assert_eq!(off.guard.spend_allowed(client("198.51.100.7"), None), Ok(()));

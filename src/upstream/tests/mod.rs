@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use super::{Backends, IdentityNames, Outgoing, Signals, Upstreams};
 use crate::accounts::{Account, Flag};
-use crate::authn::{CredentialId, Identity, Lease, Method};
+use crate::authn::{Identity, Lease, Method};
 use crate::config::settings::*;
 use crate::decision::Permit;
 use crate::model::{Role, UserRecord};
@@ -106,12 +106,7 @@ fn anna(lease: Lease) -> Arc<Identity> {
             flag: lease.user.clone(),
         }),
         method: Method::ApiToken,
-        credential: Some(CredentialId {
-            id: "abcdefghijkl".into(),
-            name: "phone".into(),
-        }),
-        scope: "".into(),
-        networks: Box::default(),
+        token: None,
         lease,
         audited: Box::new([AtomicU32::new(0)]),
     })
