@@ -1,6 +1,6 @@
 //! `sidegate check`: the code that starts the server, up to where it would listen.
 
-use super::serve::load_certificates;
+use super::open::load_certificates;
 use super::wrong_config;
 use crate::config::{self, Sources};
 use crate::control::view::Checked;

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use super::open::{install_log, loopback};
 use super::parts::accounts_failure;
-use super::serve::{Running, block_on, install_log, loopback};
-use super::{echo, wrong_config};
+use super::serve::Running;
+use super::{block_on, echo, wrong_config};
 use crate::accounts::{NewToken, NewUser};
 use crate::config::{self, Overrides, Sources};
 use crate::control::{Exit, Failure};

@@ -4,8 +4,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Method, Request, Uri};
 
 use super::parts::Parts;
-use super::serve::block_on;
-use super::wrong_config;
+use super::{block_on, wrong_config};
 use crate::config::settings::{Access, Route};
 use crate::config::{self, Settings, Sources};
 use crate::control::protocol::{Question, SecretField, Who};

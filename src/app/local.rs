@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::owned;
 use super::parts::{Parts, instance_failure};
-use super::serve::block_on;
+use super::{block_on, owned};
 use crate::config::Settings;
 use crate::control::execute::Operations;
 use crate::control::protocol::{Payload, Request};

@@ -7,11 +7,13 @@ mod echo;
 mod explain;
 mod gauges;
 mod local;
+mod open;
 mod owned;
 mod parts;
 mod periodic;
 mod reload;
 mod serve;
+mod stop;
 
 pub use check::check;
 pub use demo::demo;
@@ -19,8 +21,21 @@ pub use explain::explain;
 pub use local::{locally, reset, restore};
 pub use serve::serve;
 
+use std::future::Future;
+
+use tokio::task::LocalSet;
+
 use crate::config::ConfigError;
 use crate::control::{Exit, Failure};
+
+/// Runs on the calling thread; what it spawns need not be `Send`.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("no runtime: {error}")))?;
+    LocalSet::new().block_on(&runtime, work)
+}
 
 /// Every problem of a configuration, one a line.
 fn wrong_config(errors: &[ConfigError]) -> Failure {

@@ -8,8 +8,8 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
+use super::open::{listen_failure, load_certificates, open_access, wanted};
 use super::parts::{Parts, rules};
-use super::serve::{listen_failure, load_certificates, open_access, wanted};
 use super::wrong_config;
 use crate::accounts::AccountSettings;
 use crate::config::{self, Loaded, Settings, Sources};

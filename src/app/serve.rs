@@ -1,8 +1,5 @@
 //! `sidegate serve`: from settings to a running server, and to its end.
 
-use std::future::Future;
-use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,30 +7,28 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::commands::Commands;
-use super::owned;
+use super::open::{bind, bind_operations, install_log, load_certificates, open_access, open_audit, shown};
 use super::parts::{Parts, write_bans};
 use super::reload::{self, Reload};
-use super::{gauges, periodic, wrong_config};
+use super::stop::{Stop, on};
+use super::{block_on, gauges, owned, periodic, wrong_config};
 use crate::accounts::Accounts;
-use crate::config::settings::{Listen, Log};
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::control::{self, Exit, Failure, SOCKET};
 use crate::gate::snapshot::Snapshot;
 use crate::gate::{Gate, Observers, Shared};
-use crate::observe::access::AccessLog;
-use crate::observe::audit::{Audit, Event, Line, Opening};
-use crate::observe::log::{self, Explained, LogControl, LogStyle};
+use crate::observe::audit::{Audit, Event, Line};
+use crate::observe::log::{Explained, LogControl};
 use crate::observe::metrics::Metrics;
 use crate::observe::operations::{self, Operations};
 use crate::request::Peer;
-use crate::server::{self, Bound, ListenError, Role, Serve, Server, systemd, tls};
+use crate::server::{Role, Serve, Server, systemd};
 use crate::time::Clock;
 use crate::upstream::{Signals, Upstreams};
 use crate::wire::Body;
@@ -51,26 +46,6 @@ pub fn serve(sources: Sources) -> Result<(), Failure> {
         running.announce();
         running.until_told_to_stop().await
     })
-}
-
-/// Runs on the calling thread; what it spawns need not be `Send`.
-pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Internal, format!("no runtime: {error}")))?;
-    LocalSet::new().block_on(&runtime, work)
-}
-
-pub(super) fn install_log(settings: &Log, clock: Clock) -> Result<LogControl, Failure> {
-    let journal = config::writes_to_journal();
-    let style = LogStyle {
-        format: settings.format,
-        color: !journal && std::io::stderr().is_terminal() && config::wants_color(),
-        journal,
-    };
-    log::install(style, settings.level, clock)
-        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }
 
 /// The whole server.
@@ -336,96 +311,6 @@ fn start_server(
     .map_err(|error| Failure::new(Exit::Internal, format!("the workers cannot be started: {error}")))
 }
 
-/// The addresses of the settings, each with its kind.
-pub(super) fn wanted(settings: &Settings) -> Vec<(Listen, Role)> {
-    let plain = settings
-        .server
-        .listen
-        .iter()
-        .map(|listen| (listen.clone(), Role::Http));
-    let secure = settings.tls.iter().flat_map(|tls| &tls.listen);
-    plain
-        .chain(secure.map(|address| (Listen::Tcp(*address), Role::Https)))
-        .collect()
-}
-
-fn bind(settings: &Settings) -> Result<Vec<Bound>, Failure> {
-    let inherited = server::inherited(settings.server.workers).map_err(listen_failure)?;
-    let mut bound: Vec<Bound> = inherited
-        .into_iter()
-        .filter(|bound| bound.role() != Role::Operations)
-        .collect();
-    let missing: Vec<_> = wanted(settings)
-        .into_iter()
-        .filter(|(address, _)| !bound.iter().any(|bound| bound.address() == address))
-        .collect();
-    // Sockets from systemd stand for the plain or TLS listeners of the file, whatever these say.
-    let missing: Vec<_> = missing
-        .into_iter()
-        .filter(|(_, role)| !bound.iter().any(|bound| bound.role() == *role))
-        .collect();
-    bound.extend(server::bind_all(&missing, settings.server.workers).map_err(listen_failure)?);
-    Ok(bound)
-}
-
-async fn bind_operations(settings: &Settings) -> Result<Option<TcpListener>, Failure> {
-    let Some(address) = settings.operations else {
-        return Ok(None);
-    };
-    TcpListener::bind(address).await.map(Some).map_err(|error| {
-        Failure::unavailable(format!(
-            "operations.listen = \"{address}\" cannot be listened on: {error}; choose another address, or \"\" for none"
-        ))
-    })
-}
-
-pub(super) fn listen_failure(error: ListenError) -> Failure {
-    let exit = match &error {
-        ListenError::Refused { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Exit::Permission
-        }
-        ListenError::InUse { .. } | ListenError::Refused { .. } => Exit::Unavailable,
-        ListenError::NotASocket { .. } => Exit::CannotCreate,
-        ListenError::Inherited { .. } => Exit::Config,
-    };
-    Failure::new(exit, error.to_string())
-}
-
-/// The certificates of the settings.
-pub(super) fn load_certificates(settings: &Settings) -> Result<Option<tls::Certificates>, Failure> {
-    let Some(tls) = &settings.tls else { return Ok(None) };
-    tls::load(&tls.certificates)
-        .map(Some)
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))
-}
-
-/// The access log of the settings, if it is on.
-pub(super) fn open_access(settings: &Log) -> Result<Option<Arc<AccessLog>>, Failure> {
-    let Some(path) = &settings.access else {
-        return Ok(None);
-    };
-    AccessLog::open(path, settings.format)
-        .map(|access| Some(Arc::new(access)))
-        .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))
-}
-
-fn open_audit(settings: &Settings, clock: Clock) -> Result<Arc<Audit>, Failure> {
-    let audit = Audit::open(&settings.audit.file, clock)
-        .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
-    match audit.opening() {
-        Opening::Continued { .. } | Opening::Begun => {}
-        Opening::Recovered { bytes, side } => warn!(
-            "the last line of the audit file was cut off; its {bytes} bytes are now in {}",
-            side.display()
-        ),
-        Opening::SetAside { side, why } => tracing::error!(
-            "the audit file was damaged ({why}) and is now {}; a new chain begins",
-            side.display()
-        ),
-    }
-    Ok(Arc::new(audit))
-}
-
 fn readiness(
     ready: &Arc<AtomicBool>,
     audit: &Arc<Audit>,
@@ -440,45 +325,4 @@ fn readiness(
         }
         Ok(())
     }
-}
-
-fn shown(address: &Listen, role: Role) -> String {
-    let scheme = if role == Role::Https { "https" } else { "http" };
-    match address {
-        Listen::Tcp(address) => format!("{scheme}://{address}"),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, Failure> {
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-fn on(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::new(Exit::Internal, format!("signals cannot be watched: {error}")))
-}
-
-/// A loopback address of the operating system's choice, for the demonstration's backend.
-pub(super) async fn loopback() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }

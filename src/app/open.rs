@@ -1,0 +1,138 @@
+//! What the settings name outside of us, opened: addresses, certificates, log files.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::config::settings::{Listen, Log};
+use crate::config::{self, Settings};
+use crate::control::{Exit, Failure};
+use crate::observe::access::AccessLog;
+use crate::observe::audit::{Audit, Opening};
+use crate::observe::log::{self, LogControl, LogStyle};
+use crate::server::{self, Bound, ListenError, Role, tls};
+use crate::time::Clock;
+
+/// Sends the log of this process to standard error.
+pub(super) fn install_log(settings: &Log, clock: Clock) -> Result<LogControl, Failure> {
+    let journal = config::writes_to_journal();
+    let style = LogStyle {
+        format: settings.format,
+        color: !journal && std::io::stderr().is_terminal() && config::wants_color(),
+        journal,
+    };
+    log::install(style, settings.level, clock)
+        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
+}
+
+/// The addresses of the settings, each with its kind.
+pub(super) fn wanted(settings: &Settings) -> Vec<(Listen, Role)> {
+    let plain = settings
+        .server
+        .listen
+        .iter()
+        .map(|listen| (listen.clone(), Role::Http));
+    let secure = settings.tls.iter().flat_map(|tls| &tls.listen);
+    plain
+        .chain(secure.map(|address| (Listen::Tcp(*address), Role::Https)))
+        .collect()
+}
+
+/// Sockets from systemd first, then the addresses of the settings.
+pub(super) fn bind(settings: &Settings) -> Result<Vec<Bound>, Failure> {
+    let inherited = server::inherited(settings.server.workers).map_err(listen_failure)?;
+    let mut bound: Vec<Bound> = inherited
+        .into_iter()
+        .filter(|bound| bound.role() != Role::Operations)
+        .collect();
+    let missing: Vec<_> = wanted(settings)
+        .into_iter()
+        .filter(|(address, _)| !bound.iter().any(|bound| bound.address() == address))
+        .collect();
+    // Sockets from systemd stand for the plain or TLS listeners of the file, whatever these say.
+    let missing: Vec<_> = missing
+        .into_iter()
+        .filter(|(_, role)| !bound.iter().any(|bound| bound.role() == *role))
+        .collect();
+    bound.extend(server::bind_all(&missing, settings.server.workers).map_err(listen_failure)?);
+    Ok(bound)
+}
+
+/// The operations listener, unless it is switched off.
+pub(super) async fn bind_operations(settings: &Settings) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = settings.operations else {
+        return Ok(None);
+    };
+    TcpListener::bind(address).await.map(Some).map_err(|error| {
+        Failure::unavailable(format!(
+            "operations.listen = \"{address}\" cannot be listened on: {error}; choose another address, or \"\" for none"
+        ))
+    })
+}
+
+pub(super) fn listen_failure(error: ListenError) -> Failure {
+    let exit = match &error {
+        ListenError::Refused { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Exit::Permission
+        }
+        ListenError::InUse { .. } | ListenError::Refused { .. } => Exit::Unavailable,
+        ListenError::NotASocket { .. } => Exit::CannotCreate,
+        ListenError::Inherited { .. } => Exit::Config,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// The certificates of the settings.
+pub(super) fn load_certificates(settings: &Settings) -> Result<Option<tls::Certificates>, Failure> {
+    let Some(tls) = &settings.tls else { return Ok(None) };
+    tls::load(&tls.certificates)
+        .map(Some)
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))
+}
+
+/// The access log of the settings, if it is on.
+pub(super) fn open_access(settings: &Log) -> Result<Option<Arc<AccessLog>>, Failure> {
+    let Some(path) = &settings.access else {
+        return Ok(None);
+    };
+    AccessLog::open(path, settings.format)
+        .map(|access| Some(Arc::new(access)))
+        .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))
+}
+
+/// The audit file; what was wrong with it is told.
+pub(super) fn open_audit(settings: &Settings, clock: Clock) -> Result<Arc<Audit>, Failure> {
+    let audit = Audit::open(&settings.audit.file, clock)
+        .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
+    match audit.opening() {
+        Opening::Continued { .. } | Opening::Begun => {}
+        Opening::Recovered { bytes, side } => warn!(
+            "the last line of the audit file was cut off; its {bytes} bytes are now in {}",
+            side.display()
+        ),
+        Opening::SetAside { side, why } => tracing::error!(
+            "the audit file was damaged ({why}) and is now {}; a new chain begins",
+            side.display()
+        ),
+    }
+    Ok(Arc::new(audit))
+}
+
+/// An address as a person would type it.
+pub(super) fn shown(address: &Listen, role: Role) -> String {
+    let scheme = if role == Role::Https { "https" } else { "http" };
+    match address {
+        Listen::Tcp(address) => format!("{scheme}://{address}"),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// A loopback address of the operating system's choice, for the demonstration's backend.
+pub(super) async fn loopback() -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
