@@ -51,12 +51,25 @@ fn no_banned_crate_is_in_the_tree() {
     assert!(banned.contains("openssl-sys"));
     // The lock file also names what optional features of dependencies would need; the tree is what is built.
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--all-features", "--edges", "all", "--prefix", "none"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--all-features",
+            "--edges",
+            "all",
+            "--prefix",
+            "none",
+        ])
         .args(["--format", "{p}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo can be run");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let tree = String::from_utf8(output.stdout).expect("utf-8");
     let built: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(built.len() > 100, "only {} crates in the tree", built.len());

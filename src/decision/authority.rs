@@ -45,6 +45,13 @@ pub struct Ruling {
     pub banned: Option<crate::model::BanRecord>,
 }
 
+/// Whether a wrong credential has consequences.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Counted,
+    Examined,
+}
+
 /// What one core remembers between requests; no other core touches it.
 pub struct Core {
     cache: CoreCache,
@@ -66,11 +73,17 @@ impl Authority {
     /// Decides one request. No socket, no clock, no response. When the credential is known,
     /// nothing in here waits, locks or allocates.
     pub async fn decide(&self, core: &Core, route: &Route, facts: &Facts<'_>) -> Ruling {
+        let mut ruling = self.judge(core, route, facts, Effect::Counted).await;
+        self.spend(facts, &mut ruling);
+        ruling
+    }
+
+    async fn judge(&self, core: &Core, route: &Route, facts: &Facts<'_>, effect: Effect) -> Ruling {
         if is_preflight(route, facts) {
             return self.anonymous(facts, Permit::preflight());
         }
         let place = route.place(facts.expects == crate::request::Expects::Upgrade);
-        let mut ruling = match self.authenticator.recognise(&core.cache, facts, place) {
+        match self.authenticator.recognise(&core.cache, facts, place) {
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
@@ -81,11 +94,9 @@ impl Authority {
                     banned: None,
                 }
             }
-            Recognised::Unverified(unverified) => self.verify(core, route, facts, unverified).await,
+            Recognised::Unverified(unverified) => self.verify(core, route, facts, unverified, effect).await,
             Recognised::Nothing => self.nothing_presented(core, route, facts),
-        };
-        self.spend(facts, &mut ruling);
-        ruling
+        }
     }
 
     /// What [`Authority::decide`] would say, without counting, spending or banning. With `assumed`:
@@ -105,44 +116,7 @@ impl Authority {
                 ..Ruling::without(decision)
             };
         }
-        if is_preflight(route, facts) {
-            return self.anonymous(facts, Permit::preflight());
-        }
-        let place = route.place(facts.expects == crate::request::Expects::Upgrade);
-        match self.authenticator.recognise(&core.cache, facts, place) {
-            Recognised::Nothing => self.nothing_presented(core, route, facts),
-            Recognised::Known { identity, carrier } => {
-                let decision = self.rule(route, facts, Some(&identity), true);
-                Ruling {
-                    identity: Some(identity),
-                    carrier,
-                    ..Ruling::without(decision)
-                }
-            }
-            Recognised::Unverified(unverified) => {
-                let carrier = unverified.carrier;
-                if let Err(throttled) = self.guard.admit(facts.client, facts.now) {
-                    return Ruling {
-                        carrier,
-                        ..Ruling::without(throttle(throttled))
-                    };
-                }
-                match self.authenticator.verify(&core.cache, facts, unverified).await {
-                    Ok(identity) => {
-                        let decision = self.rule(route, facts, Some(&identity), true);
-                        Ruling {
-                            identity: Some(identity),
-                            carrier,
-                            ..Ruling::without(decision)
-                        }
-                    }
-                    Err(refusal) => Ruling {
-                        carrier,
-                        ..Ruling::without(refuse(refusal))
-                    },
-                }
-            }
-        }
+        self.judge(core, route, facts, Effect::Examined).await
     }
 
     /// An identity of that user, as a right credential of theirs would give; none when there is no
@@ -171,6 +145,7 @@ impl Authority {
         route: &Route,
         facts: &Facts<'_>,
         unverified: Unverified<'_>,
+        effect: Effect,
     ) -> Ruling {
         let (carrier, key) = (unverified.carrier, unverified.key);
         if !unverified.was_right
@@ -193,7 +168,8 @@ impl Authority {
                 }
             }
             Err(refusal) => {
-                let counts = matches!(refusal, Refusal::Malformed(_) | Refusal::Invalid(_));
+                let counts = effect == Effect::Counted
+                    && matches!(refusal, Refusal::Malformed(_) | Refusal::Invalid(_));
                 let banned = counts
                     .then(|| self.guard.failed(facts.client, &key, facts.now))
                     .flatten();

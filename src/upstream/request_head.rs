@@ -11,11 +11,11 @@ use super::Outgoing;
 use super::backends::Backend;
 use super::failure::Failure;
 use super::identity::IdentityValues;
-use super::names::{is_hop_by_hop, is_ours, is_plain};
 use crate::config::settings::HostHeader;
 use crate::decision::Permit;
 use crate::outbound::Protocol;
 use crate::request::Scheme;
+use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name};
 
 /// The names of our session cookie, on https and on plain http.
 pub(super) const OUR_COOKIES: [&str; 2] = ["__Host-sidegate", "sidegate"];
@@ -199,8 +199,8 @@ fn remove_foreign(headers: &mut HeaderMap, outgoing: &Outgoing<'_>) {
     let goes = |name: &&HeaderName| {
         is_hop_by_hop(name)
             || **name == header::EXPECT
-            || !is_plain(name.as_str())
-            || is_ours(name.as_str())
+            || !is_plain_name(name.as_str())
+            || is_never_from_clients(name.as_str())
             || outgoing.identity_names.contain(name.as_str())
     };
     let foreign: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();

@@ -4,8 +4,9 @@ use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, response};
 
 use super::failure::Failure;
-use super::names::{IdentityNames, is_forbidden_in_response, is_hop_by_hop};
+use super::names::{IdentityNames, is_forbidden_in_response};
 use super::request_head::{OUR_COOKIES, remove_listed};
+use crate::wire::headers::is_hop_by_hop;
 
 /// Refuses a response that can be read in two ways, or that answers something nobody asked.
 pub(super) fn check(head: &response::Parts) -> Result<(), Failure> {

@@ -19,7 +19,6 @@ use super::body::Upload;
 use super::connection::Http1;
 use super::exchange::{Exchanged, TUNNEL_PROTOCOL, broken};
 use super::failure::Failure;
-use super::names::is_hop_by_hop;
 use super::request_head::Head;
 use super::{Outgoing, Signals, Upstreams, response_head};
 use crate::authn::Identity;
@@ -28,6 +27,7 @@ use crate::decision::Permit;
 use crate::outbound::Offer;
 use crate::time::Clock;
 use crate::wire::Body;
+use crate::wire::headers::is_hop_by_hop;
 
 /// Bytes that one turn of a copy may take at most; shared by all tunnels of a worker.
 const PIECE: usize = 16 * 1024;
