@@ -1,14 +1,15 @@
 //! `sidegate check`: the code that starts the server, up to where it would listen.
 
 use super::open::load_certificates;
-use super::wrong_config;
-use crate::config::{self, Sources};
+use super::{locally, wrong_config};
+use crate::config::{self, Settings, Sources};
+use crate::control::client::{Connect, connect};
 use crate::control::view::Checked;
-use crate::control::{Exit, Failure};
+use crate::control::{Absent, Exit, Failure, Payload, Request, SOCKET};
 use crate::time::Clock;
 use crate::upstream::Backends;
 
-/// Says what is wrong, or what should be looked at. Opens no store and changes nothing.
+/// Says what is wrong, or what should be looked at. Changes nothing.
 ///
 /// # Errors
 /// A server would not start with this configuration.
@@ -22,5 +23,40 @@ pub fn check(sources: Sources) -> Result<Checked, Failure> {
     Backends::new(clock)
         .resolve(&loaded.settings.routes)
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    if !loaded.settings.trusted_networks.is_empty()
+        && let Some(enabled) = enabled_users(&loaded.settings)
+    {
+        let nobody = loaded
+            .settings
+            .trusted_networks
+            .iter()
+            .filter(|network| !enabled.contains(&network.user));
+        warnings.extend(nobody.map(|network| {
+            format!(
+                "networks.trusted: {} grants nothing, because the user {:?} does not exist or is disabled; \
+                 make one with: sidegate user add {}",
+                network.cidr, network.user, network.user
+            )
+        }));
+    }
     Ok(Checked { warnings })
+}
+
+/// The users whose credentials work, from the running server or the store; none when there is no
+/// instance yet, or it cannot be asked.
+fn enabled_users(settings: &Settings) -> Option<Vec<String>> {
+    let payload = match connect(&settings.server.data.join(SOCKET)).ok()? {
+        Connect::Server(server) => server.ask(Request::UserList).ok()?,
+        Connect::NoServer => locally(settings, Request::UserList, Absent::Refuse).ok()?,
+    };
+    let Payload::Users(users) = payload else {
+        return None;
+    };
+    Some(
+        users
+            .into_iter()
+            .filter(|user| !user.disabled)
+            .map(|user| user.name)
+            .collect(),
+    )
 }

@@ -7,12 +7,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::decision::{Core, Decision};
+use crate::decision::{Core, Decision, Guard};
 use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
 use crate::policy::Route;
@@ -20,7 +19,6 @@ use crate::request::admission::{self, Rejection, Target};
 use crate::request::{Facts, Peer, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
 use crate::wire::Body;
-use crate::wire::problem::problem;
 use record::Record;
 use snapshot::Snapshot;
 
@@ -98,19 +96,22 @@ impl Gate {
     ) -> Response<Body> {
         let snapshot = &*lane.snapshot;
         let settings = &snapshot.settings;
+        let guard = &*snapshot.authority.guard;
         let token_headers = &settings.credentials.token_headers;
         let admitted = match admission::admit(&mut parts, token_headers, settings.limits.head) {
             Ok(admitted) => admitted,
-            Err(rejection) => return reject(record, &parts, "", rejection),
+            Err(rejection) => return reject(guard, record, &parts, "", rejection),
         };
         let host = admitted.authority.host();
         let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
             Ok(hop) => hop,
-            Err(rejection) => return reject(record, &parts, host, rejection),
+            Err(rejection) => return reject(guard, record, &parts, host, rejection),
         };
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
-            return pages::empty(StatusCode::NO_CONTENT);
+            return unless_banned(guard, record, &parts, host, || {
+                pages::empty(StatusCode::NO_CONTENT)
+            });
         }
         let upgrade = admitted.upgrade.is_some();
         let authority = admitted.authority.as_written();
@@ -123,22 +124,24 @@ impl Gate {
         };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
-            Err(rejection) => return reject(record, &parts, host, rejection),
+            Err(rejection) => return reject(guard, record, &parts, host, rejection),
         };
         let facts = question.facts(record.now(), record.id());
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return elsewhere;
+            return unless_banned(guard, record, &parts, host, || elsewhere);
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return pages::serve(&snapshot.site, &facts);
+            return unless_banned(guard, record, &parts, host, || {
+                pages::serve(&snapshot.site, &facts)
+            });
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return reject(record, &parts, host, NO_ROUTE);
+            return reject(guard, record, &parts, host, NO_ROUTE);
         };
         record.route(route);
         let cut = match path_on(route, &facts) {
             Ok(cut) => cut,
-            Err(rejection) => return reject(record, &parts, host, rejection),
+            Err(rejection) => return reject(guard, record, &parts, host, rejection),
         };
 
         let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
@@ -223,16 +226,34 @@ fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Reje
         .ok_or(NO_PREFIX)
 }
 
-/// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
-fn reject(record: &mut Record<'_>, parts: &Parts, host: &str, rejection: Rejection) -> Response<Body> {
-    record.rejected(parts, host, &rejection);
-    let title = rejection.status.canonical_reason().unwrap_or("Refused");
-    let id = record.id().to_string();
-    let mut response = problem(rejection.status, title, rejection.message, &id, record.form());
-    if rejection.close {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+/// What is answered without a decision is not for those who are banned or too fast either.
+fn unless_banned(
+    guard: &Guard,
+    record: &Record<'_>,
+    parts: &Parts,
+    host: &str,
+    answer: impl FnOnce() -> Response<Body>,
+) -> Response<Body> {
+    match guard.admit(record.whose(), record.now()) {
+        Ok(()) => answer(),
+        Err(throttled) => record.throttled(parts, host, throttled),
     }
-    response
+}
+
+/// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
+fn reject(
+    guard: &Guard,
+    record: &Record<'_>,
+    parts: &Parts,
+    host: &str,
+    rejection: Rejection,
+) -> Response<Body> {
+    let client = record.whose();
+    if let Err(throttled) = guard
+        .admit(client, record.now())
+        .and_then(|()| guard.spend_refused(client))
+    {
+        return record.throttled(parts, host, throttled);
+    }
+    record.rejected(parts, host, &rejection)
 }

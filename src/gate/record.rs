@@ -10,13 +10,14 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tracing::warn;
 
 use super::Shared;
 use crate::authn::Identity;
 use crate::config::settings::AuditAllowed;
+use crate::decision::guard::Throttled;
 use crate::decision::{Decision, Ruling};
 use crate::dialect::direct;
 use crate::observe::Outcome;
@@ -120,19 +121,53 @@ impl<'g> Record<'g> {
         self.rule = Some(&route.settings.name);
     }
 
+    /// Whose request it is, as far as is known.
+    pub fn whose(&self) -> Client {
+        self.client
+    }
+
     /// It was no request that anyone could judge, or for nothing that is served here.
-    pub fn rejected(&mut self, parts: &Parts, host: &str, rejection: &Rejection) {
-        self.counters.decided(Outcome::Reject, None, self.elapsed());
+    pub fn rejected(&self, parts: &Parts, host: &str, rejection: &Rejection) -> Response<Body> {
+        self.unjudged(Outcome::Reject, parts, host, rejection.reason, rejection.status);
+        let title = rejection.status.canonical_reason().unwrap_or("Refused");
+        let mut response = self.problem(rejection.status, title, rejection.message);
+        if rejection.close {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// It was not judged, because its client is banned or too fast.
+    pub fn throttled(&self, parts: &Parts, host: &str, throttled: Throttled) -> Response<Body> {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        self.unjudged(Outcome::Throttle, parts, host, throttled.why, status);
+        let seconds = throttled.retry_after.as_secs().max(1);
+        let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
+        let mut response = self.problem(status, "Too many requests", &detail);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+    }
+
+    fn unjudged(&self, outcome: Outcome, parts: &Parts, host: &str, reason: &str, status: StatusCode) {
+        self.counters.decided(outcome, None, self.elapsed());
         self.shared.observers.audit.record(&Line {
-            decision: Some(Outcome::Reject),
-            reason: rejection.reason,
+            decision: Some(outcome),
+            reason,
             host,
             method: parts.method.as_str(),
             path: parts.uri.path(),
             agent: agent(&parts.headers),
-            status: Some(rejection.status.as_u16()),
+            status: Some(status.as_u16()),
             ..self.line()
         });
+    }
+
+    fn problem(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
+        problem(status, title, detail, &self.id.to_string(), self.form)
     }
 
     /// It was decided. Allowed requests are audited now, all others when their answer is known.
@@ -215,7 +250,7 @@ impl<'g> Record<'g> {
         warn!(request.id = %self.id, why = failure.why(), route = self.rule, "{failure}");
         let status = failure.status();
         let title = status.canonical_reason().unwrap_or("Failed");
-        let mut response = problem(status, title, message(failure), &self.id.to_string(), self.form);
+        let mut response = self.problem(status, title, message(failure));
         if let Some(wait) = failure.retry_after() {
             let seconds = HeaderValue::from(wait.as_secs().max(1));
             response.headers_mut().insert(RETRY_AFTER, seconds);
@@ -226,11 +261,6 @@ impl<'g> Record<'g> {
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
-    }
-
-    /// The form of an error for this client.
-    pub fn form(&self) -> Form {
-        self.form
     }
 
     /// The last step of every way: the answer gets its id, and goes to the access log if it is on.
@@ -252,7 +282,7 @@ impl<'g> Record<'g> {
             bytes: 0,
         };
         // An upgraded connection has no body to count; its line is written when it begins.
-        if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             drop(line);
             return response;
         }

@@ -83,6 +83,9 @@ impl Basic {
     /// Product contract, section 6.1: ours are what does not decode, a user name with our prefix,
     /// and everything where passwords are switched on.
     fn judge(&self, encoded: &[u8]) -> Belongs {
+        if encoded.is_empty() {
+            return Belongs::Malformed("basic-empty");
+        }
         if encoded.len() > LONGEST {
             return Belongs::Malformed("basic-too-long");
         }

@@ -107,8 +107,10 @@ impl Failures {
     ) -> Option<IpNet> {
         let mut shard = locked(&self.shards[shard_of(&network)]);
         if shard.len() >= MOST_PER_SHARD && !shard.contains_key(&network) {
+            // The oldest of a few, not of all: a full table must not make every failure slow.
             let oldest = shard
                 .iter()
+                .take(16)
                 .min_by_key(|(_, failures)| failures.last().map_or(i64::MIN, |last| last.when.as_millis()))
                 .map(|(network, _)| *network);
             if let Some(oldest) = oldest {
