@@ -60,7 +60,12 @@ pub struct Rejection {
 impl Rejection {
     /// 400, connection kept.
     pub const fn bad(reason: &'static str, message: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, reason, message, close: false }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            reason,
+            message,
+            close: false,
+        }
     }
 
     /// The connection is closed after the answer.
@@ -115,7 +120,9 @@ pub fn admit(
 
     let (foreign_upgrade, odd_names) = (seen.upgrade.is_some() && upgrade.is_none(), seen.odd_names);
     // `007` goes on as `7`: not every backend reads leading zeros alike.
-    let padded = seen.content_length.is_some_and(|text| text.len() > 1 && text.as_bytes().starts_with(b"0"));
+    let padded = seen
+        .content_length
+        .is_some_and(|text| text.len() > 1 && text.as_bytes().starts_with(b"0"));
     if let Some(length) = content_length.filter(|_| padded) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -126,15 +133,21 @@ pub fn admit(
     if odd_names > 0 {
         drop_odd_names(&mut parts.headers);
     }
-    Ok(Admitted { authority, target, upgrade, dropped_headers: odd_names })
+    Ok(Admitted {
+        authority,
+        target,
+        upgrade,
+        dropped_headers: odd_names,
+    })
 }
 
 /// Any method token passes but those that change what a connection is or echo credentials. 501
 /// says that of no resource (RFC 9110 §15.6.2), so no `Allow` is needed.
 fn check_method(method: &Method) -> Result<(), Rejection> {
     /// Methods are case-sensitive (RFC 9110 §9.1), yet some backends read `get` as GET.
-    const KNOWN: [&str; 11] =
-        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "TRACK", "PRI"];
+    const KNOWN: [&str; 11] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "TRACK", "PRI",
+    ];
     match *method {
         Method::GET | Method::POST | Method::HEAD | Method::OPTIONS => return Ok(()),
         Method::PUT | Method::DELETE | Method::PATCH => return Ok(()),
@@ -152,10 +165,16 @@ fn check_method(method: &Method) -> Result<(), Rejection> {
 /// `Host` later.
 fn check_target(parts: &Parts) -> Result<Target, Rejection> {
     let uri = &parts.uri;
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
         return Err(TARGET_USERINFO);
     }
-    if uri.scheme_str().is_some_and(|scheme| default_port(scheme).is_none()) {
+    if uri
+        .scheme_str()
+        .is_some_and(|scheme| default_port(scheme).is_none())
+    {
         return Err(TARGET_SCHEME);
     }
     let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -177,13 +196,21 @@ fn check_target(parts: &Parts) -> Result<Target, Rejection> {
 /// Exactly one host: `Host`, or `:authority` in HTTP/2; equal where both are there.
 fn check_authority(parts: &Parts, host: Option<&HeaderValue>) -> Result<RequestAuthority, Rejection> {
     let header = host.map(RequestAuthority::from_header).transpose()?;
-    let uri = parts.uri.authority().map(RequestAuthority::from_uri).transpose()?;
+    let uri = parts
+        .uri
+        .authority()
+        .map(RequestAuthority::from_uri)
+        .transpose()?;
     match (header, uri) {
         (Some(header), None) => Ok(header),
         (None, Some(uri)) if is_h2(parts.version) => Ok(uri),
         (Some(header), Some(uri)) => {
             let port = parts.uri.scheme_str().and_then(default_port).unwrap_or(80);
-            if header.is_same(&uri, port) { Ok(header) } else { Err(HOST_DIFFERS) }
+            if header.is_same(&uri, port) {
+                Ok(header)
+            } else {
+                Err(HOST_DIFFERS)
+            }
         }
         (None, _) => Err(HOST_MISSING),
     }
@@ -199,9 +226,15 @@ fn check_framing(version: Version, seen: &Seen<'_>) -> Result<Option<u64>, Rejec
             return Err(TWO_FRAMINGS);
         }
         // `gzip, chunked` would lose its gzip when the body is framed anew.
-        return if is_word(coding, "chunked") { Ok(None) } else { Err(ENCODING_UNKNOWN) };
+        return if is_word(coding, "chunked") {
+            Ok(None)
+        } else {
+            Err(ENCODING_UNKNOWN)
+        };
     }
-    let Some(length) = seen.content_length else { return Ok(None) };
+    let Some(length) = seen.content_length else {
+        return Ok(None);
+    };
     let digits = length.to_str().map_err(|_| BAD_LENGTH)?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(BAD_LENGTH);
@@ -226,10 +259,18 @@ fn check_tokens(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(),
 /// `Connection` must not name what is never hop-by-hop: the next hop would delete a credential or
 /// the framing (CVE-2024-45410). Other names are deleted with the hop-by-hop headers.
 fn check_connection(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(), Rejection> {
-    const NEVER: [&str; 6] =
-        ["authorization", "cookie", "host", "content-length", "content-type", "transfer-encoding"];
+    const NEVER: [&str; 6] = [
+        "authorization",
+        "cookie",
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+    ];
     for token in connection_tokens(headers) {
-        let is_token = token_headers.iter().any(|name| token.eq_ignore_ascii_case(name.as_str()));
+        let is_token = token_headers
+            .iter()
+            .any(|name| token.eq_ignore_ascii_case(name.as_str()));
         if is_token || NEVER.iter().any(|name| token.eq_ignore_ascii_case(name)) {
             return Err(CONNECTION_NAMES);
         }
@@ -258,7 +299,11 @@ fn check_upgrade(parts: &Parts, seen: &Seen<'_>) -> Result<Option<Upgrade>, Reje
 }
 
 fn drop_odd_names(headers: &mut HeaderMap) {
-    let odd: Vec<HeaderName> = headers.keys().filter(|name| !is_plain_name(name.as_str())).cloned().collect();
+    let odd: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| !is_plain_name(name.as_str()))
+        .cloned()
+        .collect();
     for name in odd {
         headers.remove(name);
     }
@@ -328,7 +373,9 @@ fn readable(value: &HeaderValue) -> Result<(), Rejection> {
 }
 
 fn is_word(value: &HeaderValue, word: &str) -> bool {
-    value.to_str().is_ok_and(|text| trim(text).eq_ignore_ascii_case(word))
+    value
+        .to_str()
+        .is_ok_and(|text| trim(text).eq_ignore_ascii_case(word))
 }
 
 fn is_h2(version: Version) -> bool {
@@ -345,35 +392,52 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-const METHOD_NOT_IMPLEMENTED: Rejection =
-    Rejection::bad("method:not-implemented", "CONNECT, TRACE, TRACK and PRI are not served here")
-        .with_status(StatusCode::NOT_IMPLEMENTED)
-        .closing();
-const METHOD_TOO_LONG: Rejection = Rejection::bad("method:too-long", "the method is longer than 32 characters");
-const METHOD_CASE: Rejection =
-    Rejection::bad("method:case", "methods are case-sensitive; write this one in capitals");
+const METHOD_NOT_IMPLEMENTED: Rejection = Rejection::bad(
+    "method:not-implemented",
+    "CONNECT, TRACE, TRACK and PRI are not served here",
+)
+.with_status(StatusCode::NOT_IMPLEMENTED)
+.closing();
+const METHOD_TOO_LONG: Rejection =
+    Rejection::bad("method:too-long", "the method is longer than 32 characters");
+const METHOD_CASE: Rejection = Rejection::bad(
+    "method:case",
+    "methods are case-sensitive; write this one in capitals",
+);
 const TARGET_USERINFO: Rejection = Rejection::bad(
     "target:userinfo",
     "the request target has a user name in it; send it as Authorization: Basic",
 )
 .closing();
-const TARGET_SCHEME: Rejection = Rejection::bad("target:scheme", "the scheme is neither http nor https").closing();
-const TARGET_FORM: Rejection =
-    Rejection::bad("target:form", "the request target is not a path that starts with /").closing();
-const TARGET_TOO_LONG: Rejection = Rejection::bad("target:too-long", "the request target is longer than 8 KiB")
-    .with_status(StatusCode::URI_TOO_LONG);
+const TARGET_SCHEME: Rejection =
+    Rejection::bad("target:scheme", "the scheme is neither http nor https").closing();
+const TARGET_FORM: Rejection = Rejection::bad(
+    "target:form",
+    "the request target is not a path that starts with /",
+)
+.closing();
+const TARGET_TOO_LONG: Rejection =
+    Rejection::bad("target:too-long", "the request target is longer than 8 KiB")
+        .with_status(StatusCode::URI_TOO_LONG);
 const HEAD_TOO_LARGE: Rejection = Rejection::bad("head:too-large", "the request head is too large")
     .with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     .closing();
 const HOST_MISSING: Rejection = Rejection::bad("host:missing", "the request has no Host header").closing();
-const HOST_DIFFERS: Rejection =
-    Rejection::bad("host:differs", "the Host header names another host than the request target").closing();
+const HOST_DIFFERS: Rejection = Rejection::bad(
+    "host:differs",
+    "the Host header names another host than the request target",
+)
+.closing();
 const TWO_HOSTS: Rejection = Rejection::bad("host:duplicate", "the Host header is there twice").closing();
-const TWO_AUTHORIZATIONS: Rejection =
-    Rejection::bad("header:duplicate-authorization", "the Authorization header is there twice");
+const TWO_AUTHORIZATIONS: Rejection = Rejection::bad(
+    "header:duplicate-authorization",
+    "the Authorization header is there twice",
+);
 const TWO_TOKENS: Rejection = Rejection::bad("header:duplicate-token", "a token header is there twice");
-const TWO_TYPES: Rejection =
-    Rejection::bad("header:duplicate-content-type", "the Content-Type header is there twice");
+const TWO_TYPES: Rejection = Rejection::bad(
+    "header:duplicate-content-type",
+    "the Content-Type header is there twice",
+);
 const TWO_UPGRADES: Rejection =
     Rejection::bad("upgrade:duplicate", "the Upgrade header is there twice").closing();
 const TWO_SOCKETS: Rejection =
@@ -382,13 +446,22 @@ const UNREADABLE: Rejection = Rejection::bad(
     "header:not-ascii",
     "Authorization, Cookie, X-Forwarded-* or a token header has a byte outside visible ASCII",
 );
-const TWO_LENGTHS: Rejection =
-    Rejection::bad("framing:duplicate-length", "the Content-Length header is there twice").closing();
+const TWO_LENGTHS: Rejection = Rejection::bad(
+    "framing:duplicate-length",
+    "the Content-Length header is there twice",
+)
+.closing();
 const BAD_LENGTH: Rejection = Rejection::bad("framing:length", "Content-Length is not a number").closing();
-const TWO_ENCODINGS: Rejection =
-    Rejection::bad("framing:duplicate-te", "the Transfer-Encoding header is there twice").closing();
-const TWO_FRAMINGS: Rejection =
-    Rejection::bad("framing:te-and-length", "Transfer-Encoding and Content-Length exclude each other").closing();
+const TWO_ENCODINGS: Rejection = Rejection::bad(
+    "framing:duplicate-te",
+    "the Transfer-Encoding header is there twice",
+)
+.closing();
+const TWO_FRAMINGS: Rejection = Rejection::bad(
+    "framing:te-and-length",
+    "Transfer-Encoding and Content-Length exclude each other",
+)
+.closing();
 const ENCODING_VERSION: Rejection =
     Rejection::bad("framing:te-version", "Transfer-Encoding belongs to HTTP/1.1 only").closing();
 const ENCODING_UNKNOWN: Rejection =
@@ -400,12 +473,15 @@ const CONNECTION_NAMES: Rejection = Rejection::bad(
     "Connection names a header that is never hop-by-hop, such as Authorization, Cookie or Host",
 )
 .closing();
-const UNKNOWN_EXPECTATION: Rejection =
-    Rejection::bad("header:expect", "the only expectation served here is 100-continue")
-        .with_status(StatusCode::EXPECTATION_FAILED);
+const UNKNOWN_EXPECTATION: Rejection = Rejection::bad(
+    "header:expect",
+    "the only expectation served here is 100-continue",
+)
+.with_status(StatusCode::EXPECTATION_FAILED);
 const UPGRADE_VERSION: Rejection =
     Rejection::bad("upgrade:version", "a WebSocket upgrade needs HTTP/1.1").closing();
-const UPGRADE_METHOD: Rejection = Rejection::bad("upgrade:method", "a WebSocket upgrade must be a GET").closing();
+const UPGRADE_METHOD: Rejection =
+    Rejection::bad("upgrade:method", "a WebSocket upgrade must be a GET").closing();
 const UPGRADE_BODY: Rejection = Rejection::bad(
     "upgrade:body",
     "a WebSocket upgrade must have neither Content-Length nor Transfer-Encoding",

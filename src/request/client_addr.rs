@@ -47,7 +47,11 @@ pub fn resolve(peer: &Peer, headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Resu
     let own_scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
     if !trusted {
         let client = address.map_or(Client::Unix, Client::Address);
-        return Ok(Hop { client, scheme: own_scheme, trusted });
+        return Ok(Hop {
+            client,
+            scheme: own_scheme,
+            trusted,
+        });
     }
     let named = match trust.header {
         Some(header) => named_client(headers, header)?,
@@ -59,7 +63,11 @@ pub fn resolve(peer: &Peer, headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Resu
         (None, None) => Client::Unix,
     };
     let scheme = forwarded_scheme(headers)?.unwrap_or(own_scheme);
-    Ok(Hop { client, scheme, trusted })
+    Ok(Hop {
+        client,
+        scheme,
+        trusted,
+    })
 }
 
 impl ProxyTrust<'_> {
@@ -82,7 +90,9 @@ pub fn forwarded_scheme(headers: &HeaderMap) -> Result<Option<Scheme>, Rejection
     for value in headers.get_all(X_FORWARDED_PROTO) {
         for word in value.to_str().map_err(|_| BAD_SCHEME)?.split(',').map(trim) {
             let scheme = match word {
-                word if word.eq_ignore_ascii_case("https") || word.eq_ignore_ascii_case("wss") => Scheme::Https,
+                word if word.eq_ignore_ascii_case("https") || word.eq_ignore_ascii_case("wss") => {
+                    Scheme::Https
+                }
                 word if word.eq_ignore_ascii_case("http") || word.eq_ignore_ascii_case("ws") => Scheme::Http,
                 _ => return Err(BAD_SCHEME),
             };
@@ -97,7 +107,9 @@ pub fn forwarded_scheme(headers: &HeaderMap) -> Result<Option<Scheme>, Rejection
 /// The right-most hop of `X-Forwarded-For` that is not a trusted proxy itself, else the left-most.
 /// What stands further left was written by a stranger and is not even read.
 fn forwarded_client(headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Result<Option<IpAddr>, Rejection> {
-    let Some(chain) = single(headers, &X_FORWARDED_FOR)? else { return Ok(None) };
+    let Some(chain) = single(headers, &X_FORWARDED_FOR)? else {
+        return Ok(None);
+    };
     if chain.bytes().filter(|byte| *byte == b',').count() >= MAX_HOPS {
         return Err(LONG_CHAIN);
     }
@@ -124,7 +136,9 @@ fn named_client(headers: &HeaderMap, header: &HeaderName) -> Result<Option<IpAdd
 /// can add one hopes for.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Rejection> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(TWO_CHAINS);
     }
@@ -143,13 +157,167 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         Some(IpAddr::V6(address))
     };
     let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
-    text.parse().ok().or_else(bracketed).or_else(with_port).map(canonical)
+    text.parse()
+        .ok()
+        .or_else(bracketed)
+        .or_else(with_port)
+        .map(canonical)
 }
 
 const TWO_CHAINS: Rejection =
     Rejection::bad("xff:duplicate", "the header that names the client is there twice");
-const BAD_HOP: Rejection =
-    Rejection::bad("xff:address", "the header that names the client has an entry that is not an address");
+const BAD_HOP: Rejection = Rejection::bad(
+    "xff:address",
+    "the header that names the client has an entry that is not an address",
+);
 const LONG_CHAIN: Rejection = Rejection::bad("xff:too-long", "X-Forwarded-For has more than 64 entries");
-const BAD_SCHEME: Rejection =
-    Rejection::bad("xff:scheme", "X-Forwarded-Proto is not one of http and https");
+const BAD_SCHEME: Rejection = Rejection::bad("xff:scheme", "X-Forwarded-Proto is not one of http and https");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    const PROXY: Peer = Peer {
+        address: Some(SocketAddr::new(
+            IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+            4711,
+        )),
+        tls: false,
+    };
+    const UNIX: Peer = Peer {
+        address: None,
+        tls: false,
+    };
+    const CF: HeaderName = HeaderName::from_static("cf-connecting-ip");
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn networks() -> [IpNet; 1] {
+        [IpNet::new(IpAddr::V4([10, 0, 0, 0].into()), 8).unwrap()]
+    }
+
+    // "another header only if `server.client_ip_header` names it"
+    #[test]
+    fn the_configured_header_counts_instead_of_the_chain() {
+        let networks = networks();
+        let trust = ProxyTrust {
+            networks: &networks,
+            unix: false,
+            header: Some(&CF),
+        };
+        let client = |list: &[(&'static str, &'static str)]| {
+            resolve(&PROXY, &headers(list), &trust)
+                .map(|hop| hop.client.to_string())
+                .map_err(|it| it.reason)
+        };
+        assert_eq!(
+            client(&[("cf-connecting-ip", "198.51.100.8"), ("x-forwarded-for", "a")]),
+            Ok("198.51.100.8".to_owned())
+        );
+        assert_eq!(
+            client(&[("cf-connecting-ip", "198.51.100.8, 198.51.100.9")]),
+            Err("xff:address")
+        );
+        assert_eq!(client(&[("cf-connecting-ip", "")]), Err("xff:address"));
+        assert_eq!(
+            client(&[
+                ("cf-connecting-ip", "198.51.100.8"),
+                ("cf-connecting-ip", "198.51.100.8")
+            ]),
+            Err("xff:duplicate")
+        );
+        // A client's own chain must not stand in for the header that the proxy left out.
+        let hop = resolve(&PROXY, &headers(&[("x-forwarded-for", "192.168.1.2")]), &trust).unwrap();
+        assert!(matches!(hop.client, Client::Proxy(_)));
+    }
+
+    // "No default-trust: empty list = trust nobody"
+    #[test]
+    fn nobody_is_trusted_unless_listed() {
+        let trust = ProxyTrust {
+            networks: &[],
+            unix: false,
+            header: Some(&CF),
+        };
+        let claims = headers(&[
+            ("x-forwarded-for", "192.168.1.2"),
+            ("cf-connecting-ip", "192.168.1.2"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        let stranger = Hop {
+            client: Client::Address(IpAddr::V4([10, 0, 0, 1].into())),
+            scheme: Scheme::Http,
+            trusted: false,
+        };
+        assert_eq!(resolve(&PROXY, &claims, &trust), Ok(stranger));
+        let unix = Hop {
+            client: Client::Unix,
+            scheme: Scheme::Http,
+            trusted: false,
+        };
+        assert_eq!(resolve(&UNIX, &claims, &trust), Ok(unix));
+    }
+
+    #[test]
+    fn our_own_tls_counts_where_no_trusted_proxy_says_otherwise() {
+        let networks = networks();
+        let trust = ProxyTrust {
+            networks: &networks,
+            unix: true,
+            header: None,
+        };
+        let stranger = Peer {
+            address: Some(([203, 0, 113, 5], 1).into()),
+            tls: true,
+        };
+        let plain = headers(&[("x-forwarded-proto", "http")]);
+        assert_eq!(resolve(&stranger, &plain, &trust).unwrap().scheme, Scheme::Https);
+        let proxy = Peer { tls: true, ..PROXY };
+        assert_eq!(
+            resolve(&proxy, &HeaderMap::new(), &trust).unwrap().scheme,
+            Scheme::Https
+        );
+        assert_eq!(resolve(&proxy, &plain, &trust).unwrap().scheme, Scheme::Http);
+    }
+
+    // "1 000 entries"
+    #[test]
+    fn chains_are_limited() {
+        let networks = networks();
+        let trust = ProxyTrust {
+            networks: &networks,
+            unix: false,
+            header: None,
+        };
+        let chain = |hops: usize| {
+            let value = vec!["10.1.1.1"; hops].join(",");
+            HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&value).unwrap())])
+        };
+        assert!(resolve(&PROXY, &chain(MAX_HOPS), &trust).is_ok());
+        assert_eq!(resolve(&PROXY, &chain(MAX_HOPS + 1), &trust), Err(LONG_CHAIN));
+    }
+
+    proptest! {
+        #[test]
+        fn the_rightmost_stranger_is_the_client_whatever_stands_before(
+            spoofed in "[ -~]{0,40}",
+            last_hop in 0_u32..0xffff,
+        ) {
+            let networks = networks();
+            let trust = ProxyTrust { networks: &networks, unix: false, header: None };
+            let hop = std::net::Ipv4Addr::from(0x0a00_0000 | last_hop);
+            let value = format!("{spoofed},198.51.100.7, {hop}");
+            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&value).unwrap())]);
+            let client = resolve(&PROXY, &headers, &trust).unwrap().client;
+            prop_assert_eq!(client.to_string(), "198.51.100.7");
+        }
+    }
+}

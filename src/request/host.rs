@@ -31,13 +31,16 @@ impl<'a> Authority<'a> {
             let end = text.find(':').unwrap_or(text.len());
             (parse_name(&text[..end])?, &text[end..])
         };
-        Ok(Self { host, port: parse_port(rest)?, as_written: text })
+        Ok(Self {
+            host,
+            port: parse_port(rest)?,
+            as_written: text,
+        })
     }
 
     /// Whether both name the same host and port, when this is the port that goes without saying.
     pub fn is_same(&self, other: &Authority<'_>, default_port: u16) -> bool {
-        self.host == other.host
-            && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
+        self.host == other.host && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
 }
 
@@ -121,13 +124,21 @@ impl RequestAuthority {
     /// From `Host`.
     pub fn from_header(value: &HeaderValue) -> Result<Self, HostError> {
         let parsed = Authority::parse(value.to_str().map_err(|_| HostError::Character)?)?;
-        Ok(Self { host: Host::of(&parsed), port: parsed.port, written: Written::Header(value.clone()) })
+        Ok(Self {
+            host: Host::of(&parsed),
+            port: parsed.port,
+            written: Written::Header(value.clone()),
+        })
     }
 
     /// From `:authority`.
     pub fn from_uri(authority: &http::uri::Authority) -> Result<Self, HostError> {
         let parsed = Authority::parse(authority.as_str())?;
-        Ok(Self { host: Host::of(&parsed), port: parsed.port, written: Written::Uri(authority.clone()) })
+        Ok(Self {
+            host: Host::of(&parsed),
+            port: parsed.port,
+            written: Written::Uri(authority.clone()),
+        })
     }
 
     /// As the client wrote it: with the port, for redirects.
@@ -153,8 +164,7 @@ impl RequestAuthority {
 
     /// Whether both name the same host and port, when this is the port that goes without saying.
     pub fn is_same(&self, other: &RequestAuthority, default_port: u16) -> bool {
-        self.host() == other.host()
-            && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
+        self.host() == other.host() && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
 }
 
@@ -171,7 +181,11 @@ impl Host {
 fn parse_port(rest: &str) -> Result<Option<u16>, HostError> {
     let Some(digits) = rest.strip_prefix(':') else {
         // Something between `]` and the end.
-        return if rest.is_empty() { Ok(None) } else { Err(HostError::Address) };
+        return if rest.is_empty() {
+            Ok(None)
+        } else {
+            Err(HostError::Address)
+        };
     };
     if digits.is_empty() {
         return Ok(None);
@@ -190,7 +204,11 @@ fn parse_v6(bracketed: &str) -> Result<Cow<'_, str>, HostError> {
     let inner = &bracketed[1..bracketed.len() - 1];
     let address: Ipv6Addr = inner.parse().map_err(|_| HostError::Address)?;
     let shortest = format!("[{address}]");
-    Ok(if shortest == bracketed { Cow::Borrowed(bracketed) } else { Cow::Owned(shortest) })
+    Ok(if shortest == bracketed {
+        Cow::Borrowed(bracketed)
+    } else {
+        Cow::Owned(shortest)
+    })
 }
 
 fn parse_name(text: &str) -> Result<Cow<'_, str>, HostError> {
@@ -220,7 +238,10 @@ fn parse_name(text: &str) -> Result<Cow<'_, str>, HostError> {
 
 /// `_` is no part of a host name, but of many a container's.
 fn check_label(label: &str) -> Result<(), HostError> {
-    if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+    if !label
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    {
         return Err(HostError::Character);
     }
     if label.is_empty() || label.len() > 63 {
@@ -241,5 +262,65 @@ fn is_number(label: &str) -> bool {
     match hex {
         Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lengths_are_limited_as_in_dns() {
+        let label = "a".repeat(63);
+        assert!(Authority::parse(&label).is_ok());
+        assert_eq!(Authority::parse(&format!("{label}a")), Err(HostError::Label));
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), 253);
+        assert!(Authority::parse(&format!("{longest}.:80")).is_ok());
+        assert_eq!(Authority::parse(&format!("{longest}a")), Err(HostError::Label));
+        assert_eq!(Authority::parse(""), Err(HostError::Empty));
+    }
+
+    #[test]
+    fn a_request_keeps_what_was_written_beside_the_normal_form() {
+        let header = HeaderValue::from_static("Home.Example.:8480");
+        let authority = RequestAuthority::from_header(&header).unwrap();
+        assert_eq!(
+            (authority.as_written(), authority.host(), authority.port()),
+            ("Home.Example.:8480", "home.example", Some(8480))
+        );
+        let uri = http::uri::Authority::from_static("home.example:");
+        let authority = RequestAuthority::from_uri(&uri).unwrap();
+        assert_eq!(
+            (authority.as_written(), authority.host(), authority.port()),
+            ("home.example:", "home.example", None)
+        );
+    }
+
+    #[test]
+    fn a_default_port_goes_without_saying() {
+        let parse = |text| Authority::parse(text).unwrap();
+        assert!(parse("A.").is_same(&parse("a:443"), 443));
+        assert!(!parse("a").is_same(&parse("a:443"), 80));
+        assert!(!parse("a").is_same(&parse("b"), 80));
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_host_is_its_own_normal_form(text in "[\\[]?[a-zA-Z0-9.:_%é@,x\\]-]{0,24}") {
+            if let Ok(authority) = Authority::parse(&text) {
+                let again = Authority::parse(&authority.host).expect("a normal host is a host");
+                prop_assert_eq!(&again.host, &authority.host);
+                prop_assert!(matches!(again.host, Cow::Borrowed(_)));
+                prop_assert_eq!(again.port, None);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), inner in any::<String>()) {
+            let _ = Authority::parse(&text);
+            let _ = Authority::parse(&format!("[{inner}]{text}"));
+        }
     }
 }

@@ -32,9 +32,15 @@ pub fn expects(method: &Method, headers: &HeaderMap, upgrade: bool) -> Expects {
     }
     let navigates = match headers.get(SEC_FETCH_MODE) {
         Some(mode) => mode == "navigate",
-        None => !has_sec_fetch(headers) && quality(headers, "text", &["html"]).is_some_and(|weight| weight > 0),
+        None => {
+            !has_sec_fetch(headers) && quality(headers, "text", &["html"]).is_some_and(|weight| weight > 0)
+        }
     };
-    if navigates { Expects::Page } else { Expects::Program }
+    if navigates {
+        Expects::Page
+    } else {
+        Expects::Program
+    }
 }
 
 /// Whether an error is better told in JSON than in HTML: JSON is accepted, and HTML is not
@@ -61,21 +67,30 @@ fn has_sec_fetch(headers: &HeaderMap) -> bool {
 fn quality(headers: &HeaderMap, kind: &str, subtypes: &[&str]) -> Option<u16> {
     weight(headers, |range, subrange| {
         range.eq_ignore_ascii_case(kind)
-            && subtypes.iter().any(|subtype| subrange.eq_ignore_ascii_case(subtype))
+            && subtypes
+                .iter()
+                .any(|subtype| subrange.eq_ignore_ascii_case(subtype))
     })
 }
 
 /// The same with wildcards: the most exact range decides (RFC 9110 §12.5.1).
 fn quality_or_wildcard(headers: &HeaderMap, kind: &str, subtypes: &[&str]) -> u16 {
     quality(headers, kind, subtypes)
-        .or_else(|| weight(headers, |range, subrange| range.eq_ignore_ascii_case(kind) && subrange == "*"))
+        .or_else(|| {
+            weight(headers, |range, subrange| {
+                range.eq_ignore_ascii_case(kind) && subrange == "*"
+            })
+        })
         .or_else(|| weight(headers, |range, subrange| range == "*" && subrange == "*"))
         .unwrap_or(0)
 }
 
 /// The largest weight among the ranges that fit; none when none does.
 fn weight(headers: &HeaderMap, fits: impl Fn(&str, &str) -> bool) -> Option<u16> {
-    let lines = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    let lines = headers
+        .get_all(ACCEPT)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
     lines
         .flat_map(list_items)
         .filter_map(|item| {
@@ -96,8 +111,11 @@ fn parse_weight(parameter: &str) -> Option<u16> {
     if fraction.len() > 3 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(0);
     }
-    let thousandths =
-        fraction.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let thousandths = fraction
+        .bytes()
+        .chain(*b"000")
+        .take(3)
+        .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match whole {
         "0" => Some(thousandths),
         "1" => Some(1000),
@@ -125,20 +143,39 @@ mod tests {
         let table: &[(Method, &[(&str, &str)], Expects)] = &[
             (Method::GET, &[("sec-fetch-mode", "navigate")], Expects::Page),
             (Method::HEAD, &[("sec-fetch-mode", "navigate")], Expects::Page),
-            (Method::POST, &[("sec-fetch-mode", "navigate"), ("accept", FIREFOX)], Expects::Program),
+            (
+                Method::POST,
+                &[("sec-fetch-mode", "navigate"), ("accept", FIREFOX)],
+                Expects::Program,
+            ),
             (Method::GET, &[("accept", FIREFOX)], Expects::Page),
             (Method::GET, &[("accept", "Text/HTML;q=0.1")], Expects::Page),
             (Method::GET, &[("accept", "text/html;q=0")], Expects::Program),
             (Method::GET, &[("accept", "*/*")], Expects::Program),
             (Method::GET, &[("accept", "text/htmlx")], Expects::Program),
             (Method::GET, &[], Expects::Program),
-            (Method::GET, &[("sec-fetch-mode", "cors"), ("accept", FIREFOX)], Expects::Program),
-            (Method::GET, &[("sec-fetch-site", "same-origin"), ("accept", FIREFOX)], Expects::Program),
+            (
+                Method::GET,
+                &[("sec-fetch-mode", "cors"), ("accept", FIREFOX)],
+                Expects::Program,
+            ),
+            (
+                Method::GET,
+                &[("sec-fetch-site", "same-origin"), ("accept", FIREFOX)],
+                Expects::Program,
+            ),
         ];
         for (method, list, expected) in table {
-            assert_eq!(expects(method, &headers(list), false), *expected, "{method} {list:?}");
+            assert_eq!(
+                expects(method, &headers(list), false),
+                *expected,
+                "{method} {list:?}"
+            );
         }
-        assert_eq!(expects(&Method::GET, &headers(&[("accept", FIREFOX)]), true), Expects::Upgrade);
+        assert_eq!(
+            expects(&Method::GET, &headers(&[("accept", FIREFOX)]), true),
+            Expects::Upgrade
+        );
     }
 
     // "`application/problem+json` when JSON is accepted, a small HTML page for browsers"
@@ -168,7 +205,10 @@ mod tests {
     // "`Basic` is added only when the request has no `Sec-Fetch-*`, `Origin` or `X-Requested-With`"
     #[test]
     fn basic_is_never_offered_to_a_page() {
-        assert!(may_offer_basic(&headers(&[("accept", "*/*"), ("user-agent", "Wget/1.21")])));
+        assert!(may_offer_basic(&headers(&[
+            ("accept", "*/*"),
+            ("user-agent", "Wget/1.21")
+        ])));
         for name in ["sec-fetch-dest", "sec-fetch-mode", "origin", "x-requested-with"] {
             assert!(!may_offer_basic(&headers(&[(name, "x")])), "{name}");
         }

@@ -91,7 +91,8 @@ pub fn same_folded(one: &str, other: &str) -> bool {
 /// Whether the name consists of letters, digits and `-` only; every other one could fold onto a
 /// name that we set, so it is dropped.
 pub fn is_plain_name(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Whether the header belongs to one connection and must not be passed on, whatever `Connection`
@@ -103,13 +104,19 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 /// Whether a client's own header of this name must never reach a backend.
 pub fn is_never_from_clients(name: &str) -> bool {
     contains_folded(&NEVER_FROM_CLIENTS, name)
-        || NEVER_FROM_CLIENTS_PREFIXES.iter().any(|prefix| starts_folded(name, prefix))
+        || NEVER_FROM_CLIENTS_PREFIXES
+            .iter()
+            .any(|prefix| starts_folded(name, prefix))
 }
 
 /// The names listed in all `Connection` lines, as written, without empty ones. A value that is not
 /// visible ASCII names nothing.
 pub fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok()).flat_map(list_items)
+    headers
+        .get_all(CONNECTION)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(list_items)
 }
 
 /// Whether a `Connection` line names this header.
@@ -130,7 +137,9 @@ pub fn trim(value: &str) -> &str {
 
 /// `sorted` holds folded names.
 fn contains_folded(sorted: &[&str], name: &str) -> bool {
-    sorted.binary_search_by(|entry| compare_folded(entry, name)).is_ok()
+    sorted
+        .binary_search_by(|entry| compare_folded(entry, name))
+        .is_ok()
 }
 
 fn compare_folded(folded: &str, name: &str) -> Ordering {
@@ -138,7 +147,12 @@ fn compare_folded(folded: &str, name: &str) -> Ordering {
 }
 
 fn starts_folded(name: &str, folded_prefix: &str) -> bool {
-    name.len() >= folded_prefix.len() && name.bytes().map(fold).zip(folded_prefix.bytes()).all(|(a, b)| a == b)
+    name.len() >= folded_prefix.len()
+        && name
+            .bytes()
+            .map(fold)
+            .zip(folded_prefix.bytes())
+            .all(|(a, b)| a == b)
 }
 
 #[cfg(test)]
@@ -193,7 +207,15 @@ mod tests {
         ] {
             assert!(is_never_from_clients(name), "{name}");
         }
-        for name in ["Cookie", "Accept", "X-Requested-With", "Remote", "X-Forward", "Authorization", "Viaduct"] {
+        for name in [
+            "Cookie",
+            "Accept",
+            "X-Requested-With",
+            "Remote",
+            "X-Forward",
+            "Authorization",
+            "Viaduct",
+        ] {
             assert!(!is_never_from_clients(name), "{name}");
         }
     }
@@ -224,7 +246,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(CONNECTION, HeaderValue::from_static("close,, \tX-Real-IP "));
         headers.append(CONNECTION, HeaderValue::from_static(" remote-user"));
-        assert_eq!(connection_tokens(&headers).collect::<Vec<_>>(), ["close", "X-Real-IP", "remote-user"]);
+        assert_eq!(
+            connection_tokens(&headers).collect::<Vec<_>>(),
+            ["close", "X-Real-IP", "remote-user"]
+        );
         assert!(connection_names(&headers, "x-real-ip"));
         assert!(!connection_names(&headers, "upgrade"));
     }

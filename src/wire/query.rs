@@ -132,7 +132,9 @@ fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
 /// A name that cannot be decoded hides its value too: better one value less in the log.
 fn is_secret(name: &str) -> bool {
     match decode(name) {
-        Some(name) => SECRETS.iter().any(|secret| name.trim().eq_ignore_ascii_case(secret)),
+        Some(name) => SECRETS
+            .iter()
+            .any(|secret| name.trim().eq_ignore_ascii_case(secret)),
         None => true,
     }
 }
@@ -142,13 +144,21 @@ mod tests {
     use super::*;
 
     fn all(query: &str, name: &str) -> Vec<Result<String, BadValue>> {
-        values(query, name).map(|value| value.map(Cow::into_owned)).collect()
+        values(query, name)
+            .map(|value| value.map(Cow::into_owned))
+            .collect()
     }
 
     #[test]
     fn finds_every_value_of_a_name_decoded() {
-        assert_eq!(all("a=1&accessToken=oh.x%2ey+z&b", "accessToken"), [Ok("oh.x.y z".to_owned())]);
-        assert_eq!(all("access%54oken=1&accessToken", "accessToken"), [Ok("1".to_owned()), Ok(String::new())]);
+        assert_eq!(
+            all("a=1&accessToken=oh.x%2ey+z&b", "accessToken"),
+            [Ok("oh.x.y z".to_owned())]
+        );
+        assert_eq!(
+            all("access%54oken=1&accessToken", "accessToken"),
+            [Ok("1".to_owned()), Ok(String::new())]
+        );
         assert_eq!(all("accesstoken=1", "accessToken"), []);
         assert_eq!(all("", "accessToken"), []);
         for broken in ["t=%", "t=%2", "t=%zz", "t=%ff"] {
@@ -182,7 +192,10 @@ mod tests {
             ("accessToken=x=y", "accessToken=***"),
             ("ACCESSTOKEN=x", "ACCESSTOKEN=***"),
             ("a=1;access_token=x", "a=1;access_token=***"),
-            ("access%5ftoken=x&code=1&token=", "access%5ftoken=***&code=***&token="),
+            (
+                "access%5ftoken=x&code=1&token=",
+                "access%5ftoken=***&code=***&token=",
+            ),
             ("%zz=x&a=%zz", "%zz=***&a=%zz"),
             ("authentication=dXNlcjpwYXNz", "authentication=***"),
         ];
