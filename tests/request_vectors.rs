@@ -2,6 +2,7 @@
 //!
 //! The raw requests go through a real HTTP/1.1 server, since what its parser passes on is what the
 //! gate exists for.
+#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};

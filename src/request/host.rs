@@ -285,13 +285,13 @@ mod tests {
     #[test]
     fn a_request_keeps_what_was_written_beside_the_normal_form() {
         let header = HeaderValue::from_static("Home.Example.:8480");
-        let authority = RequestAuthority::from_header(&header).unwrap();
+        let authority = RequestAuthority::from_header(&header).expect("right");
         assert_eq!(
             (authority.as_written(), authority.host(), authority.port()),
             ("Home.Example.:8480", "home.example", Some(8480))
         );
         let uri = http::uri::Authority::from_static("home.example:");
-        let authority = RequestAuthority::from_uri(&uri).unwrap();
+        let authority = RequestAuthority::from_uri(&uri).expect("right");
         assert_eq!(
             (authority.as_written(), authority.host(), authority.port()),
             ("home.example:", "home.example", None)
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_default_port_goes_without_saying() {
-        let parse = |text| Authority::parse(text).unwrap();
+        let parse = |text| Authority::parse(text).expect("right");
         assert!(parse("A.").is_same(&parse("a:443"), 443));
         assert!(!parse("a").is_same(&parse("a:443"), 80));
         assert!(!parse("a").is_same(&parse("b"), 80));
