@@ -172,3 +172,158 @@ const BAD_HOP: Rejection = Rejection::bad(
 );
 const LONG_CHAIN: Rejection = Rejection::bad("xff:too-long", "X-Forwarded-For has more than 64 entries");
 const BAD_SCHEME: Rejection = Rejection::bad("xff:scheme", "X-Forwarded-Proto is not one of http and https");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    const PROXY: Peer = Peer {
+        address: Some(SocketAddr::new(
+            IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+            4711,
+        )),
+        tls: false,
+    };
+    const UNIX: Peer = Peer {
+        address: None,
+        tls: false,
+    };
+    const CF: HeaderName = HeaderName::from_static("cf-connecting-ip");
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn networks() -> [IpNet; 1] {
+        [IpNet::new(IpAddr::V4([10, 0, 0, 0].into()), 8).expect("right")]
+    }
+
+    // "another header only if `server.client_ip_header` names it"
+    #[test]
+    fn the_configured_header_counts_instead_of_the_chain() {
+        let networks = networks();
+        let trust = ProxyTrust {
+            networks: &networks,
+            unix: false,
+            header: Some(&CF),
+        };
+        let client = |list: &[(&'static str, &'static str)]| {
+            resolve(&PROXY, &headers(list), &trust)
+                .map(|hop| hop.client.to_string())
+                .map_err(|it| it.reason)
+        };
+        assert_eq!(
+            client(&[("cf-connecting-ip", "198.51.100.8"), ("x-forwarded-for", "a")]),
+            Ok("198.51.100.8".to_owned())
+        );
+        assert_eq!(
+            client(&[("cf-connecting-ip", "198.51.100.8, 198.51.100.9")]),
+            Err("xff:address")
+        );
+        assert_eq!(client(&[("cf-connecting-ip", "")]), Err("xff:address"));
+        assert_eq!(
+            client(&[
+                ("cf-connecting-ip", "198.51.100.8"),
+                ("cf-connecting-ip", "198.51.100.8")
+            ]),
+            Err("xff:duplicate")
+        );
+        // A client's own chain must not stand in for the header that the proxy left out.
+        let hop = resolve(&PROXY, &headers(&[("x-forwarded-for", "192.168.1.2")]), &trust).expect("right");
+        assert!(matches!(hop.client, Client::Proxy(_)));
+    }
+
+    // "No default-trust: empty list = trust nobody"
+    #[test]
+    fn nobody_is_trusted_unless_listed() {
+        let trust = ProxyTrust {
+            networks: &[],
+            unix: false,
+            header: Some(&CF),
+        };
+        let claims = headers(&[
+            ("x-forwarded-for", "192.168.1.2"),
+            ("cf-connecting-ip", "192.168.1.2"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        let stranger = Hop {
+            client: Client::Address(IpAddr::V4([10, 0, 0, 1].into())),
+            scheme: Scheme::Http,
+            trusted: false,
+        };
+        assert_eq!(resolve(&PROXY, &claims, &trust), Ok(stranger));
+        let unix = Hop {
+            client: Client::Unix,
+            scheme: Scheme::Http,
+            trusted: false,
+        };
+        assert_eq!(resolve(&UNIX, &claims, &trust), Ok(unix));
+    }
+
+    #[test]
+    fn our_own_tls_counts_where_no_trusted_proxy_says_otherwise() {
+        let networks = networks();
+        let trust = ProxyTrust {
+            networks: &networks,
+            unix: true,
+            header: None,
+        };
+        let stranger = Peer {
+            address: Some(([203, 0, 113, 5], 1).into()),
+            tls: true,
+        };
+        let plain = headers(&[("x-forwarded-proto", "http")]);
+        assert_eq!(
+            resolve(&stranger, &plain, &trust).expect("right").scheme,
+            Scheme::Https
+        );
+        let proxy = Peer { tls: true, ..PROXY };
+        assert_eq!(
+            resolve(&proxy, &HeaderMap::new(), &trust).expect("right").scheme,
+            Scheme::Https
+        );
+        assert_eq!(
+            resolve(&proxy, &plain, &trust).expect("right").scheme,
+            Scheme::Http
+        );
+    }
+
+    // "1 000 entries"
+    #[test]
+    fn chains_are_limited() {
+        let networks = networks();
+        let trust = ProxyTrust {
+            networks: &networks,
+            unix: false,
+            header: None,
+        };
+        let chain = |hops: usize| {
+            let value = vec!["10.1.1.1"; hops].join(",");
+            HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&value).expect("right"))])
+        };
+        assert!(resolve(&PROXY, &chain(MAX_HOPS), &trust).is_ok());
+        assert_eq!(resolve(&PROXY, &chain(MAX_HOPS + 1), &trust), Err(LONG_CHAIN));
+    }
+
+    proptest! {
+        #[test]
+        fn the_rightmost_stranger_is_the_client_whatever_stands_before(
+            spoofed in "[ -~]{0,40}",
+            last_hop in 0_u32..0xffff,
+        ) {
+            let networks = networks();
+            let trust = ProxyTrust { networks: &networks, unix: false, header: None };
+            let hop = std::net::Ipv4Addr::from(0x0a00_0000 | last_hop);
+            let value = format!("{spoofed},198.51.100.7, {hop}");
+            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&value).expect("right"))]);
+            let client = resolve(&PROXY, &headers, &trust).expect("right").client;
+            prop_assert_eq!(client.to_string(), "198.51.100.7");
+        }
+    }
+}

@@ -264,3 +264,63 @@ fn is_number(label: &str) -> bool {
         None => label.bytes().all(|byte| byte.is_ascii_digit()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lengths_are_limited_as_in_dns() {
+        let label = "a".repeat(63);
+        assert!(Authority::parse(&label).is_ok());
+        assert_eq!(Authority::parse(&format!("{label}a")), Err(HostError::Label));
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), 253);
+        assert!(Authority::parse(&format!("{longest}.:80")).is_ok());
+        assert_eq!(Authority::parse(&format!("{longest}a")), Err(HostError::Label));
+        assert_eq!(Authority::parse(""), Err(HostError::Empty));
+    }
+
+    #[test]
+    fn a_request_keeps_what_was_written_beside_the_normal_form() {
+        let header = HeaderValue::from_static("Home.Example.:8480");
+        let authority = RequestAuthority::from_header(&header).expect("right");
+        assert_eq!(
+            (authority.as_written(), authority.host(), authority.port()),
+            ("Home.Example.:8480", "home.example", Some(8480))
+        );
+        let uri = http::uri::Authority::from_static("home.example:");
+        let authority = RequestAuthority::from_uri(&uri).expect("right");
+        assert_eq!(
+            (authority.as_written(), authority.host(), authority.port()),
+            ("home.example:", "home.example", None)
+        );
+    }
+
+    #[test]
+    fn a_default_port_goes_without_saying() {
+        let parse = |text| Authority::parse(text).expect("right");
+        assert!(parse("A.").is_same(&parse("a:443"), 443));
+        assert!(!parse("a").is_same(&parse("a:443"), 80));
+        assert!(!parse("a").is_same(&parse("b"), 80));
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_host_is_its_own_normal_form(text in "[\\[]?[a-zA-Z0-9.:_%é@,x\\]-]{0,24}") {
+            if let Ok(authority) = Authority::parse(&text) {
+                let again = Authority::parse(&authority.host).expect("a normal host is a host");
+                prop_assert_eq!(&again.host, &authority.host);
+                prop_assert!(matches!(again.host, Cow::Borrowed(_)));
+                prop_assert_eq!(again.port, None);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), inner in any::<String>()) {
+            let _ = Authority::parse(&text);
+            let _ = Authority::parse(&format!("[{inner}]{text}"));
+        }
+    }
+}

@@ -464,3 +464,174 @@ fn skip(path: &[u8], mut at: usize, fits: impl Fn(u8) -> bool) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    // "whole segments: `/public` does not cover `/publicity`"
+    #[test]
+    fn a_rule_covers_whole_segments() {
+        let table = [
+            ("/", "/", true),
+            ("/", "/x/y", true),
+            ("/public", "/public", true),
+            ("/public", "/public/", true),
+            ("/public", "/public/x", true),
+            ("/public/", "/public/x", true),
+            ("/public", "/publicity", false),
+            ("/public", "/publi", false),
+            ("/public", "/Public", false),
+            ("/public", "/x/public", false),
+            ("/public/a", "/public", false),
+            ("/public", "/public%20x", false),
+            ("/public", "/public%3F/x", false),
+            ("/public", "/public%23", false),
+            ("", "/x", false),
+            ("public", "/public", false),
+            ("/public", "public", false),
+            // An escape is the character it stands for, on either side.
+            ("/@me", "/%40me/x", true),
+            ("/%40me", "/@me", true),
+            ("/caf%c3%A9", "/caf%C3%A9", true),
+            ("/admin", "/%61dmin", true),
+            // the Kelvin sign is no k.
+            ("/k", "/%E2%84%AA", false),
+            // "/admin%2Fdashboard" must meet the rule for /admin.
+            ("/admin", "/admin%2Fdashboard", true),
+            ("/admin/x", "/admin%5Cx", true),
+            ("/admin", "/%2Fadmin", true),
+            ("/admin/x", "/admin/%2f%2Fx", true),
+            // P-07: a servlet container sees /admin here.
+            ("/admin", "/admin;x=1", true),
+            ("/admin", "/admin%3Bx/y", true),
+            ("/admin/x", "/admin;a;b/x;c", true),
+            ("/admin", "/adm;x/in", false),
+            ("/admin/x", "/admin;x", false),
+        ];
+        for (rule, path, expected) in table {
+            assert_eq!(covers(rule, path), expected, "{rule} {path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_taken_off_where_a_segment_ends_for_every_reader() {
+        let table = [
+            ("/", "/a/b", Some("/a/b")),
+            ("/a", "/a", Some("/")),
+            ("/a", "/a/", Some("/")),
+            ("/a", "/a/b%23c", Some("/b%23c")),
+            ("/a", "/%61/b", Some("/b")),
+            ("/a", "/ab", None),
+            ("/a", "/a%2Fb", None),
+            ("/a", "/a;x/b", None),
+        ];
+        for (rule, raw, expected) in table {
+            assert_eq!(
+                SafePath::parse(raw).expect("right").without_prefix(rule),
+                expected,
+                "{rule} {raw}"
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited() {
+        let long = |length: usize| format!("/{}", "a".repeat(length - 1));
+        assert!(SafePath::parse(&long(MAX_BYTES)).is_ok());
+        assert_eq!(SafePath::parse(&long(MAX_BYTES + 1)), Err(PathError::TooLong));
+        assert!(SafePath::parse(&"/a".repeat(MAX_SEGMENTS)).is_ok());
+        assert_eq!(
+            SafePath::parse(&"/a".repeat(MAX_SEGMENTS + 1)),
+            Err(PathError::TooManySegments)
+        );
+        assert_eq!(SafePath::parse(""), Err(PathError::NotAbsolute));
+    }
+
+    #[test]
+    fn a_plain_path_is_not_copied() {
+        let path = SafePath::parse("/rest/items/a%23b/state").expect("right");
+        assert!(matches!(path.decoded, Cow::Borrowed(_)));
+    }
+
+    /// Like a lenient backend: what is no escape stays.
+    fn percent_decode(text: &[u8]) -> Vec<u8> {
+        let mut decoded = Vec::new();
+        let mut at = 0;
+        while at < text.len() {
+            let byte = escaped(text, at);
+            decoded.push(byte.unwrap_or(text[at]));
+            at += if byte.is_some() { 3 } else { 1 };
+        }
+        decoded
+    }
+
+    fn has_dot_segment(path: &[u8]) -> bool {
+        path.split(|byte| matches!(byte, b'/' | b'\\'))
+            .map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default())
+            .any(|name| name == b"." || name == b"..")
+    }
+
+    /// Texts of the pieces that attacks are made of.
+    fn hostile() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "/", "/", "/", ".", ".", "..", "%", "%2", "%2e", "%2E", "%2f", "%5c", "%5C", "\\", ";",
+                "%3b", "%25", "%25", "%32", "%65", "2", "e", "f", "a", "%61", "%c3", "%a9", "%00", "%20",
+                "x=1", "é", " ",
+            ])
+            .prop_map(str::to_owned),
+            any::<char>().prop_map(String::from),
+            any::<u8>().prop_map(|byte| format!("%{byte:02x}")),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(raw in any::<String>(), rule in hostile()) {
+            let _ = SafePath::parse(&raw);
+            let _ = covers(&rule, &raw);
+            let _ = covers(&raw, &rule);
+        }
+
+        #[test]
+        fn no_decoding_of_an_accepted_path_has_dot_segments_or_controls(raw in hostile()) {
+            if let Ok(path) = SafePath::parse(&raw) {
+                let once = percent_decode(raw.as_bytes());
+                let twice = percent_decode(&once);
+                for form in [raw.as_bytes(), path.decoded().as_bytes(), &once, &twice] {
+                    prop_assert!(!has_dot_segment(form), "{}", form.escape_ascii());
+                    prop_assert!(!form.iter().any(u8::is_ascii_control), "{}", form.escape_ascii());
+                }
+                prop_assert_eq!(&once, &twice, "a second decoding finds nothing");
+                prop_assert!(String::from_utf8(once).is_ok());
+                prop_assert!(!raw.contains("//"));
+                prop_assert!(raw.is_ascii());
+            }
+        }
+
+        #[test]
+        fn the_decoded_form_is_its_own_and_means_the_same(raw in hostile()) {
+            if let Ok(path) = SafePath::parse(&raw) {
+                let again = SafePath::parse(path.decoded()).expect("the decoded form is a safe path");
+                prop_assert_eq!(again.decoded(), path.decoded());
+                prop_assert_eq!(again.has_encoded_slash(), path.has_encoded_slash());
+                prop_assert_eq!(again.has_params(), path.has_params());
+                prop_assert_eq!(percent_decode(path.decoded().as_bytes()), percent_decode(raw.as_bytes()));
+                prop_assert_eq!(covers(&raw, path.decoded()), covers(path.decoded(), &raw));
+            }
+        }
+
+        // "400 if it changed"
+        #[test]
+        fn what_is_left_without_a_prefix_is_safe_too(raw in hostile(), rule in hostile()) {
+            if let Ok(path) = SafePath::parse(&raw)
+                && let Some(rest) = path.without_prefix(&rule)
+            {
+                prop_assert!(SafePath::parse(rest).is_ok(), "{}", rest);
+            }
+        }
+    }
+}

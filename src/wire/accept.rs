@@ -128,6 +128,8 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
         list.iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -140,8 +142,7 @@ mod tests {
     // with `text/html`"
     #[test]
     fn a_browser_navigation_expects_a_page() {
-        type Row = (Method, &'static [(&'static str, &'static str)], Expects);
-        let table: &[Row] = &[
+        let table: &[(Method, Headers, Expects)] = &[
             (Method::GET, &[("sec-fetch-mode", "navigate")], Expects::Page),
             (Method::HEAD, &[("sec-fetch-mode", "navigate")], Expects::Page),
             (
