@@ -11,7 +11,7 @@ use crate::config::settings::Route;
 pub struct IdentityNames(Box<[HeaderName]>);
 
 impl IdentityNames {
-    /// Collects them. The presets' names need no route: [`is_ours`] knows them.
+    /// Collects them. Those of the presets are deleted without being named by a route.
     pub fn of(routes: &[Route]) -> Self {
         let mut names: Vec<HeaderName> = routes
             .iter()
