@@ -109,6 +109,32 @@ fn a_revocation_ends_a_response_that_still_streams() {
 }
 
 #[test]
+fn a_revocation_ends_a_response_that_never_pauses() {
+    local(async {
+        let origin = Origin::start().await;
+        let mut setup = Setup::to(vec![origin.upstream()]);
+        let lease = for_ever();
+        setup.identity = Some(anna(lease.clone()));
+        let gate = setup.start().await;
+        let mut client = gate.connect().await;
+        client.write("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut wire = origin.accept().await;
+        wire.head().await;
+        wire.write("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: before\n\n")
+            .await;
+        client.until("data: before").await;
+        lease.user.take_down();
+        let backend = async {
+            while wire.stream.write_all(b"data: after\n\n").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let ((), rest) = tokio::join!(backend, client.rest());
+        assert!(!rest.contains("after"), "{rest}");
+    });
+}
+
+#[test]
 fn a_revocation_ends_a_request_that_still_waits() {
     local(async {
         let origin = Origin::start().await;

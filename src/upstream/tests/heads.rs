@@ -29,6 +29,28 @@ fn the_backend_gets_exactly_these_bytes() {
 }
 
 #[test]
+fn a_route_says_who_it_is_under_names_of_its_own() {
+    local(async {
+        let own = |setup: &mut Setup| {
+            setup.route().identity_headers = IdentityHeaders {
+                user: super::name("x-authentik-username"),
+                groups: super::name("x-authentik-groups"),
+                name: None,
+                email: None,
+                scope: super::name("x-custom-scope"),
+                separator: '|',
+            };
+        };
+        let head = seen_by_backend(own, "x-custom-scope: admin\r\nremote-user: root\r\n").await;
+        let seen = fields(&head);
+        assert!(seen.contains(&"x-authentik-username: anna"), "{head}");
+        assert!(seen.contains(&"x-authentik-groups: family|garden|user"), "{head}");
+        assert!(seen.contains(&"x-custom-scope: "), "{head}");
+        assert!(!head.contains("remote-") && !head.contains("admin"), "{head}");
+    });
+}
+
+#[test]
 fn nobody_is_told_as_empty_headers_and_a_unix_client_has_no_address() {
     local(async {
         let head = seen_by_backend(

@@ -251,6 +251,45 @@ fn trailers_pass_from_h2_to_h2() {
 }
 
 #[test]
+fn trailers_do_not_pass_from_http1_to_h2() {
+    local(async {
+        let origin = Origin::start().await;
+        let mut setup = Setup::to(vec![origin.upstream()]);
+        setup.http2 = true;
+        let gate = setup.start().await;
+        let backend = async {
+            let mut wire = origin.accept().await;
+            let head = wire.head().await;
+            wire.write(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n",
+            )
+            .await;
+            head
+        };
+        let client = async {
+            let io = TokioIo::new(TcpStream::connect(gate.address).await.unwrap());
+            let (mut sender, connection) = hyper::client::conn::http2::handshake(Local, io).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let request = Request::get("http://home.example/x")
+                .header("te", "trailers")
+                .header("cookie", "a=1")
+                .header("cookie", "sidegate=s; b=2")
+                .body(Full::new(Bytes::new()))
+                .unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            response.into_body().collect().await.unwrap()
+        };
+        let (head, collected) = tokio::join!(backend, client);
+        assert!(collected.trailers().is_none(), "{:?}", collected.trailers());
+        assert_eq!(collected.to_bytes(), "ok");
+        // RFC 9113 section 8.2.3: one field towards HTTP/1.1.
+        assert!(fields(&head).contains(&"cookie: a=1; b=2"), "{head}");
+        assert!(fields(&head).contains(&"host: home.example"), "{head}");
+        assert!(!head.contains("te: "), "{head}");
+    });
+}
+
+#[test]
 fn a_websocket_to_an_h2c_backend_is_502() {
     local(async {
         let origin = Origin::start().await;
