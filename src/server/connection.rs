@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Answer, Streams};
@@ -72,16 +73,23 @@ impl<S: Serve> Visit<S> {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = match timeout(self.pacing.head, acceptor.accept(io)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
+        let mut finish = self.finish.clone();
+        let too_long = async {
+            tokio::select! {
+                () = sleep(self.pacing.head) => {}
+                _ = finish.wait_for(|finish| *finish) => sleep(FAREWELL).await,
+            }
+        };
+        // An abandoned handshake is a closed connection, so both may be dropped half-way.
+        let stream = tokio::select! {
+            stream = acceptor.accept(io) => stream,
+            () = too_long => Err(io::ErrorKind::TimedOut.into()),
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
                 count(&self.counters.tls_failed);
                 tracing::debug!(client.address = ?self.peer.address, "TLS handshake failed: {error}");
-                return;
-            }
-            Err(_elapsed) => {
-                count(&self.counters.tls_failed);
-                tracing::debug!(client.address = ?self.peer.address, "TLS handshake took too long");
                 return;
             }
         };
@@ -214,6 +222,11 @@ impl<S: Serve> Visit<S> {
                         continue;
                     }
                     Told::End => pace.next(now, pulse),
+                    // It was asked again just before it heard.
+                    Told::Farewell(_) if pulse.in_flight() => {
+                        told = Told::End;
+                        continue;
+                    }
                     Told::Farewell(until) => Some((until, Overdue::Idle)),
                 };
                 let Some((at, overdue)) = deadline else {
@@ -293,11 +306,13 @@ where
     }
 }
 
-/// Reads and forgets, for a while.
-async fn linger(mut io: impl AsyncRead + Unpin) {
+/// Closes our side; then reads and forgets, for a while.
+async fn linger(mut io: impl AsyncRead + AsyncWrite + Unpin) {
     let mut forgotten = [0; 4096];
     let mut left = LINGER_BYTES;
     let reading = async {
+        // hyper leaves our side open after some errors. One that is closed already is fine.
+        let _ = io.shutdown().await;
         while left > 0 {
             match io.read(&mut forgotten).await {
                 Ok(0) | Err(_) => return,

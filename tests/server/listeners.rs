@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use sidegate::config::settings::Listen;
-use sidegate::server::{Drained, ListenError, Role, bind, inherited};
+use sidegate::server::{Drained, ListenError, Role, bind, inherited, systemd};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::harness::*;
@@ -300,4 +300,43 @@ async fn child_without_descriptors() {
     std::io::Read::read_exact(&mut client, &mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     drop(late);
+}
+
+// Conventions 4.2: "send `RELOADING=1` + `MONOTONIC_USEC`, then `READY=1`", "`WatchdogSec=30`"
+#[test]
+fn the_service_manager_hears_of_start_reload_and_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    under(
+        &format!("export NOTIFY_SOCKET={} WATCHDOG_USEC=30000000;", path.display()),
+        "listeners::child_of_a_service_manager",
+        Stdio::null(),
+    );
+    let mut buffer = [0; 256];
+    let mut next = || {
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    assert_eq!(next(), "READY=1\n");
+    assert_eq!(next(), "STATUS=serving\n");
+    let reloading = next();
+    let time = reloading
+        .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+        .and_then(|time| time.trim_end().parse::<u64>().ok());
+    assert!(time.is_some_and(|time| time > 0), "{reloading}");
+    assert_eq!(next(), "WATCHDOG=1\n");
+    assert_eq!(next(), "STOPPING=1\n");
+}
+
+#[test]
+#[ignore = "run by the_service_manager_hears_of_start_reload_and_stop"]
+fn child_of_a_service_manager() {
+    systemd::ready();
+    systemd::status("serving");
+    systemd::reloading();
+    assert_eq!(systemd::watchdog_interval(), Some(Duration::from_secs(15)));
+    systemd::watchdog();
+    systemd::stopping();
 }

@@ -187,6 +187,16 @@ async fn a_handshake_that_does_not_end_is_closed_after_the_head_time() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_silent_handshakes() {
+    let (tested, address, _) = secure(LONG, LONG);
+    let counters = tested.server.counters();
+    let _silent = connect(address).await;
+    until(|| counters.open.load(Relaxed) == 1).await;
+    let drained = soon(tested.server.drain(Duration::from_secs(3600))).await;
+    assert_eq!(drained.aborted, 0);
+}
+
+#[tokio::test]
 async fn a_session_resumes_by_ticket_without_early_data() {
     let (tested, address, authority) = secure(LONG, LONG);
     let connector = authority.client(&[b"http/1.1"]);
