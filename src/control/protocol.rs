@@ -272,6 +272,7 @@ pub enum Who {
 }
 
 /// The server's answer.
+#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
@@ -312,7 +313,6 @@ impl From<Result<Payload, Failure>> for Response {
 }
 
 /// What a verb found or made.
-#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Payload {
