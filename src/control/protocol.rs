@@ -272,7 +272,6 @@ pub enum Who {
 }
 
 /// The server's answer.
-#[expect(clippy::large_enum_variant, reason = "there is one per command")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "there is one per command")]
