@@ -1,0 +1,8 @@
+//! The main job, through the front door: the real program as a process of its own, real sockets, a
+//! backend that records every byte.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod identity;
+mod roads;
