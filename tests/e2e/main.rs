@@ -5,4 +5,6 @@
 mod support;
 
 mod identity;
+mod load;
 mod roads;
+mod tunnels;
