@@ -5,6 +5,8 @@
 mod support;
 
 mod identity;
+mod lifecycle;
 mod load;
+mod reload;
 mod roads;
 mod tunnels;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub mod backend;
@@ -28,6 +29,7 @@ pub struct Sidegate {
     pub data: tempfile::TempDir,
     pub config: PathBuf,
     child: Option<Child>,
+    reader: Option<JoinHandle<()>>,
     log: Arc<Mutex<String>>,
     environment: Vec<(String, String)>,
 }
@@ -84,6 +86,7 @@ impl Sidegate {
             config,
             data,
             child: None,
+            reader: None,
             log: Arc::default(),
             environment: Vec::new(),
         };
@@ -93,6 +96,13 @@ impl Sidegate {
 
     /// Writes the file anew: the listeners stay.
     pub fn write_config(&mut self, settings: &str) {
+        self.write_listeners(&[], settings);
+    }
+
+    /// Writes the file anew, with more listeners.
+    pub fn write_listeners(&mut self, more: &[String], settings: &str) {
+        let mut listen = vec![self.address.to_string()];
+        listen.extend_from_slice(more);
         // Tables of the caller come after ours; `[server]` keys can be given in a line "server: ...".
         let (server, rest): (Vec<&str>, Vec<&str>) =
             settings.lines().partition(|line| line.starts_with("server: "));
@@ -101,8 +111,7 @@ impl Sidegate {
             .map(|line| format!("{}\n", line.trim_start_matches("server: ")))
             .collect();
         let text = format!(
-            "[server]\nlisten = [\"{}\"]\ndata = \"{}\"\n{server}[operations]\nlisten = \"{}\"\n{}\n",
-            self.address,
+            "[server]\nlisten = {listen:?}\ndata = \"{}\"\n{server}[operations]\nlisten = \"{}\"\n{}\n",
             self.state().display(),
             self.operations,
             rest.join("\n"),
@@ -153,14 +162,14 @@ impl Sidegate {
             .expect("the binary starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
+        self.reader = Some(std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
                 let Ok(line) = line else { break };
                 let mut log = log.lock().expect("no panic while it is held");
                 log.push_str(&line);
                 log.push('\n');
             }
-        });
+        }));
         self.child = Some(child);
     }
 
@@ -236,6 +245,9 @@ impl Sidegate {
         loop {
             if let Some(status) = child.try_wait().expect("a child") {
                 self.child = None;
+                // Its last words are in the log now.
+                let reader = self.reader.take().expect("launched");
+                reader.join().expect("no panic");
                 return status.code();
             }
             assert!(Instant::now() < deadline, "it does not end");
