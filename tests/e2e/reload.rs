@@ -60,11 +60,12 @@ fn a_bad_file_leaves_the_old_settings_in_force_and_says_so() {
         gate.signal("HUP");
         gate.await_log(named);
         let log = gate.log();
-        let last = log
+        let says = |line: &&str| line.contains("the old settings stay in force") && line.contains(named);
+        let line = log
             .lines()
-            .rfind(|line| line.contains("the old settings stay in force"));
-        let last = last.unwrap_or_else(|| panic!("nothing was said about {named}:\n{log}"));
-        assert!(last.contains("ERROR") && last.contains(named), "{named}: {last}");
+            .rfind(says)
+            .unwrap_or_else(|| panic!("nothing was said about {named}:\n{log}"));
+        assert!(line.contains("ERROR"), "{line}");
         assert_eq!(
             gate.metric("sidegate_config_last_reload_successful"),
             0.0,
