@@ -5,8 +5,10 @@
 mod support;
 
 mod identity;
+mod in_force;
 mod lifecycle;
 mod load;
 mod reload;
 mod roads;
 mod tunnels;
+mod verbs;
