@@ -38,9 +38,10 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
             default_data: folder.0.clone(),
             ..Sources::default()
         };
+        let read = clock.now();
         let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
         let log = install_log(&loaded.settings.log, clock.clone())?;
-        let running = Running::start(sources, loaded, clock.clone(), log).await?;
+        let running = Running::start(sources, loaded, read, clock.clone(), log).await?;
         let accounts = running.accounts();
         let anna = NewUser {
             name: "anna".into(),

@@ -1,5 +1,6 @@
 //! New settings while the server runs: all of them, or none.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +20,13 @@ use crate::gate::snapshot::Snapshot;
 use crate::observe::audit::{Event, Line};
 use crate::observe::log::LogControl;
 use crate::server::Server;
+use crate::time::Timestamp;
 
 /// Editors and deployments write several files one after the other.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// Milliseconds by which the time of a change may lag behind the clock: a tick of the kernel.
+const TICK: i64 = 10;
 
 /// Someone wants the settings read again, and may wait for the outcome.
 pub(super) struct Asked(Option<oneshot::Sender<Result<Vec<String>, String>>>);
@@ -160,8 +165,9 @@ pub(super) fn watched(loaded: &Loaded) -> Vec<PathBuf> {
 
 /// Asks for a reload whenever one of the files changes, until it is aborted. The
 /// directories are watched, not the files, because editors and deployments put new files in the
-/// old ones' places.
-pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>) {
+/// old ones' places. `since` is when the files were last read: what changed before the watch began
+/// asks too.
+pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>, since: Timestamp) {
     let (sender, mut changes) = mpsc::unbounded_channel();
     let names = files.clone();
     let heard = move |event: notify::Result<notify::Event>| {
@@ -197,6 +203,9 @@ pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>
             folders.push(folder.to_owned());
         }
     }
+    if files.iter().any(|file| changed_since(file, since)) && asking.send(Asked::by_a_file()).await.is_err() {
+        return;
+    }
     while changes.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
@@ -204,6 +213,14 @@ pub(super) async fn watch_files(asking: mpsc::Sender<Asked>, files: Vec<PathBuf>
             return;
         }
     }
+}
+
+/// Whether a file was written, or put in its place, after that moment.
+fn changed_since(file: &std::path::Path, moment: Timestamp) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| {
+        let changed = found.ctime().saturating_mul(1000) + found.ctime_nsec() / 1_000_000;
+        changed + TICK >= moment.as_millis()
+    })
 }
 
 /// Whether a changed path is one of ours, or a link that one of ours may go through (`..data` of a

@@ -29,7 +29,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::operations::{self, Operations};
 use crate::request::Peer;
 use crate::server::{Role, Serve, Server, systemd};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use crate::upstream::{Signals, Upstreams};
 use crate::wire::Body;
 
@@ -38,11 +38,12 @@ use crate::wire::Body;
 /// # Errors
 /// It could not start; a start that fails on settings or addresses changes nothing.
 pub fn serve(sources: Sources) -> Result<(), Failure> {
-    let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
     let clock = Clock::system();
+    let read = clock.now();
+    let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
     let log = install_log(&loaded.settings.log, clock.clone())?;
     block_on(async move {
-        let running = Running::start(sources, loaded, clock, log).await?;
+        let running = Running::start(sources, loaded, read, clock, log).await?;
         running.announce();
         running.until_told_to_stop().await
     })
@@ -67,10 +68,11 @@ pub(super) struct Running {
 
 impl Running {
     /// Binds, opens, starts. The addresses come first: a second server on them ends here, before
-    /// it touched anything.
+    /// it touched anything. `read` is when the settings were read.
     pub(super) async fn start(
         sources: Sources,
         loaded: Loaded,
+        read: Timestamp,
         clock: Clock,
         log: LogControl,
     ) -> Result<Self, Failure> {
@@ -137,7 +139,8 @@ impl Running {
                 tracing::error!(%error, "the control socket cannot be served; commands cannot reach this server");
             }
         });
-        let watcher = tasks.spawn_local(reload::watch_files(asking.clone(), reload::watched(&loaded)));
+        let watched = reload::watched(&loaded);
+        let watcher = tasks.spawn_local(reload::watch_files(asking.clone(), watched, read));
         Ok(Self {
             sources,
             loaded,
@@ -255,6 +258,7 @@ impl Running {
     /// Takes new settings over, or keeps the old ones and says why.
     fn reload(&mut self, asked: Option<reload::Asked>) {
         systemd::reloading();
+        let (read, before) = (self.parts.clock.now(), reload::watched(&self.loaded));
         let reload = Reload {
             shared: &self.shared,
             parts: &self.parts,
@@ -262,13 +266,13 @@ impl Running {
             log: &self.log,
         };
         let outcome = reload.take_over(&self.sources, &mut self.loaded);
-        if outcome.is_ok() {
-            // The new settings may name other files.
+        let watched = reload::watched(&self.loaded);
+        // A watch that stays misses nothing; a new one begins with a look back.
+        if watched != before {
             self.watcher.abort();
-            let watched = reload::watched(&self.loaded);
             self.watcher = self
                 .tasks
-                .spawn_local(reload::watch_files(self.asking.clone(), watched));
+                .spawn_local(reload::watch_files(self.asking.clone(), watched, read));
         }
         if let Some(asked) = asked {
             asked.answer(outcome);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use listenfd::ListenFd;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::Role;
+use super::{Open, Role};
 use crate::config::settings::Listen;
 
 /// So many connections may wait for accept; the kernel lowers it to `net.core.somaxconn`.
@@ -21,6 +21,8 @@ const SOCKET_MODE: u32 = 0o660;
 #[derive(Debug)]
 pub struct Bound {
     address: Listen,
+    /// What the settings said; none for a socket from the service manager.
+    asked: Option<Listen>,
     role: Role,
     sockets: Vec<Socket>,
     file: Option<SocketFile>,
@@ -37,8 +39,16 @@ impl Bound {
         self.role
     }
 
-    pub(super) fn into_parts(self) -> (Listen, Role, Vec<Socket>, Option<SocketFile>) {
-        (self.address, self.role, self.sockets, self.file)
+    /// As the server keeps it, and its socket for every worker.
+    pub(super) fn open(self, id: u64) -> (Open, Vec<Socket>) {
+        let open = Open {
+            id,
+            address: self.address,
+            asked: self.asked,
+            role: self.role,
+            _file: self.file,
+        };
+        (open, self.sockets)
     }
 }
 
@@ -171,6 +181,7 @@ fn bind_tcp(address: SocketAddr, role: Role, workers: usize, only_v6: bool) -> R
         .map_err(fail)?;
     Ok(Bound {
         address: Listen::Tcp(local),
+        asked: Some(Listen::Tcp(address)),
         role,
         sockets,
         file: None,
@@ -233,6 +244,7 @@ fn bind_unix(path: &Path, role: Role, workers: usize) -> Result<Bound, ListenErr
     match made {
         Ok((sockets, file)) => Ok(Bound {
             address: Listen::Unix(path.to_owned()),
+            asked: Some(Listen::Unix(path.to_owned())),
             role,
             sockets,
             file: Some(file),
@@ -308,6 +320,7 @@ fn take_over(socket: Socket, role: Role, workers: usize) -> io::Result<Bound> {
     };
     Ok(Bound {
         address,
+        asked: None,
         role,
         sockets: share(socket, workers)?,
         // systemd made the file and removes it.

@@ -82,9 +82,18 @@ struct Worker {
 struct Open {
     id: u64,
     address: Listen,
+    /// What the settings said; none for a socket from the service manager.
+    asked: Option<Listen>,
     role: Role,
     /// Removes the file of a unix socket when the listener goes.
     _file: Option<listen::SocketFile>,
+}
+
+impl Open {
+    /// As it was asked for, or, when that was port 0, as it was bound.
+    fn stands_for(&self, address: &Listen) -> bool {
+        self.asked.as_ref() == Some(address) || self.address == *address
+    }
 }
 
 /// How a drain ended, in connections.
@@ -150,51 +159,61 @@ impl Server {
 
     /// Accepts on a listener that was bound for as many workers as this server has.
     pub fn add(&self, bound: Bound) {
-        let (address, role, sockets, file) = bound.into_parts();
         let mut open = self.open.lock().expect("never poisoned: no panic inside");
         let id = open.last().map_or(0, |last| last.id + 1);
+        let (listener, sockets) = bound.open(id);
+        let role = listener.role;
         for (worker, socket) in self.workers.iter().zip(sockets) {
             worker.send(Command::Add { id, socket, role });
         }
-        open.push(Open {
-            id,
-            address,
-            role,
-            _file: file,
-        });
+        open.push(listener);
     }
 
     /// Stops accepting on a listener. What waits in its queue is still accepted, and its
     /// connections end after their current requests; tunnels go on.
     pub fn remove(&self, address: &Listen, role: Role) {
+        self.keep(|listener| listener.address != *address || listener.role != role);
+    }
+
+    /// Goes from the listeners that are open to the wanted ones: new ones are bound first, and
+    /// if one cannot be, nothing changes; unchanged ones are kept. Sockets from the service manager
+    /// stay, and stand for all wanted ones of their role.
+    pub fn relisten(&self, wanted: &[(Listen, Role)]) -> Result<(), ListenError> {
+        let new: Vec<_> = {
+            let open = self.open.lock().expect("never poisoned: no panic inside");
+            let is_there = |(address, role): &&(Listen, Role)| {
+                open.iter()
+                    .any(|open| open.role == *role && (open.asked.is_none() || open.stands_for(address)))
+            };
+            wanted
+                .iter()
+                .filter(|wanted| !is_there(wanted))
+                .cloned()
+                .collect()
+        };
+        for bound in bind_all(&new, self.workers.len())? {
+            self.add(bound);
+        }
+        self.keep(|listener| {
+            let is_this =
+                |(address, role): &(Listen, Role)| listener.role == *role && listener.stands_for(address);
+            listener.asked.is_none() || wanted.iter().any(is_this)
+        });
+        Ok(())
+    }
+
+    /// Stops accepting on all other listeners.
+    fn keep(&self, stays: impl Fn(&Open) -> bool) {
         let mut open = self.open.lock().expect("never poisoned: no panic inside");
         open.retain(|listener| {
-            let keep = listener.address != *address || listener.role != role;
-            if !keep {
+            let stays = stays(listener);
+            if !stays {
                 self.workers
                     .iter()
                     .for_each(|worker| worker.send(Command::Remove { id: listener.id }));
             }
-            keep
+            stays
         });
-    }
-
-    /// Goes from the listeners that are open to the wanted ones: new ones are bound first, and
-    /// if one cannot be, nothing changes; unchanged ones are kept.
-    pub fn relisten(&self, wanted: &[(Listen, Role)]) -> Result<(), ListenError> {
-        let current = self.listeners();
-        let new: Vec<_> = wanted
-            .iter()
-            .filter(|listener| !current.contains(listener))
-            .cloned()
-            .collect();
-        for bound in bind_all(&new, self.workers.len())? {
-            self.add(bound);
-        }
-        for (address, role) in current.iter().filter(|listener| !wanted.contains(listener)) {
-            self.remove(address, *role);
-        }
-        Ok(())
     }
 
     /// The listeners that are open, in the order in which they were added; ports as bound.

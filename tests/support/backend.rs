@@ -73,6 +73,11 @@ impl Backend {
         backend
     }
 
+    /// Opens WebSockets that echo; answers `ok` otherwise.
+    pub fn websocket() -> Self {
+        Self::replying(websocket_or_ok)
+    }
+
     /// Every whole request so far.
     pub fn requests(&self) -> Vec<Received> {
         self.requests.lock().expect("no panic while it is held").clone()
@@ -105,9 +110,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Every whole request so far.
+    pub fn requests(&self) -> Vec<Received> {
+        self.requests.lock().expect("no panic while it is held").clone()
+    }
+
     /// Reads one request; none at the end of the connection.
     pub fn read(&self, reader: &mut impl BufRead) -> Option<Received> {
-        let mut received = Received { line: self.line(reader)?, ..Received::default() };
+        let mut received = Received {
+            line: self.line(reader)?,
+            ..Received::default()
+        };
         loop {
             let line = self.line(reader)?;
             if line.is_empty() {
@@ -132,24 +145,35 @@ impl Recorder {
                 received.body.extend(chunk);
             }
         }
-        self.requests.lock().expect("no panic while it is held").push(received.clone());
+        self.requests
+            .lock()
+            .expect("no panic while it is held")
+            .push(received.clone());
         Some(received)
     }
 
     fn line(&self, reader: &mut impl BufRead) -> Option<String> {
         let mut line = Vec::new();
         let read = reader.read_until(b'\n', &mut line).unwrap_or(0);
-        self.bytes.lock().expect("no panic while it is held").extend(&line);
-        (read > 0).then(|| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+        self.bytes
+            .lock()
+            .expect("no panic while it is held")
+            .extend(&line);
+        (read > 0).then(|| {
+            String::from_utf8_lossy(&line)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned()
+        })
     }
 }
 
-fn keep_alive(stream: TcpStream, recorder: &Recorder, reply: &Reply) {
-    let Ok(mut writer) = stream.try_clone() else { return };
-    let mut reader = BufReader::new(stream);
-    while let Some(received) = recorder.read(&mut reader) {
+/// Answers request after request on one connection; after a 101 every byte comes back.
+pub fn keep_alive(stream: impl Read + Write, recorder: &Recorder, reply: &Reply) {
+    let mut stream = BufReader::new(stream);
+    while let Some(received) = recorder.read(&mut stream) {
         let answer = reply(&received);
-        if writer.write_all(&answer).is_err() {
+        let sent = stream.get_mut().write_all(&answer);
+        if sent.and_then(|()| stream.get_mut().flush()).is_err() {
             return;
         }
         let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
@@ -157,18 +181,30 @@ fn keep_alive(stream: TcpStream, recorder: &Recorder, reply: &Reply) {
             return;
         }
         if text.starts_with("http/1.1 101") {
-            echo(reader, writer);
+            echo(stream);
             return;
         }
     }
 }
 
-/// After a 101: every byte comes back.
-fn echo(mut reader: impl Read, mut writer: impl Write) {
+fn echo(mut stream: BufReader<impl Read + Write>) {
     let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = reader.read(&mut buffer) {
-        if writer.write_all(&buffer[..count]).is_err() {
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        if stream.get_mut().write_all(&buffer[..count]).is_err() {
             return;
         }
+    }
+}
+
+/// Opens a WebSocket when it is asked for one; answers `ok` otherwise.
+pub fn websocket_or_ok(received: &Received) -> Vec<u8> {
+    match received.only("sec-websocket-key") {
+        None => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(),
+        Some(key) => format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            sidegate::crypto::websocket_accept(key.as_bytes())
+        )
+        .into_bytes(),
     }
 }

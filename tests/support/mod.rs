@@ -1,17 +1,23 @@
 //! Starts the real program in front of a backend that records every byte, and speaks to both in bytes.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub mod backend;
+pub mod client;
+pub mod measure;
+pub mod tls;
 
-pub use backend::Backend;
+pub use backend::{Backend, Received};
+pub use client::{Client, WebSocket};
 
 /// Longer than anything takes on a busy machine; a test that waits for it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +29,7 @@ pub struct Sidegate {
     pub data: tempfile::TempDir,
     pub config: PathBuf,
     child: Option<Child>,
+    reader: Option<JoinHandle<()>>,
     log: Arc<Mutex<String>>,
     environment: Vec<(String, String)>,
 }
@@ -32,15 +39,26 @@ pub fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_sidegate")
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below those that the system gives to clients: another test's
+/// connection cannot take it meanwhile.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("loopback has ports").local_addr().expect("bound").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 200).expect("below 200") * 100;
+    loop {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Sidegate {
     /// With one route without a host to that backend; `settings` is appended to the file.
     pub fn in_front_of(backend: &Backend, settings: &str) -> Self {
-        let route = format!("[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n", backend.address);
+        let route = format!(
+            "[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+            backend.address
+        );
         Self::start(&format!("{route}{settings}"))
     }
 
@@ -68,6 +86,7 @@ impl Sidegate {
             config,
             data,
             child: None,
+            reader: None,
             log: Arc::default(),
             environment: Vec::new(),
         };
@@ -77,14 +96,22 @@ impl Sidegate {
 
     /// Writes the file anew: the listeners stay.
     pub fn write_config(&mut self, settings: &str) {
+        self.write_listeners(&[], settings);
+    }
+
+    /// Writes the file anew, with more listeners.
+    pub fn write_listeners(&mut self, more: &[String], settings: &str) {
+        let mut listen = vec![self.address.to_string()];
+        listen.extend_from_slice(more);
         // Tables of the caller come after ours; `[server]` keys can be given in a line "server: ...".
         let (server, rest): (Vec<&str>, Vec<&str>) =
             settings.lines().partition(|line| line.starts_with("server: "));
-        let server: String =
-            server.iter().map(|line| format!("{}\n", line.trim_start_matches("server: "))).collect();
+        let server: String = server
+            .iter()
+            .map(|line| format!("{}\n", line.trim_start_matches("server: ")))
+            .collect();
         let text = format!(
-            "[server]\nlisten = [\"{}\"]\ndata = \"{}\"\n{server}[operations]\nlisten = \"{}\"\n{}\n",
-            self.address,
+            "[server]\nlisten = {listen:?}\ndata = \"{}\"\n{server}[operations]\nlisten = \"{}\"\n{}\n",
             self.state().display(),
             self.operations,
             rest.join("\n"),
@@ -114,7 +141,14 @@ impl Sidegate {
 
     /// Starts the server without waiting.
     pub fn launch(&mut self) {
-        let mut child = Command::new(binary())
+        self.launch_by(&[]);
+    }
+
+    /// Starts the server by another program, such as `sh -c 'exec "$@"' sh`.
+    pub fn launch_by(&mut self, starter: &[&str]) {
+        let words = [starter, &[binary()]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
@@ -128,25 +162,47 @@ impl Sidegate {
             .expect("the binary starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
+        self.reader = Some(std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
                 let Ok(line) = line else { break };
                 let mut log = log.lock().expect("no panic while it is held");
                 log.push_str(&line);
                 log.push('\n');
             }
-        });
+        }));
         self.child = Some(child);
     }
 
-    fn await_ready(&mut self) {
+    /// Starts it again, with the same settings and data.
+    pub fn restart(&mut self) {
+        self.launch();
+        self.await_ready();
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.wait();
+    }
+
+    /// Waits until it says that it is ready.
+    pub fn await_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.as_mut().expect("launched").try_wait().expect("a child") {
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .expect("launched")
+                .try_wait()
+                .expect("a child")
+            {
                 panic!("sidegate ended with {status}:\n{}", self.log());
             }
-            if ask(self.operations, b"GET /readyz HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n")
-                .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+            if ask(
+                self.operations,
+                b"GET /readyz HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n",
+            )
+            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
             {
                 return;
             }
@@ -162,7 +218,10 @@ impl Sidegate {
 
     /// Waits until the log has a line with that text.
     pub fn await_log(&self, text: &str) {
-        eventually(|| self.log().contains(text), || format!("no {text:?} in the log:\n{}", self.log()));
+        eventually(
+            || self.log().contains(text),
+            || format!("no {text:?} in the log:\n{}", self.log()),
+        );
     }
 
     /// The process id.
@@ -186,6 +245,9 @@ impl Sidegate {
         loop {
             if let Some(status) = child.try_wait().expect("a child") {
                 self.child = None;
+                // Its last words are in the log now.
+                let reader = self.reader.take().expect("launched");
+                reader.join().expect("no panic");
                 return status.code();
             }
             assert!(Instant::now() < deadline, "it does not end");
@@ -257,8 +319,12 @@ impl Drop for Sidegate {
 /// A connection that does not wait for ever.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the address listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
+    stream
+        .set_write_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
     stream.set_nodelay(true).expect("nodelay can be set");
     stream
 }
@@ -304,14 +370,20 @@ impl Answer {
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
             return answer;
         }
-        answer.status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        answer.status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
                 break;
             }
             if let Some((name, value)) = line.trim_end().split_once(':') {
-                answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+                answer
+                    .headers
+                    .push((name.to_ascii_lowercase(), value.trim().to_owned()));
             }
         }
         if answer.status == 100 {
@@ -334,12 +406,19 @@ impl Answer {
 
     /// The value of the first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of that name.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The body as text.
@@ -387,8 +466,16 @@ pub fn run_cli(arguments: &[&str], input: &str, environment: &[(String, String)]
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let _ = child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(input.as_bytes());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().expect("it ends");
     Ran {
         code: status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),

@@ -1,0 +1,14 @@
+//! The main job, through the front door: the real program as a process of its own, real sockets, a
+//! backend that records every byte.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod identity;
+mod in_force;
+mod lifecycle;
+mod load;
+mod reload;
+mod roads;
+mod tunnels;
+mod verbs;
