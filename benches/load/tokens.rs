@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sidegate::accounts::{AccountSettings, Accounts, TokenKeys};
 use sidegate::config::Settings;
+use sidegate::crypto::mac::Mac;
 use sidegate::crypto::{random, token_hash};
 use sidegate::model::{Role, TokenRecord, UserRecord};
 use sidegate::store::{Change, Event, Expect, Revision, Store, StoreError, StoreFuture, Versioned};
@@ -12,9 +13,8 @@ use sidegate::time::Timestamp;
 /// Whose tokens they are.
 pub(crate) const USER: &str = "anna";
 
-/// The keys of this bench: random, and gone with it.
+/// Keys: random, and gone with the bench.
 pub(crate) fn keys() -> TokenKeys {
-    use sidegate::crypto::mac::Mac;
     TokenKeys {
         lookup: Mac::ephemeral(),
         verifier: Mac::ephemeral(),
