@@ -1,0 +1,64 @@
+//! Processor time and memory of a process, as the kernel counts them.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// A running process.
+#[derive(Clone, Copy)]
+pub(crate) struct Process(pub(crate) u32);
+
+impl Process {
+    /// This one.
+    pub(crate) fn own() -> Self {
+        Self(std::process::id())
+    }
+
+    /// Time on a processor, of all threads that are still there. In nanoseconds, where `stat` counts
+    /// hundredths of a second.
+    pub(crate) fn cpu(self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).expect("the process runs");
+        let nanos = tasks.filter_map(|task| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_ascii_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
+    /// Resident bytes now.
+    pub(crate) fn resident(self) -> u64 {
+        self.status("VmRSS")
+    }
+
+    /// Resident bytes that are no file's: what it allocated.
+    pub(crate) fn allocated(self) -> u64 {
+        self.status("RssAnon")
+    }
+
+    /// The most resident bytes since [`Process::forget_peak`].
+    pub(crate) fn peak(self) -> u64 {
+        self.status("VmHWM")
+    }
+
+    /// Starts the peak anew, at what is resident now.
+    pub(crate) fn forget_peak(self) {
+        // proc(5): "5" resets the peak resident set size.
+        fs::write(format!("/proc/{}/clear_refs", self.0), "5").expect("the process is ours");
+    }
+
+    /// Puts every thread on these processors, where `taskset` is installed.
+    pub(crate) fn pin(self, processors: &str) {
+        let _ = Command::new("taskset")
+            .args(["-a", "-c", "-p", processors, &self.0.to_string()])
+            .output();
+    }
+
+    fn status(self, key: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("the process runs");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kilobytes.expect("Linux says so") * 1024
+    }
+}
