@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +78,7 @@ pub struct LiveToken {
     expires: Option<Timestamp>,
     pub(super) revision: Revision,
     flag: Flag,
+    replaced: AtomicBool,
     /// Milliseconds since the epoch; written by whoever notes a use, at most once an hour.
     seen: AtomicI64,
     seen_from: Mutex<Option<IpAddr>>,
@@ -105,7 +106,8 @@ impl LiveToken {
             created: record.created,
             expires: record.expires,
             revision,
-            flag: Flag::up(),
+            flag: Flag::up_until(record.expires),
+            replaced: AtomicBool::new(false),
             seen: AtomicI64::new(NEVER),
             seen_from: Mutex::new(None),
         }
@@ -141,9 +143,36 @@ impl LiveToken {
         self.expires
     }
 
-    /// Down when the token was revoked or its record changed.
+    /// Down when the token was revoked or its record changed; falls by itself when the token expires.
+    /// A rotation shortens it.
     pub fn flag(&self) -> &Flag {
         &self.flag
+    }
+
+    /// Whether another stands in its place, with the same flag: who remembers this one looks anew.
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
+    }
+
+    /// Takes over the flag of the one that it replaces, when only the end of it has come nearer.
+    pub(super) fn take_over(&mut self, before: &LiveToken) -> bool {
+        let (own, other) = (self.record(), before.record());
+        let same = TokenRecord {
+            expires: other.expires,
+            ..own
+        } == other;
+        let Some(end) = self
+            .expires
+            .filter(|end| before.expires.is_none_or(|other| *end <= other))
+        else {
+            return false;
+        };
+        if same {
+            before.flag.shorten(end);
+            self.flag = before.flag.clone();
+            before.replaced.store(true, Ordering::Release);
+        }
+        same
     }
 
     /// The record that is stored.

@@ -7,7 +7,7 @@ use super::record::{Place, Record};
 use super::table::{TokenTable, read, write};
 use super::{Account, AccountsError, Flag};
 use crate::accounts::live::TokenId;
-use crate::model::{GroupRecord, Role};
+use crate::model::{GroupRecord, Role, UserRecord};
 use crate::store::{Revision, Versioned};
 
 /// Read by every worker; written under the lock of `Accounts` only, or before anyone reads.
@@ -29,8 +29,10 @@ pub(super) struct HeldUser {
 pub(super) struct Effects {
     /// To be taken down.
     pub(super) down: Vec<Flag>,
-    /// A user came, went or changed.
-    pub(super) users: bool,
+    /// A user or a token came, went or changed.
+    pub(super) altered: bool,
+    /// The password of the user that is applied now is the one before, hashed at another cost.
+    pub(super) same_password: bool,
 }
 
 impl Memory {
@@ -127,12 +129,12 @@ impl Memory {
     fn put(&self, record: Record, revision: Revision, effects: &mut Effects) {
         match record {
             Record::User(user) => {
-                let name = Arc::from(user.name.as_str());
-                let flag = Flag::up();
-                let account = Arc::new(Account { user, flag });
-                let before = write(&self.users).insert(name, HeldUser { account, revision });
-                effects.down.extend(before.map(|held| held.account.flag.clone()));
-                effects.users = true;
+                let name: Arc<str> = user.name.as_str().into();
+                let mut users = write(&self.users);
+                let before = users.get(&name).map(|held| Arc::clone(&held.account));
+                let account = Arc::new(succeed(before.as_deref(), user, effects));
+                users.insert(name, HeldUser { account, revision });
+                effects.altered = true;
             }
             Record::Group(group) => {
                 write(&self.groups).insert(group.name.clone(), (group, revision));
@@ -140,6 +142,7 @@ impl Memory {
             Record::Token(token, overlap) => {
                 if let Some(id) = TokenId::parse(&token.id) {
                     self.tokens.put(token, id, overlap, revision, &mut effects.down);
+                    effects.altered = true;
                 }
             }
             Record::Used(id, used) => {
@@ -156,7 +159,7 @@ impl Memory {
             Some(Place::User(name)) => {
                 let before = write(&self.users).remove(name);
                 effects.down.extend(before.map(|held| held.account.flag.clone()));
-                effects.users = true;
+                effects.altered = true;
             }
             Some(Place::Group(name)) => {
                 write(&self.groups).remove(name);
@@ -176,5 +179,36 @@ impl Memory {
             // Goes with its token.
             Some(Place::Used(_)) | None => {}
         }
+    }
+}
+
+/// The account after a change, with the flags of the one before for what stayed as it was: "Changing
+/// a password ends that user's sessions, not the tokens" (product contract, section 7).
+fn succeed(before: Option<&Account>, user: UserRecord, effects: &mut Effects) -> Account {
+    let fresh = |user| Account {
+        user,
+        flag: Flag::up(),
+        password: Flag::up(),
+    };
+    let Some(before) = before else { return fresh(user) };
+    let only_the_password = UserRecord {
+        password: user.password.clone(),
+        ..before.user.clone()
+    } == user;
+    if !only_the_password {
+        // Who has shown the password holds this one too.
+        effects.down.push(before.flag.clone());
+        return fresh(user);
+    }
+    let password = if effects.same_password || user.password == before.user.password {
+        before.password.clone()
+    } else {
+        effects.down.push(before.password.clone());
+        Flag::up()
+    };
+    Account {
+        user,
+        flag: before.flag.clone(),
+        password,
     }
 }

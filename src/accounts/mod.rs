@@ -53,8 +53,10 @@ const PAGE: usize = 1000;
 pub struct Account {
     /// The record.
     pub user: UserRecord,
-    /// Down when the record changed or went.
+    /// Down when the user went, or anything of the record but the password changed.
     pub flag: Flag,
+    /// Down when the password changed or was taken away.
+    pub password: Flag,
 }
 
 /// The keys of tokens. They live outside the store, which is worth nothing without them.
@@ -195,14 +197,14 @@ impl Accounts {
         Ok(())
     }
 
-    /// Counts the changes that ended or altered something: users and tokens. It moves after their
-    /// flags are down, so who sees it move and looks at a flag sees the truth.
+    /// Counts the changes of users and tokens. It moves after the flags of what ended are down, so who
+    /// sees it move and looks at a flag sees the truth.
     pub fn revocations(&self) -> watch::Receiver<u64> {
         self.shared.revocations.subscribe()
     }
 
-    /// How often users or tokens were altered since the start: a memory of what was wrong then is
-    /// worth nothing after that.
+    /// How often users or tokens came, went or changed since the start: a memory of what was wrong
+    /// then is worth nothing after that.
     pub fn changes(&self) -> u64 {
         *self.shared.revocations.borrow()
     }
@@ -264,8 +266,10 @@ impl Shared {
         match &result {
             Ok(revision) => {
                 for edit in edits {
+                    effects.same_password = edit.same_password;
                     self.memory.apply(&edit.key, edit.record, *revision, &mut effects);
                 }
+                effects.same_password = false;
             }
             // Either someone else wrote, or the commit may have happened all the same. What the store
             // says now is what memory has to say.
@@ -298,7 +302,7 @@ impl Shared {
         for flag in &effects.down {
             flag.take_down();
         }
-        if effects.users || !effects.down.is_empty() {
+        if effects.altered || !effects.down.is_empty() {
             self.revocations
                 .send_modify(|count| *count = count.wrapping_add(1));
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::record::Edit;
 use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
@@ -153,7 +154,7 @@ impl Accounts {
         let Ok(phc) = answer.get().await else {
             return account;
         };
-        let renewed = self.change_user(&account.user.name, |user| {
+        let renewed = self.change_user_by(&account.user.name, Edit::renew, |user| {
             // Disabled, or given another password, while the hash ran: the judgement was of someone else.
             if *user != account.user {
                 return Err(AccountsError::Conflict);

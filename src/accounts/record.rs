@@ -130,6 +130,8 @@ pub(super) struct Edit {
     /// None: the record goes.
     pub(super) record: Option<Record>,
     expect: Expect,
+    /// A user's password is the one before, hashed at another cost.
+    pub(super) same_password: bool,
 }
 
 impl Edit {
@@ -138,6 +140,15 @@ impl Edit {
             key: record.key(),
             record: Some(record),
             expect,
+            same_password: false,
+        }
+    }
+
+    /// A user with the same password, hashed at another cost.
+    pub(super) fn renew(record: Record, expect: Expect) -> Self {
+        Self {
+            same_password: true,
+            ..Self::put(record, expect)
         }
     }
 
@@ -146,6 +157,7 @@ impl Edit {
             key,
             record: None,
             expect,
+            same_password: false,
         }
     }
 

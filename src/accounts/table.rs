@@ -112,15 +112,18 @@ impl TokenTable {
             Some((user, _)) if **user == *record.user => Arc::clone(user),
             _ => Arc::from(record.user.as_str()),
         };
-        let token = Arc::new(LiveToken::new(record, id, Arc::clone(&user), overlap, revision));
-        let before = index.by_id.insert(id, Arc::clone(&token));
-        index.by_user.insert((user, id));
-        if let Some(before) = &before {
+        let mut token = LiveToken::new(record, id, Arc::clone(&user), overlap, revision);
+        if let Some(before) = index.by_id.get(&id) {
             if let Some(used) = before.used() {
                 token.set_used(&used);
             }
-            down.push(before.flag().clone());
+            if !token.take_over(before) {
+                down.push(before.flag().clone());
+            }
         }
+        let token = Arc::new(token);
+        let before = index.by_id.insert(id, Arc::clone(&token));
+        index.by_user.insert((user, id));
         let lookup = token.lookup;
         write(self.shard(&lookup)).insert(lookup, token);
         if let Some(before) = before.filter(|before| before.lookup != lookup) {

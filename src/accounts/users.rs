@@ -216,9 +216,19 @@ impl Accounts {
     }
 
     /// `change` answers with what else belongs into the commit.
-    pub(super) async fn change_user(
+    async fn change_user(
         &self,
         name: &str,
+        change: impl FnOnce(&mut UserRecord) -> Result<Vec<Edit>, AccountsError>,
+    ) -> Result<Arc<Account>, AccountsError> {
+        self.change_user_by(name, Edit::put, change).await
+    }
+
+    /// The same; `edit` says what kind of change it is.
+    pub(super) async fn change_user_by(
+        &self,
+        name: &str,
+        edit: impl FnOnce(Record, Expect) -> Edit,
         change: impl FnOnce(&mut UserRecord) -> Result<Vec<Edit>, AccountsError>,
     ) -> Result<Arc<Account>, AccountsError> {
         let writing = self.writing().await;
@@ -233,7 +243,7 @@ impl Accounts {
             return Ok(held.account);
         }
         self.keep_an_owner(&held.account.user, Some(&user))?;
-        edits.push(Edit::put(Record::User(user), Expect::Revision(held.revision)));
+        edits.push(edit(Record::User(user), Expect::Revision(held.revision)));
         self.commit(writing, edits).await?;
         self.user(&name).ok_or(AccountsError::Conflict)
     }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::first_use::{FirstUses, RouteNames};
 use crate::accounts::{Account, Flag, LiveToken};
 use crate::time::Timestamp;
 
@@ -19,8 +19,8 @@ pub struct Identity {
     pub token: Option<Arc<LiveToken>>,
     /// Until when, unless revoked earlier.
     pub lease: Lease,
-    /// Per route of the snapshot: the hour in which its use was last audited.
-    pub audited: Box<[AtomicU32]>,
+    /// On which routes its use was audited in this hour.
+    pub audited: Arc<FirstUses>,
 }
 
 impl Identity {
@@ -41,19 +41,16 @@ impl Identity {
             || client.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
     }
 
-    /// Whether this is the first use on that route in this hour, and remembers that it was.
-    pub fn is_first_use(&self, route: usize, now: Timestamp) -> bool {
-        let hour = u32::try_from(now.as_seconds() / 3600).unwrap_or(0);
-        // Read before write: on all but one request an hour the line stays shared between cores.
-        self.audited.get(route).is_none_or(|last| {
-            last.load(Ordering::Relaxed) != hour && last.swap(hour, Ordering::Relaxed) != hour
-        })
+    /// Whether this is what a verification would give now: the token was not rotated since, and
+    /// the routes that its uses are counted by are these.
+    pub fn is_current(&self, routes: &RouteNames) -> bool {
+        self.audited.are_of(routes) && self.token.as_ref().is_none_or(|token| !token.is_replaced())
     }
-}
 
-/// An audit memory for so many routes.
-pub fn audit_memory(routes: usize) -> Box<[AtomicU32]> {
-    (0..routes).map(|_| AtomicU32::new(0)).collect()
+    /// Takes over what was audited of the same credential before.
+    pub fn succeed(&mut self, before: &Identity, routes: &RouteNames) {
+        self.audited = before.audited.carried(routes);
+    }
 }
 
 /// How an identity was shown.
@@ -82,19 +79,45 @@ impl Method {
 /// read by caches on every hit and by tunnels on every revocation.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// Ended when the user's record changes or goes.
+    /// Ended when the user goes, or changes in anything but the password.
     pub user: Flag,
-    /// Ended when the token is revoked; a password has none.
-    pub token: Option<Flag>,
-    /// Ends by itself.
-    pub expires: Option<Timestamp>,
+    /// Ended when what was shown ends: the token is revoked or expires, the password changes. A
+    /// trusted network shows nothing.
+    pub shown: Option<Flag>,
 }
 
 impl Lease {
+    /// For who showed nothing.
+    pub fn of_network(account: &Account) -> Self {
+        Self {
+            user: account.flag.clone(),
+            shown: None,
+        }
+    }
+
+    /// For who showed the user's password.
+    pub fn of_password(account: &Account) -> Self {
+        Self {
+            user: account.flag.clone(),
+            shown: Some(account.password.clone()),
+        }
+    }
+
+    /// For who showed a token of the user.
+    pub fn of_token(account: &Account, token: &LiveToken) -> Self {
+        Self {
+            user: account.flag.clone(),
+            shown: Some(token.flag().clone()),
+        }
+    }
+
     /// Whether it still holds.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.user.is_up()
-            && self.token.as_ref().is_none_or(Flag::is_up)
-            && self.expires.is_none_or(|expires| now < expires)
+        self.user.holds(now) && self.shown.as_ref().is_none_or(|shown| shown.holds(now))
+    }
+
+    /// When it ends by itself. May come nearer: a rotation shortens it.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.shown.as_ref().and_then(Flag::end)
     }
 }

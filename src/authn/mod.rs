@@ -1,6 +1,7 @@
 //! Who is it: carriers x schemes.
 
 pub mod carrier;
+pub mod first_use;
 pub mod identity;
 pub mod presented;
 pub mod refusal;
@@ -8,11 +9,15 @@ pub mod scheme;
 pub mod verified;
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use tokio::sync::oneshot;
 
 pub use carrier::Place;
+pub use first_use::{FirstUses, RouteNames};
 pub use identity::{Identity, Lease, Method};
 pub use presented::Presented;
 pub use refusal::Refusal;
@@ -31,6 +36,7 @@ pub struct Authenticator {
     schemes: Vec<Box<dyn Scheme>>,
     verified: Arc<Verified>,
     accounts: Arc<Accounts>,
+    routes: RouteNames,
 }
 
 /// The first credential of ours in a request, and what is known of it without verifying.
@@ -54,8 +60,8 @@ pub struct Unverified<'r> {
     pub carrier: &'static str,
     /// Its name in caches and among the failures of a client.
     pub key: Digest,
-    /// Whether it was right before, so that a ban does not stop it.
-    pub was_right: bool,
+    /// Whose it was when it was right before; a ban does not stop it then.
+    pub before: Option<Arc<Identity>>,
     presented: Result<Presented<'r>, Refusal>,
 }
 
@@ -66,12 +72,14 @@ impl Authenticator {
         schemes: Vec<Box<dyn Scheme>>,
         verified: Arc<Verified>,
         accounts: Arc<Accounts>,
+        routes: RouteNames,
     ) -> Self {
         Self {
             carriers,
             schemes,
             verified,
             accounts,
+            routes,
         }
     }
 
@@ -87,29 +95,33 @@ impl Authenticator {
                     return Recognised::Unverified(Unverified {
                         carrier: carrier.name(),
                         key,
-                        was_right: false,
+                        before: None,
                         presented: Err(refusal),
                     });
                 }
             };
             let key = presented.key(self.verified.mac());
-            return match self.verified.find(core, &key, facts.now) {
-                Found::Fresh(identity) => Recognised::Known {
-                    identity,
-                    carrier: presented.carrier,
-                },
-                found => Recognised::Unverified(Unverified {
-                    carrier: presented.carrier,
-                    key,
-                    was_right: matches!(found, Found::Stale),
-                    presented: Ok(presented),
-                }),
+            let before = match self.verified.find(core, &key, &self.routes, facts.now) {
+                Found::Fresh(identity) => {
+                    let carrier = presented.carrier;
+                    return Recognised::Known { identity, carrier };
+                }
+                Found::Stale(before) => Some(before),
+                Found::Nothing => None,
             };
+            return Recognised::Unverified(Unverified {
+                carrier: presented.carrier,
+                key,
+                before,
+                presented: Ok(presented),
+            });
         }
         Recognised::Nothing
     }
 
-    /// Verifies a credential and remembers the outcome.
+    /// Verifies a credential and remembers the outcome. If the request goes away before a slow
+    /// verification has ended, `abandoned` is told when it was not accepted: else whoever hangs up in
+    /// time could guess without being counted.
     ///
     /// # Errors
     /// Why it was not accepted, and by whose fault.
@@ -118,34 +130,57 @@ impl Authenticator {
         core: &CoreCache,
         facts: &Facts<'_>,
         unverified: Unverified<'_>,
+        abandoned: impl Fn(&Refusal) + Clone + Send + 'static,
     ) -> Result<Arc<Identity>, Refusal> {
-        let Unverified { key, presented, .. } = unverified;
+        let Unverified {
+            key,
+            presented,
+            before,
+            ..
+        } = unverified;
         let presented = presented?;
         let Some(scheme) = self.schemes.iter().find(|scheme| scheme.recognises(&presented)) else {
             return Err(Refusal::Malformed("no-such-scheme"));
         };
-        let changes = self.accounts.changes();
-        if let Some(wrong) = self.verified.is_wrong(&key, facts.now, changes) {
-            return Err(wrong);
-        }
-        let outcome = match scheme.verify(&presented, key, facts.now) {
-            Verification::Now(outcome) => outcome,
-            Verification::Later(outcome) => outcome.await,
-        };
-        match outcome {
-            Ok(identity) => {
-                let identity = Arc::new(identity);
-                self.verified
-                    .remember(core, key, Arc::clone(&identity), facts.now);
-                Ok(identity)
+        // An account that changes meanwhile is looked at again; more than twice is no accident.
+        for _ in 0..3 {
+            let changes = self.accounts.changes();
+            if let Some(wrong) = self.verified.is_wrong(&key, facts.now, changes) {
+                return Err(wrong);
             }
-            Err(refusal) => {
-                if let Refusal::Invalid(why) = refusal {
-                    self.verified.remember_wrong(key, why, facts.now, changes);
+            let outcome = match scheme.verify(&presented, key, facts.now) {
+                Verification::Now(outcome) => outcome,
+                Verification::Later(outcome) => {
+                    let (verified, abandoned, now) =
+                        (Arc::clone(&self.verified), abandoned.clone(), facts.now);
+                    see_through(outcome, move |refusal| {
+                        verified.remember_refusal(key, &refusal, now, changes);
+                        abandoned(&refusal);
+                    })
+                    .await
                 }
-                Err(refusal)
+            };
+            match outcome {
+                // The flags went down while it was verified: it may not be right any more.
+                Ok(identity) if !identity.lease.is_live(facts.now) => {}
+                Ok(mut identity) => {
+                    if let Some(before) = &before {
+                        identity.succeed(before, &self.routes);
+                    }
+                    let identity = Arc::new(identity);
+                    self.verified
+                        .remember(core, key, Arc::clone(&identity), facts.now);
+                    return Ok(identity);
+                }
+                Err(refusal) => {
+                    self.verified.remember_refusal(key, &refusal, facts.now, changes);
+                    return Err(refusal);
+                }
             }
         }
+        Err(Refusal::Unavailable(
+            "the account is being changed over and over".into(),
+        ))
     }
 
     /// Takes every credential of ours out of what a backend will get.
@@ -174,5 +209,164 @@ impl Authenticator {
         self.verified
             .mac()
             .digest("sidegate malformed 1", &[carrier.as_bytes(), header])
+    }
+}
+
+/// Waits for a slow verification, which runs to its end whether or not anyone waits. A refusal
+/// that nobody hears goes to `unheard`.
+async fn see_through(
+    outcome: Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>,
+    unheard: impl FnOnce(Refusal) + Send + 'static,
+) -> Result<Identity, Refusal> {
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(async move {
+        if let Err(Err(refusal)) = tell.send(outcome.await) {
+            unheard(refusal);
+        }
+    });
+    let ending = |_| Err(Refusal::Unavailable("the program is ending".into()));
+    told.await.unwrap_or_else(ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use http::{HeaderValue, Method as Verb, header};
+
+    use super::*;
+    use crate::accounts::{AccountSettings, NewUser, TokenKeys};
+    use crate::config::settings::Credentials;
+    use crate::crypto::mac::Mac;
+    use crate::crypto::password_hash::Cost;
+    use crate::request::{Client, Expects, RequestId, SafePath};
+    use crate::store::memory::MemoryStore;
+    use crate::time::{Clock, Timestamp};
+
+    /// Says yes, and takes the flag of what it says yes to down before anyone hears it, so often.
+    struct Overtaken {
+        accounts: Arc<Accounts>,
+        overtaken: AtomicU32,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl Scheme for Overtaken {
+        fn name(&self) -> &'static str {
+            "overtaken"
+        }
+
+        fn recognises(&self, _: &Presented<'_>) -> bool {
+            true
+        }
+
+        fn verify(&self, _: &Presented<'_>, _: Digest, _: Timestamp) -> Verification {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let account = self.accounts.user("anna").expect("she is there");
+            let mut lease = Lease::of_password(&account);
+            let left = self.overtaken.load(Ordering::Relaxed);
+            if left > 0 {
+                self.overtaken.store(left - 1, Ordering::Relaxed);
+                let gone = crate::accounts::Flag::up();
+                gone.take_down();
+                lease.user = gone;
+            }
+            Verification::Now(Ok(Identity {
+                lease,
+                account,
+                method: Method::Password,
+                token: None,
+                audited: FirstUses::new(&RouteNames::none()),
+            }))
+        }
+    }
+
+    /// How often the scheme was asked, and what came of it.
+    async fn ask(overtaken: u32) -> (u32, Result<Arc<Identity>, Refusal>) {
+        let now = Timestamp::from_millis(1_767_225_600_000);
+        let keys = TokenKeys {
+            lookup: Mac::ephemeral(),
+            verifier: Mac::ephemeral(),
+        };
+        let settings = AccountSettings {
+            token_prefix: "oh".into(),
+            password_cost: Cost {
+                memory: 8,
+                iterations: 1,
+                parallelism: 1,
+            },
+            minimum_length: 8,
+        };
+        let store = Arc::new(MemoryStore::new(Clock::manual(now)));
+        let accounts = Accounts::load(store, keys, settings)
+            .await
+            .expect("an empty store");
+        let anna = NewUser {
+            name: "anna".into(),
+            ..NewUser::default()
+        };
+        accounts.add_user(anna, now).await.expect("the first user");
+        let accounts = Arc::new(accounts);
+        let asked = Arc::new(AtomicU32::new(0));
+        let shape = carrier::Shape {
+            credentials: Credentials {
+                token_headers: Vec::new(),
+                basic_passwords: false,
+                query_token: false,
+            },
+            prefix: "oh.".into(),
+        };
+        let scheme = Overtaken {
+            accounts: Arc::clone(&accounts),
+            overtaken: AtomicU32::new(overtaken),
+            asked: Arc::clone(&asked),
+        };
+        let authenticator = Authenticator::new(
+            carrier::build(&shape),
+            vec![Box::new(scheme)],
+            Arc::new(Verified::new(Mac::ephemeral())),
+            accounts,
+            RouteNames::none(),
+        );
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer oh.x.y"));
+        let path = SafePath::parse("/").expect("a plain path");
+        let facts = Facts {
+            now,
+            id: RequestId::from_bits(1),
+            client: Client::Unix,
+            method: &Verb::GET,
+            scheme: crate::request::Scheme::Http,
+            host: "h",
+            authority: "h",
+            path: &path,
+            query: "",
+            headers: &headers,
+            expects: Expects::Program,
+        };
+        let place = Place {
+            query_token: false,
+            upgrade: false,
+        };
+        let core = CoreCache::new();
+        let Recognised::Unverified(unverified) = authenticator.recognise(&core, &facts, place) else {
+            panic!("nothing is known yet")
+        };
+        let outcome = authenticator.verify(&core, &facts, unverified, |_| {}).await;
+        (asked.load(Ordering::Relaxed), outcome)
+    }
+
+    // "a revocation is in force when the verb returns", also for what is just being verified
+    #[tokio::test]
+    async fn what_ended_while_it_was_verified_is_verified_again() {
+        let (asked, outcome) = ask(1).await;
+        assert_eq!(asked, 2);
+        assert!(outcome.is_ok_and(|identity| identity.lease.is_live(Timestamp::default())));
+    }
+
+    #[tokio::test]
+    async fn what_never_holds_still_is_our_fault_and_lets_nobody_in() {
+        let (asked, outcome) = ask(u32::MAX).await;
+        assert_eq!(asked, 3);
+        assert!(matches!(outcome, Err(Refusal::Unavailable(_))), "{outcome:?}");
     }
 }

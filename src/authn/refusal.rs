@@ -20,6 +20,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it counts against the client.
+    pub const fn counts(&self) -> bool {
+        matches!(self, Refusal::Malformed(_) | Refusal::Invalid(_))
+    }
+
     /// The word for log, audit and metrics.
     pub fn word(&self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+use super::first_use::RouteNames;
 use super::{Identity, Refusal};
 use crate::crypto::mac::{Digest, Mac};
 use crate::time::Timestamp;
@@ -27,7 +28,7 @@ const KNOWN: u64 = 100_000;
 const WRONG: u64 = 10_000;
 const PER_CORE: usize = 16_384;
 
-/// What the process knows. Lives as long as one snapshot of the settings.
+/// What the process knows. Outlives the snapshots of the settings.
 pub struct Verified {
     mac: Mac,
     known: Cache<Digest, Arc<Known>>,
@@ -87,9 +88,11 @@ impl Verified {
         core.0.borrow_mut().insert(key, known);
     }
 
-    /// Remembers for a moment that this one is wrong. `accounts` is the count of changes that the
-    /// verification started from.
-    pub fn remember_wrong(&self, key: Digest, why: &'static str, now: Timestamp, accounts: u64) {
+    /// Remembers for a moment that this one is wrong, if it is: nothing that was our fault, and
+    /// nothing that was right once. `accounts` is the count of changes that the verification started
+    /// from.
+    pub fn remember_refusal(&self, key: Digest, refusal: &Refusal, now: Timestamp, accounts: u64) {
+        let Refusal::Invalid(why) = *refusal else { return };
         self.wrong.insert(
             key,
             Wrong {
@@ -107,19 +110,19 @@ impl Verified {
     }
 
     /// What is known of this credential, on this core or anywhere.
-    pub fn find(&self, core: &CoreCache, key: &Digest, now: Timestamp) -> Found {
+    pub fn find(&self, core: &CoreCache, key: &Digest, routes: &RouteNames, now: Timestamp) -> Found {
         if let Some(known) = core.0.borrow().get(key)
-            && known.is_fresh(now)
+            && known.is_fresh(routes, now)
         {
             return Found::Fresh(Arc::clone(&known.identity));
         }
         match self.known.get(key) {
-            Some(known) if known.is_fresh(now) => {
+            Some(known) if known.is_fresh(routes, now) => {
                 core.0.borrow_mut().insert(*key, Arc::clone(&known));
                 Found::Fresh(Arc::clone(&known.identity))
             }
             // Old, but it was right: a ban does not stop it from being verified anew.
-            Some(known) if known.identity.lease.is_live(now) => Found::Stale,
+            Some(known) if known.identity.lease.is_live(now) => Found::Stale(Arc::clone(&known.identity)),
             Some(_) => {
                 self.known.invalidate(key);
                 core.0.borrow_mut().remove(key);
@@ -135,16 +138,18 @@ pub enum Found {
     /// Verified lately, and its lease holds.
     Fresh(Arc<Identity>),
     /// Verified once, its lease holds, and it is time to verify it anew.
-    Stale,
+    Stale(Arc<Identity>),
     /// Nothing.
     Nothing,
 }
 
 impl Known {
-    fn is_fresh(&self, now: Timestamp) -> bool {
+    fn is_fresh(&self, routes: &RouteNames, now: Timestamp) -> bool {
         // A clock that went back makes an entry stale, not eternal.
         let age = now.as_millis().saturating_sub(self.verified.as_millis());
-        (0..REVERIFY.as_millis() as i64).contains(&age) && self.identity.lease.is_live(now)
+        (0..REVERIFY.as_millis() as i64).contains(&age)
+            && self.identity.lease.is_live(now)
+            && self.identity.is_current(routes)
     }
 }
 

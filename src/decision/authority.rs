@@ -10,7 +10,7 @@ use super::guard::{Guard, Throttled};
 use super::{Challenge, Decision, Denial, Fault, Permit};
 use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
-use crate::authn::{Authenticator, CoreCache, Lease, Recognised, Refusal, Unverified};
+use crate::authn::{Authenticator, CoreCache, FirstUses, Lease, Recognised, Refusal, RouteNames, Unverified};
 use crate::policy::{self, Route, Scopes, TrustedNetworks, Verdict};
 use crate::request::Facts;
 
@@ -26,8 +26,8 @@ pub struct Authority {
     pub guard: Arc<Guard>,
     /// Users and tokens.
     pub accounts: Arc<Accounts>,
-    /// How many routes the snapshot has.
-    pub routes: usize,
+    /// The routes of the snapshot, by which first uses are counted.
+    pub routes: RouteNames,
 }
 
 /// A decision, and what the audit line says of how it came about.
@@ -127,15 +127,11 @@ impl Authority {
             .user(name)
             .filter(|account| !account.user.disabled)?;
         Some(Arc::new(Identity {
-            lease: Lease {
-                user: account.flag.clone(),
-                token: None,
-                expires: None,
-            },
+            lease: Lease::of_network(&account),
             account,
             method: identity::Method::Password,
             token: None,
-            audited: identity::audit_memory(0),
+            audited: FirstUses::new(&RouteNames::none()),
         }))
     }
 
@@ -148,7 +144,7 @@ impl Authority {
         effect: Effect,
     ) -> Ruling {
         let (carrier, key) = (unverified.carrier, unverified.key);
-        if !unverified.was_right
+        if unverified.before.is_none()
             && let Err(throttled) = self.guard.admit(facts.client, facts.now)
         {
             return Ruling {
@@ -156,7 +152,19 @@ impl Authority {
                 ..Ruling::without(throttle(throttled))
             };
         }
-        match self.authenticator.verify(&core.cache, facts, unverified).await {
+        let abandoned = {
+            let (guard, client, now) = (Arc::clone(&self.guard), facts.client, facts.now);
+            move |refusal: &Refusal| {
+                if effect == Effect::Counted && refusal.counts() {
+                    guard.failed(client, &key, now);
+                    let _ = guard.spend_refused(client);
+                }
+            }
+        };
+        let outcome = self
+            .authenticator
+            .verify(&core.cache, facts, unverified, abandoned);
+        match outcome.await {
             Ok(identity) => {
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
@@ -168,8 +176,7 @@ impl Authority {
                 }
             }
             Err(refusal) => {
-                let counts = effect == Effect::Counted
-                    && matches!(refusal, Refusal::Malformed(_) | Refusal::Invalid(_));
+                let counts = effect == Effect::Counted && refusal.counts();
                 let banned = counts
                     .then(|| self.guard.failed(facts.client, &key, facts.now))
                     .flatten();
@@ -268,15 +275,11 @@ impl Authority {
             .user(name)
             .filter(|account| !account.user.disabled)?;
         let identity = Arc::new(Identity {
-            lease: Lease {
-                user: account.flag.clone(),
-                token: None,
-                expires: None,
-            },
+            lease: Lease::of_network(&account),
             account,
             method: identity::Method::Network,
             token: None,
-            audited: identity::audit_memory(self.routes),
+            audited: FirstUses::new(&self.routes),
         });
         *entry = Some(Arc::clone(&identity));
         Some(identity)

@@ -188,7 +188,7 @@ impl<'g> Record<'g> {
             let due = match all {
                 AuditAllowed::All => true,
                 AuditAllowed::First => {
-                    identity.is_some_and(|identity| identity.is_first_use(route.index, facts.now))
+                    identity.is_some_and(|identity| identity.audited.is_first(route.index, facts.now))
                 }
             };
             if due {

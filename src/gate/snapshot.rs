@@ -11,7 +11,7 @@ use http::{HeaderValue, Response, StatusCode, Uri};
 use crate::accounts::Accounts;
 use crate::authn::carrier::Shape;
 use crate::authn::scheme::Tools;
-use crate::authn::{Authenticator, Verified, carrier, scheme};
+use crate::authn::{Authenticator, RouteNames, Verified, carrier, scheme};
 use crate::config::Settings;
 use crate::crypto::mac::Mac;
 use crate::decision::{Authority, Guard, Permit};
@@ -55,31 +55,34 @@ impl Snapshot {
             credentials: settings.credentials.clone(),
             prefix: format!("{}.", settings.tokens.prefix),
         };
+        let names = RouteNames::new(
+            settings.routes.iter().map(|route| route.name.as_str()),
+            previous.map(|previous| &previous.authority.routes),
+        );
         let tools = Tools {
             accounts: Arc::clone(accounts),
             passwords: settings.credentials.basic_passwords,
-            routes: routes.len(),
+            routes: names.clone(),
         };
         // What was verified stays known, else a reload would lock out who is behind a banned address.
-        // The identities count routes by position: with other routes they would count wrong ones.
-        let verified = previous
-            .filter(|previous| same_routes(&previous.settings, &settings))
-            .map_or_else(
-                || Arc::new(Verified::new(Mac::ephemeral())),
-                |previous| previous.authority.authenticator.memory(),
-            );
+        // With other routes each entry is verified anew at its next use.
+        let verified = previous.map_or_else(
+            || Arc::new(Verified::new(Mac::ephemeral())),
+            |previous| previous.authority.authenticator.memory(),
+        );
         let authority = Authority {
             authenticator: Authenticator::new(
                 carrier::build(&shape),
                 scheme::build(&tools),
                 verified,
                 Arc::clone(accounts),
+                names.clone(),
             ),
             scopes: Scopes::new(&settings.scopes, &settings.tokens),
             networks: TrustedNetworks::new(&settings.trusted_networks),
             guard: Arc::clone(guard),
             accounts: Arc::clone(accounts),
-            routes: routes.len(),
+            routes: names,
         };
         let backends = backends
             .resolve(&settings.routes)
@@ -190,15 +193,4 @@ pub fn target(uri: &Uri, path: Option<&str>, query: Option<String>) -> Option<Pa
     };
     // Both are parts of a target that was parsed before.
     PathAndQuery::try_from(text).ok()
-}
-
-fn same_routes(one: &Settings, other: &Settings) -> bool {
-    let names = |settings: &Settings| {
-        settings
-            .routes
-            .iter()
-            .map(|route| route.name.clone())
-            .collect::<Vec<_>>()
-    };
-    names(one) == names(other)
 }

@@ -79,6 +79,7 @@ pub(super) mod tests {
     use super::*;
     use crate::accounts::{Account, Flag};
     use crate::authn::identity::{Lease, Method as How};
+    use crate::authn::{FirstUses, RouteNames};
     use crate::config::settings;
     use crate::model::UserRecord;
     use crate::request::{Client, RequestId, SafePath, Scheme};
@@ -124,20 +125,17 @@ pub(super) mod tests {
             disabled: false,
             created: Timestamp::default(),
         };
-        let flag = Flag::up();
+        let account = Arc::new(Account {
+            user,
+            flag: Flag::up(),
+            password: Flag::up(),
+        });
         Identity {
-            account: Arc::new(Account {
-                user,
-                flag: flag.clone(),
-            }),
+            lease: Lease::of_password(&account),
+            account,
             method: How::Password,
             token: None,
-            lease: Lease {
-                user: flag,
-                token: None,
-                expires: None,
-            },
-            audited: Box::default(),
+            audited: FirstUses::new(&RouteNames::none()),
         }
     }
 

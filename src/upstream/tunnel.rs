@@ -191,6 +191,9 @@ impl Tunnel {
                 () = copying => break,
                 changed = self.signals.revocations.changed(), if watch_revocations => {
                     watch_revocations = changed.is_ok();
+                    // A rotation lets the lease end earlier than it would have.
+                    let wake = self.wake(last);
+                    pause.as_mut().reset(wake);
                 }
                 changed = self.signals.drain.changed(), if watch_drain => watch_drain = changed.is_ok(),
                 () = &mut pause => {
@@ -218,11 +221,11 @@ impl Tunnel {
     /// The end of the silence, or of the lease if that is earlier.
     fn wake(&self, last: Instant) -> Instant {
         let silent = last + self.idle;
-        let expires = self.identity.as_ref().and_then(|identity| identity.lease.expires);
-        match expires {
+        let end = self.identity.as_ref().and_then(|identity| identity.lease.end());
+        match end {
             None => silent,
-            Some(expires) => {
-                let left = expires.since(self.clock.now()).max(Duration::from_millis(1));
+            Some(end) => {
+                let left = end.since(self.clock.now()).max(Duration::from_millis(1));
                 // A wall clock may be set; not too long until we look again.
                 silent.min(Instant::now() + left.min(Duration::from_secs(3600)))
             }

@@ -289,13 +289,44 @@ async fn a_changed_password_does_not_touch_tokens() {
     let (_store, accounts) = with_password().await;
     let (secret, _) = accounts.create_token(token("anna", "phone"), NOW).await.unwrap();
     let (before, _) = accounts.find_token(secret.expose(), NOW).live();
+    let old = accounts.user("anna").unwrap();
     accounts
         .set_password("anna", Some(Secret::new("other plain words")))
         .await
         .unwrap();
     let (after, anna) = accounts.find_token(secret.expose(), NOW).live();
     assert!(Arc::ptr_eq(&before, &after) && before.flag().is_up());
-    assert!(anna.flag.is_up());
+    assert!(
+        old.flag.is_up() && anna.flag.is_up(),
+        "what holds a token goes on"
+    );
+    assert!(!old.password.is_up(), "what showed the old password ends");
+    assert!(anna.password.is_up());
+    accounts.set_password("anna", None).await.unwrap();
+    assert!(anna.flag.is_up() && !anna.password.is_up());
+    let bare = accounts.user("anna").unwrap();
+    accounts.set_role("anna", Role::Admin).await.unwrap();
+    assert!(!bare.flag.is_up());
+}
+
+#[tokio::test]
+async fn the_same_password_at_another_cost_ends_nothing() {
+    let (_store, accounts) = with_password().await;
+    let old = accounts.user("anna").unwrap();
+    let dearer = AccountSettings {
+        password_cost: Cost {
+            iterations: 2,
+            ..CHEAP
+        },
+        ..settings()
+    };
+    accounts.reload(dearer).unwrap();
+    let PasswordOutcome::Right(new) = judge(&accounts, "anna", RIGHT).await else {
+        panic!("it is right")
+    };
+    assert_ne!(new.user.password, old.user.password, "it was hashed anew");
+    assert!(old.flag.is_up() && old.password.is_up());
+    assert!(new.flag.is(&old.flag) && new.password.is(&old.password));
 }
 
 /// One poll.

@@ -293,7 +293,13 @@ async fn a_rotated_token_works_until_its_overlap_is_over() {
     assert_eq!(record.networks, ["10.0.0.0/8".parse().unwrap()]);
     assert_eq!(record.expires, Some(later.plus(YEAR)), "the same lifetime");
     assert_ne!(record.id, old_record.id);
-    assert!(!live.flag().is_up(), "a cache must not believe the old expiry");
+    assert!(live.is_replaced(), "a cache must not believe the old record");
+    let still = later.plus(HOUR - Duration::from_millis(1));
+    let flag = live.flag();
+    assert!(
+        flag.holds(still) && !flag.holds(later.plus(HOUR)),
+        "the overlap and no longer"
+    );
 
     for accounts in [&accounts, &open(&store).await] {
         let still = later.plus(HOUR - Duration::from_millis(1));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Scheme, Tools, Verification};
 use crate::accounts::{Accounts, Found};
-use crate::authn::identity::{Identity, Lease, Method, audit_memory};
+use crate::authn::first_use::{FirstUses, RouteNames};
+use crate::authn::identity::{Identity, Lease, Method};
 use crate::authn::{Presented, Refusal};
 use crate::crypto::mac::Digest;
 use crate::time::Timestamp;
@@ -13,13 +14,13 @@ use crate::time::Timestamp;
 pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
     Some(Box::new(ApiToken {
         accounts: Arc::clone(&tools.accounts),
-        routes: tools.routes,
+        routes: tools.routes.clone(),
     }))
 }
 
 struct ApiToken {
     accounts: Arc<Accounts>,
-    routes: usize,
+    routes: RouteNames,
 }
 
 impl Scheme for ApiToken {
@@ -31,19 +32,15 @@ impl Scheme for ApiToken {
         presented.token().is_some()
     }
 
-    fn verify<'a>(&'a self, presented: &'a Presented<'a>, _: Digest, now: Timestamp) -> Verification<'a> {
+    fn verify(&self, presented: &Presented<'_>, _: Digest, now: Timestamp) -> Verification {
         let token = presented.token().unwrap_or_default();
         Verification::Now(match self.accounts.find_token(token, now) {
             Found::Live(token, account) => Ok(Identity {
-                lease: Lease {
-                    user: account.flag.clone(),
-                    token: Some(token.flag().clone()),
-                    expires: token.expires(),
-                },
+                lease: Lease::of_token(&account, &token),
                 account,
                 method: Method::ApiToken,
                 token: Some(token),
-                audited: audit_memory(self.routes),
+                audited: FirstUses::new(&self.routes),
             }),
             Found::Malformed => Err(Refusal::Malformed("token-malformed")),
             Found::Unknown => Err(Refusal::Invalid("token-unknown")),

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::first_use::RouteNames;
 use super::{Identity, Presented, Refusal};
 use crate::accounts::Accounts;
 use crate::crypto::mac::Digest;
@@ -23,15 +24,15 @@ pub trait Scheme: Send + Sync {
 
     /// Asked on a cache miss only. `key` names the credential, so that equal ones that arrive
     /// together cost one verification.
-    fn verify<'a>(&'a self, presented: &'a Presented<'a>, key: Digest, now: Timestamp) -> Verification<'a>;
+    fn verify(&self, presented: &Presented<'_>, key: Digest, now: Timestamp) -> Verification;
 }
 
 /// The outcome of a verification, or a promise of one.
-pub enum Verification<'a> {
+pub enum Verification {
     /// What memory can tell at once.
     Now(Result<Identity, Refusal>),
-    /// What takes a slow hash.
-    Later(Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + 'a>>),
+    /// What takes a slow hash. Borrows nothing of the request, so that it can outlive it.
+    Later(Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>),
 }
 
 /// What schemes may use.
@@ -40,8 +41,8 @@ pub struct Tools {
     pub accounts: Arc<Accounts>,
     /// Whether names and passwords are taken.
     pub passwords: bool,
-    /// How many routes the snapshot has: the size of an identity's audit memory.
-    pub routes: usize,
+    /// The routes of the snapshot, by which first uses are counted.
+    pub routes: RouteNames,
 }
 
 /// Makes a scheme; none when it is switched off.

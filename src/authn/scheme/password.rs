@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Scheme, Tools, Verification};
 use crate::accounts::{Accounts, PasswordFault, PasswordOutcome};
-use crate::authn::identity::{Identity, Lease, Method, audit_memory};
+use crate::authn::first_use::{FirstUses, RouteNames};
+use crate::authn::identity::{Identity, Lease, Method};
 use crate::authn::{Presented, Refusal};
 use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
@@ -14,14 +15,14 @@ pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
     tools.passwords.then(|| {
         Box::new(Password {
             accounts: Arc::clone(&tools.accounts),
-            routes: tools.routes,
+            routes: tools.routes.clone(),
         }) as _
     })
 }
 
 struct Password {
     accounts: Arc<Accounts>,
-    routes: usize,
+    routes: RouteNames,
 }
 
 impl Scheme for Password {
@@ -33,24 +34,21 @@ impl Scheme for Password {
         presented.pair().is_some()
     }
 
-    fn verify<'a>(&'a self, presented: &'a Presented<'a>, key: Digest, _: Timestamp) -> Verification<'a> {
+    fn verify(&self, presented: &Presented<'_>, key: Digest, _: Timestamp) -> Verification {
         let (name, secret) = presented.pair().unwrap_or_default();
         let (Ok(name), Ok(_)) = (std::str::from_utf8(name), std::str::from_utf8(secret)) else {
             return Verification::Now(Err(Refusal::Malformed("basic-not-utf8")));
         };
-        let secret = Secret::new(secret);
+        let (name, secret) = (name.to_owned(), Secret::new(secret));
+        let (accounts, routes) = (Arc::clone(&self.accounts), self.routes.clone());
         Verification::Later(Box::pin(async move {
-            match self.accounts.verify_password(name, &secret, key).await {
+            match accounts.verify_password(&name, &secret, key).await {
                 Ok(PasswordOutcome::Right(account)) => Ok(Identity {
-                    lease: Lease {
-                        user: account.flag.clone(),
-                        token: None,
-                        expires: None,
-                    },
+                    lease: Lease::of_password(&account),
                     account,
                     method: Method::Password,
                     token: None,
-                    audited: audit_memory(self.routes),
+                    audited: FirstUses::new(&routes),
                 }),
                 Ok(PasswordOutcome::Wrong | PasswordOutcome::UnknownUser) => {
                     Err(Refusal::Invalid("password-wrong"))

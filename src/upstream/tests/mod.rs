@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use http::{HeaderName, Response};
@@ -26,7 +25,7 @@ use tokio::sync::watch;
 
 use super::{Backends, IdentityNames, Outgoing, Signals, Upstreams};
 use crate::accounts::{Account, Flag};
-use crate::authn::{Identity, Lease, Method};
+use crate::authn::{FirstUses, Identity, Lease, Method, RouteNames};
 use crate::config::settings::*;
 use crate::decision::Permit;
 use crate::model::{Role, UserRecord};
@@ -104,19 +103,19 @@ fn anna(lease: Lease) -> Arc<Identity> {
                 created: Timestamp::from_millis(0),
             },
             flag: lease.user.clone(),
+            password: Flag::up(),
         }),
         method: Method::ApiToken,
         token: None,
         lease,
-        audited: Box::new([AtomicU32::new(0)]),
+        audited: FirstUses::new(&RouteNames::none()),
     })
 }
 
 fn for_ever() -> Lease {
     Lease {
         user: Flag::up(),
-        token: None,
-        expires: None,
+        shown: None,
     }
 }
 

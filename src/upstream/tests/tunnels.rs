@@ -145,7 +145,7 @@ fn a_revocation_closes_the_tunnel_and_another_ones_does_not() {
         let origin = Origin::start().await;
         let mut setup = Setup::to(vec![origin.upstream()]);
         let lease = Lease {
-            token: Some(Flag::up()),
+            shown: Some(Flag::up()),
             ..for_ever()
         };
         setup.identity = Some(anna(lease.clone()));
@@ -155,7 +155,7 @@ fn a_revocation_closes_the_tunnel_and_another_ones_does_not() {
         client.write("ping").await;
         wire.until("ping").await;
         let revoked = std::time::Instant::now();
-        lease.token.unwrap().take_down();
+        lease.shown.unwrap().take_down();
         gate.revoke.send(2).unwrap();
         assert_eq!(
             (client.rest().await, wire.rest().await),
@@ -173,7 +173,7 @@ fn a_tunnel_ends_with_the_expiry_of_its_credential() {
         let clock = Clock::system();
         setup.clock = clock.clone();
         setup.identity = Some(anna(Lease {
-            expires: Some(clock.now().plus(Duration::from_millis(150))),
+            shown: Some(Flag::up_until(Some(clock.now().plus(Duration::from_millis(150))))),
             ..for_ever()
         }));
         let gate = setup.start().await;
@@ -185,6 +185,34 @@ fn a_tunnel_ends_with_the_expiry_of_its_credential() {
             (String::new(), String::new())
         );
         assert_eq!(gate.shared.open_tunnels(), 0);
+    });
+}
+
+// Section 7: "Rotation keeps the old one valid for the overlap given."
+#[test]
+fn a_lease_that_is_shortened_ends_its_tunnel_then_and_not_before() {
+    local(async {
+        let origin = Origin::start().await;
+        let mut setup = Setup::to(vec![origin.upstream()]);
+        let clock = Clock::system();
+        setup.clock = clock.clone();
+        let flag = Flag::up_until(Some(clock.now().plus(Duration::from_secs(3600))));
+        setup.identity = Some(anna(Lease {
+            shown: Some(flag.clone()),
+            ..for_ever()
+        }));
+        let gate = setup.start().await;
+        let (mut client, mut wire) = open(&gate, &origin).await;
+        flag.shorten(clock.now().plus(Duration::from_millis(400)));
+        gate.revoke.send(1).unwrap();
+        client.write("ping").await;
+        wire.until("ping").await;
+        assert!(flag.holds(clock.now()), "the machine was too slow for this test");
+        assert_eq!(
+            (client.rest().await, wire.rest().await),
+            (String::new(), String::new())
+        );
+        assert!(!flag.holds(clock.now()));
     });
 }
 
