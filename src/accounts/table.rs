@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::Flag;
 use super::live::{LiveToken, TokenId};
+use super::{Flag, KeyUse};
 use crate::model::{RevokedRecord, TokenRecord};
 use crate::store::Revision;
 use crate::time::Timestamp;
@@ -20,8 +20,8 @@ type Keyed<V> = HashMap<[u8; 16], V, BuildHasherDefault<AsIs>>;
 pub(super) struct TokenTable {
     shards: [RwLock<Keyed<Arc<LiveToken>>>; SHARDS],
     index: RwLock<Index>,
-    /// When each was revoked.
-    revoked: RwLock<Keyed<Timestamp>>,
+    /// When each was revoked, and the pair of keys that its look-up value was made with.
+    revoked: RwLock<Keyed<(Timestamp, u32)>>,
 }
 
 /// The operator's way in.
@@ -77,9 +77,24 @@ impl TokenTable {
             .find(|token| !token.overlap && token.name() == name)
     }
 
+    /// Adds up what rests on which pair of keys.
+    pub(super) fn count_by_key(&self, now: Timestamp, uses: &mut [KeyUse]) {
+        for token in read(&self.index).by_id.values() {
+            if let Some(of) = uses.iter_mut().find(|of| of.id == token.keys) {
+                of.tokens += 1;
+                of.expired += usize::from(token.is_expired(now));
+            }
+        }
+        for (_, keys) in read(&self.revoked).values() {
+            if let Some(of) = uses.iter_mut().find(|of| of.id == *keys) {
+                of.revoked += 1;
+            }
+        }
+    }
+
     pub(super) fn revoked_before(&self, moment: Timestamp) -> Vec<[u8; 16]> {
         let revoked = read(&self.revoked);
-        let old = revoked.iter().filter(|(_, at)| **at < moment);
+        let old = revoked.iter().filter(|(_, (at, _))| *at < moment);
         old.map(|(lookup, _)| *lookup).collect()
     }
 
@@ -112,15 +127,18 @@ impl TokenTable {
             Some((user, _)) if **user == *record.user => Arc::clone(user),
             _ => Arc::from(record.user.as_str()),
         };
-        let token = Arc::new(LiveToken::new(record, id, Arc::clone(&user), overlap, revision));
-        let before = index.by_id.insert(id, Arc::clone(&token));
-        index.by_user.insert((user, id));
-        if let Some(before) = &before {
+        let mut token = LiveToken::new(record, id, Arc::clone(&user), overlap, revision);
+        if let Some(before) = index.by_id.get(&id) {
             if let Some(used) = before.used() {
                 token.set_used(&used);
             }
-            down.push(before.flag().clone());
+            if !token.is_moved(before) {
+                down.push(before.flag().clone());
+            }
         }
+        let token = Arc::new(token);
+        let before = index.by_id.insert(id, Arc::clone(&token));
+        index.by_user.insert((user, id));
         let lookup = token.lookup;
         write(self.shard(&lookup)).insert(lookup, token);
         if let Some(before) = before.filter(|before| before.lookup != lookup) {
@@ -138,7 +156,7 @@ impl TokenTable {
     }
 
     pub(super) fn put_revoked(&self, lookup: [u8; 16], record: &RevokedRecord) {
-        write(&self.revoked).insert(lookup, record.revoked);
+        write(&self.revoked).insert(lookup, (record.revoked, record.keys));
     }
 
     pub(super) fn remove_revoked(&self, lookup: &[u8; 16]) {
