@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sidegate::config::settings::StoreUrl;
-use sidegate::instance::{Instance, InstanceError, reset, restore};
+use sidegate::crypto::Secret;
+use sidegate::instance::{Instance, InstanceError, KeyPair, KeyRing, reset, restore};
 use sidegate::store::sqlite::{SCHEMA, SqliteStore};
 use sidegate::store::{Change, Expect};
 use sidegate::time::{Clock, Timestamp};
@@ -91,6 +92,17 @@ fn get(instance: &Instance, key: &str) -> Option<String> {
     wait(instance.store().get(key)).unwrap().map(|record| record.body)
 }
 
+/// The newest key of token verifiers.
+fn token_key(instance: &Instance) -> Secret {
+    both_keys(instance).0
+}
+
+fn both_keys(instance: &Instance) -> (Secret, Secret) {
+    let keys = instance.keys();
+    let newest = keys.newest();
+    (newest.token.clone().unwrap(), newest.lookup.clone())
+}
+
 /// Every file below a directory with its bytes, but for what locks and what SQLite makes by looking.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
@@ -143,11 +155,11 @@ fn a_first_start_makes_a_private_directory_with_everything() {
     }
     assert_eq!(
         fs::read(place.at("keys/token.key")).unwrap(),
-        first.keys().token.expose()
+        token_key(&first).expose()
     );
-    assert_eq!(first.keys().token.expose().len(), 32);
-    assert_eq!(first.keys().lookup.expose().len(), 32);
-    assert_ne!(first.keys().token, first.keys().lookup);
+    assert_eq!(token_key(&first).expose().len(), 32);
+    assert_eq!(first.keys().newest().lookup.expose().len(), 32);
+    assert_ne!(token_key(&first), first.keys().newest().lookup);
     assert_eq!(first.audit_file(), place.at("audit.jsonl"));
 }
 
@@ -155,19 +167,16 @@ fn a_first_start_makes_a_private_directory_with_everything() {
 fn a_second_start_finds_the_same_instance() {
     let place = place();
     let first = place.start().unwrap();
-    let (id, keys) = (first.id().to_owned(), first.keys().clone());
+    let (id, keys) = (first.id().to_owned(), both_keys(&first));
     drop(first);
     let second = place.start().unwrap();
     assert!(!second.is_new());
     assert_eq!(second.id(), id);
-    assert_eq!(
-        (&second.keys().token, &second.keys().lookup),
-        (&keys.token, &keys.lookup)
-    );
+    assert_eq!(both_keys(&second), keys);
     drop(second);
     assert_eq!(place.open().unwrap().id(), id);
     let other = self::place();
-    assert_ne!(other.start().unwrap().keys().token, keys.token);
+    assert_ne!(token_key(&other.start().unwrap()), keys.0);
 }
 
 // "A verb that finds no instance exits 66 and creates nothing, except `serve`, `demo` and `user add`."
@@ -319,7 +328,7 @@ fn a_first_start_that_was_interrupted_is_completed() {
             .unwrap_or_else(|error| panic!("after {done}: {error}"));
         assert_eq!(instance.is_new(), done < steps.len());
         if let Some(kept) = kept {
-            assert_eq!(instance.keys().token.expose(), kept, "after {done}");
+            assert_eq!(token_key(&instance).expose(), kept, "after {done}");
         }
         put(&instance, "user/anna", "{}");
         drop(instance);
@@ -402,7 +411,7 @@ fn in_memory_nothing_is_kept_and_no_marker_is_made() {
     };
     let instance = place.start().unwrap();
     assert!(instance.is_new());
-    assert_eq!(instance.keys().token.expose().len(), 32);
+    assert_eq!(token_key(&instance).expose().len(), 32);
     put(&instance, "user/anna", "{}");
     assert_eq!(
         code(instance.backup(&place.at("copy"), at("2026-11-22T00:00:00Z"))),
@@ -462,7 +471,7 @@ fn a_reset_moves_everything_into_a_dated_backup() {
     let next = place.start().unwrap();
     assert!(next.is_new());
     assert_eq!(get(&next, "user/anna"), None);
-    assert_ne!(next.keys().token.expose(), key);
+    assert_ne!(token_key(&next).expose(), key);
     drop(next);
     let again = place.reset().unwrap();
     assert_eq!(
@@ -677,6 +686,280 @@ fn a_backup_put_together_from_two_is_refused() {
     one.has_anna();
 }
 
+const ROTATED: &str = "2026-11-22T00:10:00Z";
+
+/// Puts a new pair before those there are.
+fn rotate(instance: &Instance) -> Result<(), InstanceError> {
+    let pair = instance.new_keys(at(ROTATED))?;
+    instance.replace_keys(instance.keys().with_new(pair, &[]))
+}
+
+/// The ids of a ring, with a star where nothing verifies any more.
+fn ids(keys: &KeyRing) -> Vec<String> {
+    let shown = |pair: &KeyPair| match pair.token {
+        Some(_) => pair.id.to_string(),
+        None => format!("{}*", pair.id),
+    };
+    keys.pairs().iter().map(shown).collect()
+}
+
+fn key_files(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir.join("keys")).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn new_keys_stand_beside_the_old_ones_and_are_there_after_a_restart() {
+    let place = Place::with_anna();
+    let instance = place.start().unwrap();
+    let first = both_keys(&instance);
+    rotate(&instance).unwrap();
+    assert_eq!(ids(&instance.keys()), ["2", "1"]);
+    assert_ne!(both_keys(&instance).0, first.0);
+    assert_ne!(both_keys(&instance).1, first.1);
+    let second = both_keys(&instance);
+    drop(instance);
+    let instance = place.open().unwrap();
+    assert_eq!(ids(&instance.keys()), ["2", "1"]);
+    assert_eq!(both_keys(&instance), second);
+    let ring = instance.keys();
+    let older = &ring.pairs()[1];
+    assert_eq!((older.token.clone().unwrap(), older.lookup.clone()), first);
+    assert_eq!(older.created, instance.created());
+    assert_eq!(instance.keys().newest().created, at(ROTATED));
+    for name in key_files(&place.data) {
+        assert_eq!(mode(&place.at("keys").join(&name)), 0o600, "{name}");
+    }
+
+    // Only what revoked tokens are known by is left of the first, and then nothing.
+    let keep = |pair: &KeyPair| {
+        Some(KeyPair {
+            token: None,
+            ..pair.clone()
+        })
+    };
+    instance.replace_keys(instance.keys().map_older(keep)).unwrap();
+    assert_eq!(
+        key_files(&place.data),
+        ["lookup-2.key", "lookup.key", "token-2.key"]
+    );
+    drop(instance);
+    let instance = place.open().unwrap();
+    assert_eq!(ids(&instance.keys()), ["2", "1*"]);
+    instance
+        .replace_keys(instance.keys().map_older(|_| None))
+        .unwrap();
+    drop(instance);
+    let instance = place.open().unwrap();
+    assert_eq!(ids(&instance.keys()), ["2"]);
+    assert_eq!(key_files(&place.data), ["lookup-2.key", "token-2.key"]);
+    // "never used twice"
+    rotate(&instance).unwrap();
+    assert_eq!(ids(&instance.keys()), ["3", "2"]);
+    drop(instance);
+    place.has_anna();
+}
+
+// An instance of the form before: one pair, named by the record without a list.
+#[test]
+fn an_instance_with_a_single_pair_of_keys_opens_as_the_first() {
+    let place = Place::with_anna();
+    let instance = place.start().unwrap();
+    let keys = both_keys(&instance);
+    let record: serde_json::Value = serde_json::from_str(&get(&instance, "instance/this").unwrap()).unwrap();
+    let pair = &record["keys"][0];
+    let earlier = serde_json::json!({
+        "instance": record["instance"],
+        "created": record["created"],
+        "token_key": pair["token_key"],
+        "lookup_key": pair["lookup_key"],
+    });
+    put(&instance, "instance/this", &earlier.to_string());
+    drop(instance);
+    let instance = place.open().unwrap();
+    assert_eq!(ids(&instance.keys()), ["1"]);
+    assert_eq!(both_keys(&instance), keys);
+    assert_eq!(instance.keys().newest().created, instance.created());
+    rotate(&instance).unwrap();
+    drop(instance);
+    assert_eq!(ids(&place.open().unwrap().keys()), ["2", "1"]);
+    place.has_anna();
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+// Crash points of a rotation: the files of the new keys come first, then the record.
+#[test]
+fn a_rotation_that_was_interrupted_leaves_the_old_ring_or_the_new_one() {
+    let place = Place::with_anna();
+    let before = place._dir.path().join("before");
+    copy_dir(&place.data, &before);
+    let instance = place.start().unwrap();
+    let first = both_keys(&instance);
+    rotate(&instance).unwrap();
+    let second = both_keys(&instance);
+    drop(instance);
+    let begun: [&[&str]; 4] = [
+        &["token-2.key.new"],
+        &["token-2.key"],
+        &["token-2.key", "lookup-2.key.new"],
+        &["token-2.key", "lookup-2.key"],
+    ];
+    for files in begun {
+        let data = place._dir.path().join("killed");
+        copy_dir(&before, &data);
+        for name in files {
+            let bytes = fs::read(place.at("keys").join(name.trim_end_matches(".new"))).unwrap();
+            // Half of it, where the writing was interrupted.
+            let length = if name.ends_with(".new") { 16 } else { 32 };
+            fs::write(data.join("keys").join(name), &bytes[..length]).unwrap();
+            fs::set_permissions(data.join("keys").join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let killed = Place {
+            url: StoreUrl::Sqlite(data.join("sidegate.db")),
+            data,
+            ..self::place()
+        };
+        let instance = killed.open().unwrap_or_else(|error| panic!("{files:?}: {error}"));
+        assert_eq!(ids(&instance.keys()), ["1"], "{files:?}");
+        assert_eq!(both_keys(&instance), first, "{files:?}");
+        // Those that were never acknowledged are not taken for new ones.
+        rotate(&instance).unwrap();
+        assert_ne!(both_keys(&instance), second, "{files:?}");
+        let third = instance.keys().newest().id;
+        drop(instance);
+        let instance = killed.open().unwrap();
+        assert_eq!(ids(&instance.keys()), [third.to_string(), "1".to_owned()]);
+        let left = key_files(&killed.data);
+        assert_eq!(left.len(), 4, "{files:?}: nothing of it stays: {left:?}");
+        drop(instance);
+        killed.has_anna();
+        fs::remove_dir_all(&killed.data).unwrap();
+    }
+    let instance = place.open().unwrap();
+    assert_eq!(both_keys(&instance), second, "after the record it is done");
+}
+
+// Crash points of dropping: the record comes first, then the files go.
+#[test]
+fn dropped_keys_that_were_left_behind_go_with_the_next_opening() {
+    let place = Place::with_anna();
+    let instance = place.start().unwrap();
+    rotate(&instance).unwrap();
+    let kept: Vec<(String, Vec<u8>)> = key_files(&place.data)
+        .into_iter()
+        .map(|name| (name.clone(), fs::read(place.at("keys").join(name)).unwrap()))
+        .collect();
+    instance
+        .replace_keys(instance.keys().map_older(|_| None))
+        .unwrap();
+    drop(instance);
+    for (name, bytes) in kept {
+        let path = place.at("keys").join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let instance = place.open().unwrap();
+    assert_eq!(ids(&instance.keys()), ["2"]);
+    assert_eq!(key_files(&place.data), ["lookup-2.key", "token-2.key"]);
+}
+
+#[test]
+fn each_key_of_the_ring_must_be_there_and_be_the_right_one() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm, u8); 4] = [
+        ("missing", |path| fs::remove_file(path).unwrap(), 70),
+        ("short", |path| fs::write(path, "short").unwrap(), 70),
+        ("another", |path| fs::write(path, [7; 32]).unwrap(), 70),
+        (
+            "readable by others",
+            |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap(),
+            77,
+        ),
+    ];
+    for name in ["token.key", "lookup.key", "token-2.key", "lookup-2.key"] {
+        for (what, harm, expected) in harms {
+            let place = Place::with_anna();
+            rotate(&place.start().unwrap()).unwrap();
+            harm(&place.at("keys").join(name));
+            let before = tree(&place.data);
+            let error = place.open().err().unwrap();
+            assert_eq!(error.exit_code(), expected, "{name} {what}: {error}");
+            assert!(error.to_string().contains(name), "{error}");
+            assert!(tree(&place.data) == before, "{name} {what}");
+        }
+    }
+}
+
+// Tokens may rest on any of them, so none may stay behind.
+#[test]
+fn backup_restore_and_reset_carry_every_pair() {
+    let place = Place::with_anna();
+    let instance = place.start().unwrap();
+    rotate(&instance).unwrap();
+    let keep = |pair: &KeyPair| {
+        Some(KeyPair {
+            token: None,
+            ..pair.clone()
+        })
+    };
+    instance.replace_keys(instance.keys().map_older(keep)).unwrap();
+    rotate(&instance).unwrap();
+    assert_eq!(ids(&instance.keys()), ["3", "2", "1*"]);
+    let newest = both_keys(&instance);
+    let backup = instance
+        .backup(&place._dir.path().join("copy"), at("2026-11-22T00:00:00Z"))
+        .unwrap();
+    rotate(&instance).unwrap();
+    drop(instance);
+
+    let other = self::place();
+    other.restore(&backup).unwrap();
+    let restored = other.open().unwrap();
+    assert_eq!(ids(&restored.keys()), ["3", "2", "1*"]);
+    assert_eq!(both_keys(&restored), newest);
+    drop(restored);
+
+    let aside = place.reset().unwrap();
+    assert_eq!(ids(&place.start().unwrap().keys()), ["1"]);
+    place.restore(&aside).unwrap();
+    assert_eq!(ids(&place.open().unwrap().keys()), ["4", "3", "2", "1*"]);
+    place.has_anna();
+
+    // What the store asks for must be in a backup, whatever its manifest says.
+    for name in ["token-3.key", "lookup-2.key", "lookup.key"] {
+        let manifest = backup.join("manifest.json");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let mut changed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let files = changed["files"].as_array_mut().unwrap();
+        let many = files.len();
+        files.retain(|file| file["name"] != format!("keys/{name}"));
+        assert_eq!(files.len(), many - 1, "{name}");
+        fs::write(&manifest, changed.to_string()).unwrap();
+        let before = tree(&place.data);
+        let error = place.restore(&backup).unwrap_err();
+        assert_eq!(error.exit_code(), 65, "{name}: {error}");
+        assert!(tree(&place.data) == before, "{name}");
+        fs::write(&manifest, text).unwrap();
+    }
+}
+
 // The process of the tests below: lives a whole life again and again, and says how far it came.
 #[test]
 #[ignore = "the process that the tests below start and kill"]
@@ -700,6 +983,11 @@ fn child_that_lives() {
         n = get(&instance, "count").map_or(n, |count| count.parse().unwrap()) + 1;
         put(&instance, "count", &n.to_string());
         println!("acknowledged {n}");
+        println!("rotated {}", rotate(&instance).is_ok());
+        if n % 3 == 0 {
+            let one = instance.keys().map_older(|_| None);
+            println!("dropped {}", instance.replace_keys(one).is_ok());
+        }
         let backup = instance.backup(&place.at(&format!("copy-{n}")), at("2026-11-22T00:00:00Z"));
         drop(instance);
         println!("backup {}", backup.is_ok());
@@ -740,7 +1028,7 @@ fn a_killed_process_leaves_an_instance_that_starts_and_has_lost_nothing() {
     for round in 0..25usize {
         let mut process = child("", &place.data).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        for line in lines.by_ref().take(4 + round % 11) {
+        for line in lines.by_ref().take(4 + round % 13) {
             let line = line.unwrap();
             assert!(!line.contains("failed") && !line.contains("false"), "{line}");
             if let Some((_, n)) = line.split_once("acknowledged ") {

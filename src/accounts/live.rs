@@ -67,6 +67,8 @@ pub struct LiveToken {
     pub(super) lookup: [u8; 16],
     salt: [u8; 16],
     verifier: Digest,
+    /// The pair of keys that the two values above were made with.
+    pub(super) keys: u32,
     pub(super) id: TokenId,
     /// Rotated: stored beside its successor until it expires.
     pub(super) overlap: bool,
@@ -97,6 +99,7 @@ impl LiveToken {
             lookup: record.lookup,
             salt: record.salt,
             verifier: record.verifier,
+            keys: record.keys,
             id,
             overlap,
             name: record.name.into(),
@@ -184,6 +187,7 @@ impl LiveToken {
             lookup: self.lookup,
             salt: self.salt,
             verifier: self.verifier,
+            keys: self.keys,
             scope: self.scope.clone().into(),
             networks: self.networks.to_vec(),
             created: self.created,
@@ -208,6 +212,24 @@ impl LiveToken {
 
     pub(super) fn fits(&self, key: &Mac, token: &[u8]) -> bool {
         token_hash::verify(key, &self.salt, token, &self.verifier)
+    }
+
+    /// Takes over the flag of what it was before, when nothing but its keys are newer: then it is the
+    /// same token for everyone who holds it. Whether it is.
+    pub(super) fn is_moved(&mut self, before: &Self) -> bool {
+        let same = self.keys > before.keys
+            && self.id == before.id
+            && self.overlap == before.overlap
+            && self.name == before.name
+            && self.user == before.user
+            && self.scope == before.scope
+            && self.networks == before.networks
+            && self.created == before.created
+            && self.expires == before.expires;
+        if same {
+            self.flag = before.flag.clone();
+        }
+        same
     }
 
     pub(super) fn set_used(&self, used: &UsedRecord) {

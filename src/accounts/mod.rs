@@ -4,15 +4,15 @@
 //! first, then to memory, then takes the flags of what it ended down, and then returns: a
 //! revocation is in force when the verb returns.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 
 use crate::config::settings::Settings;
-use crate::crypto::mac::Mac;
 use crate::crypto::password_hash::{self, Cost};
 use crate::crypto::password_pool::PasswordPool;
 use crate::model::UserRecord;
@@ -22,6 +22,7 @@ mod bans;
 mod error;
 pub mod flag;
 mod groups;
+mod keys;
 mod live;
 mod memory;
 mod names;
@@ -37,6 +38,7 @@ mod tests;
 
 pub use error::AccountsError;
 pub use flag::Flag;
+pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use live::LiveToken;
 pub use passwords::{PasswordFault, PasswordOutcome};
 pub use tokens::{Found, NewToken, TokenSelector, TokenState, TokenView};
@@ -57,15 +59,6 @@ pub struct Account {
     pub flag: Flag,
     /// Down when the password changed or was taken away.
     pub password: Flag,
-}
-
-/// The keys of tokens. They live outside the store, which is worth nothing without them.
-#[derive(Clone, Debug)]
-pub struct TokenKeys {
-    /// Of the value that a token is found by.
-    pub lookup: Mac,
-    /// Of the value that it is compared with.
-    pub verifier: Mac,
 }
 
 /// The settings that accounts follow.
@@ -96,7 +89,6 @@ impl From<&Settings> for AccountSettings {
 /// All accounts, shared by all workers behind an `Arc`. Changes need a tokio runtime around them.
 pub struct Accounts {
     shared: Arc<Shared>,
-    keys: TokenKeys,
     in_force: ArcSwap<InForce>,
     passwords: PasswordPool,
     /// Changes happen one after the other; nobody who only reads waits for it.
@@ -107,10 +99,14 @@ pub struct Accounts {
     verified: AtomicU64,
     /// Tokens whose last use is not written down yet.
     unsaved: std::sync::Mutex<Vec<live::TokenId>>,
+    /// Tokens on their way to the newest keys, and the word that there are some.
+    moving: std::sync::Mutex<HashMap<live::TokenId, keys::Move>>,
+    moved: Notify,
 }
 
 struct Shared {
     store: Arc<dyn Store>,
+    keys: ArcSwap<TokenKeys>,
     memory: Memory,
     revocations: watch::Sender<u64>,
 }
@@ -175,16 +171,18 @@ impl Accounts {
         Ok(Self {
             shared: Arc::new(Shared {
                 store,
+                keys: ArcSwap::from_pointee(keys),
                 memory,
                 revocations: watch::Sender::new(0),
             }),
-            keys,
             in_force: ArcSwap::from_pointee(in_force),
             passwords,
             writing: Arc::default(),
             renewing: tokio::sync::Mutex::default(),
             verified: AtomicU64::new(0),
             unsaved: std::sync::Mutex::default(),
+            moving: std::sync::Mutex::default(),
+            moved: Notify::new(),
         })
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::Flag;
 use super::live::{LiveToken, TokenId};
+use super::{Flag, KeyUse};
 use crate::model::{RevokedRecord, TokenRecord};
 use crate::store::Revision;
 use crate::time::Timestamp;
@@ -20,8 +20,8 @@ type Keyed<V> = HashMap<[u8; 16], V, BuildHasherDefault<AsIs>>;
 pub(super) struct TokenTable {
     shards: [RwLock<Keyed<Arc<LiveToken>>>; SHARDS],
     index: RwLock<Index>,
-    /// When each was revoked.
-    revoked: RwLock<Keyed<Timestamp>>,
+    /// When each was revoked, and the pair of keys that its look-up value was made with.
+    revoked: RwLock<Keyed<(Timestamp, u32)>>,
 }
 
 /// The operator's way in.
@@ -77,9 +77,24 @@ impl TokenTable {
             .find(|token| !token.overlap && token.name() == name)
     }
 
+    /// Adds up what rests on which pair of keys.
+    pub(super) fn count_by_key(&self, now: Timestamp, uses: &mut [KeyUse]) {
+        for token in read(&self.index).by_id.values() {
+            if let Some(of) = uses.iter_mut().find(|of| of.id == token.keys) {
+                of.tokens += 1;
+                of.expired += usize::from(token.is_expired(now));
+            }
+        }
+        for (_, keys) in read(&self.revoked).values() {
+            if let Some(of) = uses.iter_mut().find(|of| of.id == *keys) {
+                of.revoked += 1;
+            }
+        }
+    }
+
     pub(super) fn revoked_before(&self, moment: Timestamp) -> Vec<[u8; 16]> {
         let revoked = read(&self.revoked);
-        let old = revoked.iter().filter(|(_, at)| **at < moment);
+        let old = revoked.iter().filter(|(_, (at, _))| *at < moment);
         old.map(|(lookup, _)| *lookup).collect()
     }
 
@@ -117,7 +132,7 @@ impl TokenTable {
             if let Some(used) = before.used() {
                 token.set_used(&used);
             }
-            if !token.take_over(before) {
+            if !(token.is_moved(before) || token.take_over(before)) {
                 down.push(before.flag().clone());
             }
         }
@@ -141,7 +156,7 @@ impl TokenTable {
     }
 
     pub(super) fn put_revoked(&self, lookup: [u8; 16], record: &RevokedRecord) {
-        write(&self.revoked).insert(lookup, record.revoked);
+        write(&self.revoked).insert(lookup, (record.revoked, record.keys));
     }
 
     pub(super) fn remove_revoked(&self, lookup: &[u8; 16]) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::keys::Lookup;
 use super::live::{LiveToken, TokenId};
 use super::record::{Edit, Record, token_key, used_key};
 use super::{Account, Accounts, AccountsError, names};
@@ -106,7 +107,7 @@ pub enum Found {
 
 impl Accounts {
     /// What the token is. Costs one keyed hash, and a second one if there is such a token, however
-    /// many there are and however many share the name.
+    /// many there are and however many share the name; up to three more while older keys are kept.
     pub fn find_token(&self, token: &[u8], now: Timestamp) -> Found {
         let in_force = self.in_force.load();
         match token_hash::parse(token, &in_force.settings.token_prefix) {
@@ -114,18 +115,30 @@ impl Accounts {
             _ => return Found::Malformed,
         }
         let memory = self.memory();
-        let lookup = token_hash::lookup(&self.keys.lookup, token);
-        let Some(live) = memory.tokens.find(&lookup) else {
-            // A revocation is remembered before its token goes, so none falls through.
-            return match memory.tokens.is_revoked(&lookup) {
-                true => Found::Revoked,
-                false => Found::Unknown,
-            };
+        let mut keys = self.shared.keys.load_full();
+        let live = loop {
+            match keys.find(&memory.tokens, token) {
+                Lookup::Found(live, key) => {
+                    self.verified.fetch_add(1, Ordering::Relaxed);
+                    if !live.fits(&key.verifier, token) {
+                        return Found::Unknown;
+                    }
+                    if key.id != keys.newest().id {
+                        self.note_stale(&live, token, keys.newest());
+                    }
+                    break live;
+                }
+                Lookup::Revoked => return Found::Revoked,
+                Lookup::Nothing => {
+                    let present = self.shared.keys.load_full();
+                    if Arc::ptr_eq(&keys, &present) {
+                        return Found::Unknown;
+                    }
+                    // Other keys came, and the token may have moved to them meanwhile.
+                    keys = present;
+                }
+            }
         };
-        self.verified.fetch_add(1, Ordering::Relaxed);
-        if !live.fits(&self.keys.verifier, token) {
-            return Found::Unknown;
-        }
         if live.is_expired(now) {
             return Found::Expired;
         }
@@ -175,6 +188,7 @@ impl Accounts {
             lookup: [0; 16],
             salt: [0; 16],
             verifier: [0; 32],
+            keys: 0,
             scope,
             networks: new.networks.iter().map(IpNet::trunc).collect(),
             created: now,
@@ -285,7 +299,7 @@ impl Accounts {
         }
     }
 
-    fn view(&self, token: &LiveToken, now: Timestamp) -> TokenView {
+    pub(super) fn view(&self, token: &LiveToken, now: Timestamp) -> TokenView {
         let state = match self.memory().user(&token.user) {
             None => TokenState::UserGone,
             _ if token.is_expired(now) => TokenState::Expired,
@@ -311,9 +325,12 @@ impl Accounts {
             }
         };
         record.id = id.to_string();
+        let keys = self.shared.keys.load();
+        let newest = keys.newest();
+        record.keys = newest.id;
         record.salt = random::bytes();
-        record.lookup = token_hash::lookup(&self.keys.lookup, secret.expose());
-        record.verifier = token_hash::verifier(&self.keys.verifier, &record.salt, secret.expose());
+        record.lookup = token_hash::lookup(&newest.lookup, secret.expose());
+        record.verifier = token_hash::verifier(&newest.verifier, &record.salt, secret.expose());
         (secret, record)
     }
 }
@@ -343,6 +360,7 @@ fn remembered(token: &LiveToken, now: Timestamp) -> Edit {
         user: token.user().to_owned(),
         name: token.name().to_owned(),
         revoked: now,
+        keys: token.keys,
     };
     Edit::put(Record::Revoked(token.lookup, record), Expect::Any)
 }

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use super::parts::{Parts, instance_failure};
 use crate::control::Failure;
 use crate::control::execute::Property;
-use crate::control::view::KeyView;
-use crate::crypto::mac::sha256;
+use crate::instance::{KeyPair, KeyRing};
 use crate::time::Timestamp;
-use crate::wire::hex;
 
 /// The property of that instance.
 pub(super) fn property(parts: &Arc<Parts>) -> Arc<dyn Property> {
@@ -21,18 +19,19 @@ impl Property for Parts {
         self.instance.backup(to, now).map_err(instance_failure)
     }
 
-    fn keys(&self) -> Result<Vec<KeyView>, Failure> {
-        let keys = self.instance.keys();
-        let folder = self.instance.data().join("keys");
-        let view = |name: &str, file: &str, key: &[u8]| KeyView {
-            name: name.to_owned(),
-            // The key is random and of full length, so its digest tells nothing of it.
-            fingerprint: hex::encode(&sha256(key)[..8]),
-            file: folder.join(file),
-        };
-        Ok(vec![
-            view("token", "token.key", keys.token.expose()),
-            view("lookup", "lookup.key", keys.lookup.expose()),
-        ])
+    fn folder(&self) -> PathBuf {
+        self.instance.data().to_owned()
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        self.instance.keys()
+    }
+
+    fn new_keys(&self, now: Timestamp) -> Result<KeyPair, Failure> {
+        self.instance.new_keys(now).map_err(instance_failure)
+    }
+
+    fn replace_keys(&self, next: KeyRing) -> Result<(), Failure> {
+        self.instance.replace_keys(next).map_err(instance_failure)
     }
 }

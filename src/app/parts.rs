@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use crate::accounts::{AccountSettings, Accounts, AccountsError, TokenKeys};
 use crate::config::Settings;
 use crate::control::{Exit, Failure};
-use crate::crypto::mac::Mac;
 use crate::decision::Guard;
 use crate::decision::guard::{BanChange, Rules};
 use crate::gate::snapshot::Lasting;
@@ -41,10 +40,7 @@ impl Parts {
     }
 
     async fn load(instance: Instance, settings: &Settings, clock: Clock) -> Result<Self, Failure> {
-        let keys = TokenKeys {
-            lookup: Mac::new(instance.keys().lookup.expose()),
-            verifier: Mac::new(instance.keys().token.expose()),
-        };
+        let keys = TokenKeys::from(&*instance.keys());
         let accounts = Accounts::load(
             Arc::clone(instance.store()),
             keys,

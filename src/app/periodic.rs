@@ -11,6 +11,18 @@ use super::parts::Parts;
 const EVERY: Duration = Duration::from_secs(60);
 const HOUR: u64 = 60;
 
+/// Moves tokens that were used to the newest keys, as soon as that is known. Never returns.
+pub(super) async fn move_tokens(parts: Arc<Parts>) {
+    let accounts = &parts.lasting.accounts;
+    loop {
+        accounts.tokens_to_move().await;
+        if let Err(error) = accounts.move_tokens().await {
+            warn!(%error, "tokens could not be moved to the newest keys; they stay valid and move at a later use");
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+}
+
 /// Writes down when tokens were used, forgets what has ended. Never returns.
 pub(super) async fn run(parts: Arc<Parts>) {
     let mut ticks = interval(EVERY);

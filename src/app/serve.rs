@@ -112,6 +112,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(write_bans(Arc::clone(&parts.lasting.accounts), bans));
         tasks.spawn_local(periodic::run(Arc::clone(&parts)));
+        tasks.spawn_local(periodic::move_tokens(Arc::clone(&parts)));
         let probes = Arc::clone(&parts.lasting.backends).probe_loop(settings.timeouts.connect);
         tasks.spawn_local(probes);
         let ready = Arc::new(AtomicBool::new(true));

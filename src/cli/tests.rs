@@ -135,6 +135,7 @@ fn a_wrong_command_line_exits_64_and_help_exits_0() {
         &["serve", "--config"],
         &["serve", "--config", "--listen", "127.0.0.1:0"],
         &["user", "show", "--", "--config", "x"],
+        &["keys", "rotate", "--revoke-stale"],
     ] {
         let mut terminal = Terminal::default();
         assert_eq!(terminal.run(words), 64, "{words:?}: {}", terminal.stderr());
@@ -189,7 +190,7 @@ fn help_lists_what_is_built_and_nothing_else() {
             "restore",
             "reset",
             "audit verify|tail",
-            "keys list",
+            "keys list|rotate",
             "healthcheck",
             "config print|schema",
             "completions",
@@ -398,6 +399,8 @@ fn only_user_add_may_create_an_instance() {
         &["ban", "remove", "203.0.113.7"],
         &["backup", "/nowhere/at/all"],
         &["keys", "list"],
+        &["keys", "rotate"],
+        &["keys", "rotate", "--drop-old"],
     ] {
         answering([Err(Failure::missing("there is no instance"))]);
         let mut terminal = Terminal::default();

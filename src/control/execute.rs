@@ -1,6 +1,8 @@
 //! What each request does. The running server and a verb that opened the store itself both come
 //! here, so both do the same.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +12,11 @@ use ipnet::IpNet;
 
 use super::failure::{Exit, Failure};
 use super::protocol::{Payload, Question, Request, Response, SecretField, Selector, TokenCreate, UserAdd};
-use super::view::{BanView, Explanation, GroupView, KeyView, Status, TokenView, UserView};
+use super::view::{BanView, Explanation, GroupView, Status, TokenView, UserView};
 use super::{Execute, Executing};
 use crate::accounts::{self, Account, Accounts, AccountsError, NewToken, NewUser, TokenSelector};
 use crate::crypto::Secret;
+use crate::instance::{KeyPair, KeyRing};
 use crate::model::{BanRecord, TokenRecord};
 use crate::observe::audit::{Audit, Event, Line};
 use crate::time::{Clock, Timestamp};
@@ -35,11 +38,23 @@ pub trait Property: Send + Sync {
     /// It cannot be written.
     fn backup(&self, to: &Path, now: Timestamp) -> Result<PathBuf, Failure>;
 
-    /// The key files.
+    /// The directory that holds it.
+    fn folder(&self) -> PathBuf;
+
+    /// The keys of tokens.
+    fn keys(&self) -> Arc<KeyRing>;
+
+    /// A pair of keys that is not in the ring yet.
     ///
     /// # Errors
-    /// They cannot be read.
-    fn keys(&self) -> Result<Vec<KeyView>, Failure>;
+    /// The key files cannot be listed.
+    fn new_keys(&self, now: Timestamp) -> Result<KeyPair, Failure>;
+
+    /// Makes another ring last; blocks the thread.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one stays.
+    fn replace_keys(&self, next: KeyRing) -> Result<(), Failure>;
 }
 
 /// What only a running server has.
@@ -217,7 +232,9 @@ impl Operations {
                     .map_err(|_| Failure::new(Exit::Internal, "the backup broke off"))??;
                 Ok(Payload::BackedUp { to })
             }
-            Request::KeysList => self.property.keys().map(Payload::Keys),
+            Request::KeysList => Ok(self.list_keys(now)),
+            Request::KeysRotate => self.rotate_keys(now).await,
+            Request::KeysDrop { revoke_stale } => self.drop_keys(revoke_stale, now).await,
         }
     }
 
@@ -398,17 +415,9 @@ impl Operations {
         line: &Line<'_>,
         change: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let Some(audit) = &self.audit else {
-            return change.await;
-        };
-        audit.record_change(line).written().await.map_err(|error| {
-            Failure::new(
-                Exit::Io,
-                format!("nothing was changed, because it could not be audited: {error}"),
-            )
-        })?;
+        self.audited(line).await?;
         let outcome = change.await;
-        if outcome.is_err() {
+        if let (Err(_), Some(audit)) = (&outcome, &self.audit) {
             let reason = match line.reason {
                 "" => "not done".to_owned(),
                 reason => format!("not done: {reason}"),
@@ -421,6 +430,19 @@ impl Operations {
             let _ = audit.record_change(&undone).written().await;
         }
         outcome
+    }
+
+    async fn audited(&self, line: &Line<'_>) -> Result<(), Failure> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let written = audit.record_change(line).written().await;
+        written.map(drop).map_err(|error| {
+            Failure::new(
+                Exit::Io,
+                format!("nothing was changed, because it could not be audited: {error}"),
+            )
+        })
     }
 
     fn line<'l>(&self, event: Event, user: &'l str, reason: &'l str, now: Timestamp) -> Line<'l> {
@@ -477,7 +499,7 @@ impl Execute for Operations {
 }
 
 fn refused(error: AccountsError) -> Failure {
-    Failure::new(Exit::from_code(error.exit_code()), error.to_string())
+    Failure::from(error)
 }
 
 fn user(account: &Arc<Account>) -> Payload {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::accounts::AccountsError;
+
 /// Exit codes, after BSD `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
@@ -120,6 +122,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<AccountsError> for Failure {
+    fn from(error: AccountsError) -> Self {
+        Self::new(Exit::from_code(error.exit_code()), error.to_string())
+    }
+}
 
 #[cfg(test)]
 mod tests {

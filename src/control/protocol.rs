@@ -186,14 +186,21 @@ pub enum Request {
     },
     /// `keys list`
     KeysList,
+    /// `keys rotate`
+    KeysRotate,
+    /// `keys rotate --drop-old`
+    KeysDrop {
+        /// Whether tokens that rest on older keys are revoked.
+        revoke_stale: bool,
+    },
 }
 
 impl Request {
     /// How long a client waits for the answer. Most are a commit; adding a password is a slow
-    /// hash behind a queue, a backup copies everything.
+    /// hash behind a queue, a backup copies everything, and dropping keys may revoke every token.
     pub const fn patience(&self) -> Duration {
         match self {
-            Request::Backup { .. } => Duration::from_secs(600),
+            Request::Backup { .. } | Request::KeysDrop { .. } => Duration::from_secs(600),
             _ => Duration::from_secs(30),
         }
     }
@@ -341,7 +348,7 @@ pub enum Payload {
     Bans(Vec<BanView>),
     /// What would be decided.
     Explained(Explanation),
-    /// Key files.
+    /// Keys of tokens, the newest pair first.
     Keys(Vec<KeyView>),
     /// The running server.
     Status(Status),
@@ -509,6 +516,8 @@ mod tests {
                 to: "/var/backups/sidegate".into(),
             },
             Request::KeysList,
+            Request::KeysRotate,
+            Request::KeysDrop { revoke_stale: true },
         ]
     }
 

@@ -204,9 +204,52 @@ pub struct Replaced {
     pub sentence: String,
 }
 
-/// A key file: its fingerprint, never its bytes.
+/// A pair of keys, and what rests on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyView {
+    /// Counted from 1.
+    pub id: u32,
+    /// What it is for now.
+    pub state: KeyState,
+    /// When it was made.
+    #[serde(with = "rfc3339")]
+    pub created: Timestamp,
+    /// How many tokens rest on it, expired ones included.
+    pub tokens: usize,
+    /// How many of them have expired.
+    pub expired: usize,
+    /// How many revoked tokens are known by it.
+    pub revoked: usize,
+    /// Its files.
+    pub files: Vec<KeyFileView>,
+}
+
+/// What a pair of keys is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// New tokens are made under it.
+    Current,
+    /// Tokens verify under it until they move to the current one.
+    Older,
+    /// Nothing verifies under it; revoked tokens are known by it.
+    RevokedOnly,
+}
+
+impl KeyState {
+    /// The word in listings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KeyState::Current => "current",
+            KeyState::Older => "older",
+            KeyState::RevokedOnly => "revoked only",
+        }
+    }
+}
+
+/// A key file: its fingerprint, never its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFileView {
     /// What it is for.
     pub name: String,
     /// Where it is.
@@ -312,6 +355,7 @@ mod tests {
             lookup: [0xab; 16],
             salt: [0xcd; 16],
             verifier: [0xef; 32],
+            keys: 1,
             scope: String::new(),
             networks: Vec::new(),
             created: Timestamp::from_millis(0),

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::InstanceError;
-use super::layout::{
-    AUDIT, Bond, KEYS, Keys, LOOKUP_KEY, Layout, MARKER, Marker, STORE, TOKEN_KEY, exists, json,
-};
+use super::keys::{self, KeyRing};
+use super::layout::{AUDIT, KEYS, Layout, MARKER, Marker, STORE, exists, json};
 use super::pending::{self, Pending, STAGING};
-use super::{bond, open_file, own};
+use super::{bond_of, open_file, own};
 use crate::config::settings::StoreUrl;
 use crate::crypto::{mac, random};
 use crate::store::sqlite::{SCHEMA, SqliteStore};
@@ -28,11 +27,12 @@ const FORMAT: u32 = 1;
 /// beside a store that could not be opened and closed before it was set aside.
 pub(super) const STORE_FILES: [(&str, &str); 2] = [("", STORE), ("-wal", "sidegate.db-wal")];
 
-/// Everything that may be in a backup. A manifest that names anything else could write anywhere.
-const FILES: [&str; 6] = [STORE, "sidegate.db-wal", TOKEN_KEY, LOOKUP_KEY, MARKER, AUDIT];
+/// Everything that may be in a backup beside the key files. A manifest that names anything else could
+/// write anywhere.
+const FILES: [&str; 4] = [STORE, "sidegate.db-wal", MARKER, AUDIT];
 
-/// Everything that must be.
-const NEEDED: [&str; 4] = [STORE, TOKEN_KEY, LOOKUP_KEY, MARKER];
+/// What must be; which keys must be is said by the store.
+const NEEDED: [&str; 2] = [STORE, MARKER];
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -57,7 +57,7 @@ struct Entry {
 /// See [`super::Instance::backup`].
 pub(super) fn write(
     store: &SqliteStore,
-    keys: &Keys,
+    keys: &KeyRing,
     marker: &Marker,
     to: &Path,
     now: Timestamp,
@@ -205,18 +205,17 @@ pub(super) fn stage(manifest: &Manifest, from: &Path, layout: &Layout) -> Result
 
 fn prove(staging: &Path) -> Result<(), InstanceError> {
     let path = staging.join(STORE);
-    let keys = Keys::load(staging)?;
     let marker = Marker::load(staging)?;
-    let found: Option<Bond> = {
+    let found = {
         let lock = Lock::take(&path).map_err(InstanceError::lock)?;
         let file = SqliteStore::open_locked(&path, lock, Clock::system())
             .map_err(|error| InstanceError::store(&path, error))?;
-        bond(&path, &file)?
+        bond_of(&path, &file)?
     };
     let lock = durable::beside(&path, ".lock");
     durable::remove(&lock).map_err(|error| InstanceError::io(&lock, error))?;
     match found {
-        Some(bond) if marker.as_ref() == Some(&bond.marker) => bond.check(&keys, staging),
+        Some((bond, _)) if marker.as_ref() == Some(&bond.marker) => bond.load_keys(staging).map(drop),
         _ => Err(InstanceError::damaged(
             &path,
             "the store is not the one that the marker names",
@@ -238,7 +237,9 @@ fn copy(from: &Path, to: &Path) -> Result<(), InstanceError> {
 impl Manifest {
     /// Of what is in a directory, or as much of it as there is.
     fn of(dir: &Path, time: Option<Timestamp>) -> Result<Self, InstanceError> {
-        let entries: Result<Vec<_>, _> = FILES.iter().map(|name| Entry::of(dir, name)).collect();
+        let keys = keys::files_in(dir)?;
+        let names = FILES.into_iter().chain(keys.iter().map(String::as_str));
+        let entries: Result<Vec<_>, _> = names.map(|name| Entry::of(dir, name)).collect();
         Ok(Self {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -273,7 +274,8 @@ impl Manifest {
             });
         }
         let names: Vec<&str> = manifest.files.iter().map(|entry| entry.name.as_str()).collect();
-        if let Some(other) = names.iter().find(|name| !FILES.contains(name)) {
+        let belongs = |name: &str| FILES.contains(&name) || keys::is_key_file(name);
+        if let Some(other) = names.iter().find(|name| !belongs(name)) {
             return Err(bad(format!("{other:?} has no place in a backup")));
         }
         if let Some(needed) = NEEDED.iter().find(|needed| !names.contains(needed)) {

@@ -16,6 +16,8 @@ pub enum InstanceError {
     NoArchive(PathBuf),
     /// Another process owns it.
     Locked(PathBuf),
+    /// Something else is being done with it.
+    Busy(&'static str),
     /// Something that was made at the first start is missing or not what it was.
     Damaged {
         /// The file or directory.
@@ -68,7 +70,7 @@ impl InstanceError {
         match self {
             Self::BadArchive { .. } | Self::TooNew { .. } => 65,
             Self::NotFound(_) | Self::NoArchive(_) => 66,
-            Self::Locked(_) => 69,
+            Self::Locked(_) | Self::Busy(_) => 69,
             Self::Damaged { .. } | Self::Unmarked(_) => 70,
             Self::CannotCreate(..) => 73,
             Self::Io(..) | Self::Unavailable(_) => 74,
@@ -144,6 +146,7 @@ impl fmt::Display for InstanceError {
             ),
             Self::NoArchive(path) => write!(f, "there is no backup at {}", path.display()),
             Self::Locked(path) => write!(f, "{} is in use by another process", path.display()),
+            Self::Busy(what) => write!(f, "{what}; try again when that is done"),
             Self::Damaged { path, what } => write!(
                 f,
                 "{}: {what}; bring back a backup with `sidegate restore`, or set everything aside with `sidegate reset`",

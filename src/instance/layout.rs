@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::InstanceError;
+use super::keys;
 use crate::config::settings::StoreUrl;
-use crate::crypto::mac::Mac;
-use crate::crypto::{Secret, random};
+use crate::crypto::random;
 use crate::store::durable;
 use crate::time::Timestamp;
 
@@ -19,11 +19,6 @@ pub(super) const STORE: &str = "sidegate.db";
 pub(super) const KEYS: &str = "keys";
 pub(super) const MARKER: &str = "initialised";
 pub(super) const AUDIT: &str = "audit.jsonl";
-pub(super) const TOKEN_KEY: &str = "keys/token.key";
-pub(super) const LOOKUP_KEY: &str = "keys/lookup.key";
-
-/// Bytes in a key file.
-const KEY_LENGTH: usize = 32;
 
 /// Where the parts of an instance are.
 #[derive(Clone, Debug)]
@@ -66,8 +61,8 @@ impl Layout {
         // 0755, and so have volumes of containers.
         private(&self.data, 0o022, 0o700)?;
         private(&self.at(KEYS), 0o022, 0o700)?;
-        for key in [TOKEN_KEY, LOOKUP_KEY] {
-            private(&self.at(key), 0o077, 0o600)?;
+        for key in keys::files_in(&self.data)? {
+            private(&self.at(&key), 0o077, 0o600)?;
         }
         match &self.store {
             Some(store) => private(store, 0o077, 0o600),
@@ -108,80 +103,6 @@ pub(super) fn exists(path: &Path) -> Result<bool, InstanceError> {
     }
 }
 
-/// The secrets without which a stolen store is worth nothing.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    /// For the verifiers of tokens; 32 bytes.
-    pub token: Secret,
-    /// For the look-up values of tokens; 32 bytes.
-    pub lookup: Secret,
-}
-
-impl Keys {
-    pub(super) fn random() -> Self {
-        Self {
-            token: Secret::new(random::bytes::<KEY_LENGTH>()),
-            lookup: Secret::new(random::bytes::<KEY_LENGTH>()),
-        }
-    }
-
-    /// Those of an instance that was initialised.
-    pub(super) fn load(dir: &Path) -> Result<Self, InstanceError> {
-        let load = |name: &str| {
-            let path = dir.join(name);
-            load(&path)?.ok_or_else(|| InstanceError::damaged(&path, "the key is missing"))
-        };
-        Ok(Self {
-            token: load(TOKEN_KEY)?,
-            lookup: load(LOOKUP_KEY)?,
-        })
-    }
-
-    /// Those of a first start, which may have been interrupted.
-    pub(super) fn load_or_create(data: &Path) -> Result<Self, InstanceError> {
-        let dir = data.join(KEYS);
-        if !exists(&dir)? {
-            durable::create_dir(&dir).map_err(|error| InstanceError::creating(&dir, error))?;
-        }
-        let fresh = Self::random();
-        let complete = |name: &str, fresh: Secret| -> Result<Secret, InstanceError> {
-            let path = data.join(name);
-            if let Some(found) = load(&path)? {
-                return Ok(found);
-            }
-            durable::replace(&path, fresh.expose()).map_err(|error| InstanceError::creating(&path, error))?;
-            Ok(fresh)
-        };
-        Ok(Self {
-            token: complete(TOKEN_KEY, fresh.token)?,
-            lookup: complete(LOOKUP_KEY, fresh.lookup)?,
-        })
-    }
-
-    /// Writes them into a directory that has none.
-    pub(super) fn save(&self, dir: &Path) -> Result<(), InstanceError> {
-        let keys = dir.join(KEYS);
-        durable::create_dir(&keys).map_err(|error| InstanceError::creating(&keys, error))?;
-        for (name, key) in [(TOKEN_KEY, &self.token), (LOOKUP_KEY, &self.lookup)] {
-            let path = dir.join(name);
-            durable::replace(&path, key.expose()).map_err(|error| InstanceError::creating(&path, error))?;
-        }
-        Ok(())
-    }
-}
-
-fn load(path: &Path) -> Result<Option<Secret>, InstanceError> {
-    match fs::read(path) {
-        Ok(bytes) if bytes.len() == KEY_LENGTH => Ok(Some(Secret::new(bytes))),
-        Ok(bytes) => Err(InstanceError::damaged(
-            path,
-            format!("a key has {KEY_LENGTH} bytes, this has {}", bytes.len()),
-        )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(InstanceError::io(path, error)),
-    }
-}
-
 /// The file `initialised`: written last at the first start, when store and keys are durable. With it
 /// there is no second first start, whatever else is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,48 +135,6 @@ impl Marker {
     pub(super) fn save(&self, dir: &Path) -> Result<(), InstanceError> {
         let path = dir.join(MARKER);
         durable::replace(&path, json(self).as_bytes()).map_err(|error| InstanceError::creating(&path, error))
-    }
-}
-
-/// The record by which marker, store and keys are known to belong together; never removed, so that
-/// the store of an initialised instance is never empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Bond {
-    #[serde(flatten)]
-    pub(super) marker: Marker,
-    /// Digests under the two keys, in hex: they tell a wrong key from a right one, and nothing else.
-    token_key: String,
-    lookup_key: String,
-}
-
-impl Bond {
-    /// Where it stands in the store.
-    pub(super) const KEY: &str = "instance/this";
-
-    pub(super) fn new(marker: Marker, keys: &Keys) -> Self {
-        let digest =
-            |key: &Secret| crate::wire::hex::encode(&Mac::new(key.expose()).digest("key check", &[]));
-        Self {
-            marker,
-            token_key: digest(&keys.token),
-            lookup_key: digest(&keys.lookup),
-        }
-    }
-
-    /// Makes sure that these are the keys it was made with.
-    pub(super) fn check(&self, keys: &Keys, dir: &Path) -> Result<(), InstanceError> {
-        let right = Self::new(self.marker.clone(), keys);
-        let wrong = [
-            (TOKEN_KEY, right.token_key != self.token_key),
-            (LOOKUP_KEY, right.lookup_key != self.lookup_key),
-        ];
-        match wrong.iter().find(|(_, wrong)| *wrong) {
-            Some((name, _)) => Err(InstanceError::damaged(
-                &dir.join(name),
-                "this is not the key that the store was made with",
-            )),
-            None => Ok(()),
-        }
     }
 }
 

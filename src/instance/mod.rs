@@ -7,28 +7,35 @@
 //! missing then is damage, because an empty store would make whoever comes first the owner.
 
 mod archive;
+mod bond;
 mod error;
+mod keys;
 mod layout;
 mod pending;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+use arc_swap::ArcSwap;
 
 pub use self::archive::{reset, restore};
+use self::bond::Bond;
 pub use self::error::InstanceError;
-pub use self::layout::Keys;
-use self::layout::{Bond, Layout, MARKER, Marker, exists};
+pub use self::keys::{KeyPair, KeyRing, Kind, MOST_PAIRS};
+use self::layout::{Layout, MARKER, Marker, exists};
 use crate::config::settings::StoreUrl;
 use crate::store::lock::Lock;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Change, Expect, Store};
+use crate::store::{Expect, Revision, Store};
 use crate::time::{Clock, Timestamp};
 
 /// An open instance, owned by this process until it is dropped.
 pub struct Instance {
     layout: Layout,
-    keys: Keys,
+    keys: ArcSwap<KeyRing>,
+    /// Held while keys are replaced or a backup is written, whose store and keys have to fit.
+    replacing: Mutex<()>,
     marker: Marker,
     is_new: bool,
     store: Arc<dyn Store>,
@@ -91,16 +98,18 @@ impl Instance {
         if !exists(path)? {
             return Err(InstanceError::damaged(path, "the store is missing"));
         }
-        let keys = Keys::load(&layout.data)?;
         let file = open_file(path, clock)?;
-        let bond = bond(path, &file)?.ok_or_else(|| InstanceError::damaged(path, "the store is empty"))?;
+        let (bond, _) =
+            bond_of(path, &file)?.ok_or_else(|| InstanceError::damaged(path, "the store is empty"))?;
         if bond.marker.instance != marker.instance {
             return Err(InstanceError::damaged(
                 path,
                 "the store is that of another instance",
             ));
         }
-        bond.check(&keys, &layout.data)?;
+        let keys = bond.load_keys(&layout.data)?;
+        // What cannot be tidied up now counts for nothing, and is tidied up the next time.
+        let _ = keys.remove_dropped(&layout.data);
         Ok(Self::of_file(layout, keys, marker, false, file, lock))
     }
 
@@ -115,12 +124,8 @@ impl Instance {
             None => None,
         };
         let keys = match &bound {
-            Some(bond) => {
-                let keys = Keys::load(&layout.data)?;
-                bond.check(&keys, &layout.data)?;
-                keys
-            }
-            None => Keys::load_or_create(&layout.data)?,
+            Some(bond) => bond.load_keys(&layout.data)?,
+            None => keys::load_or_create(&layout.data, clock.now())?,
         };
         let file = match begun {
             Some(file) => file,
@@ -128,7 +133,7 @@ impl Instance {
         };
         let marker = match bound {
             Some(bond) => bond.marker,
-            None => bind(path, &file, &keys, clock.now())?,
+            None => bind(path, &file, &keys)?,
         };
         marker.save(&layout.data)?;
         Ok(Self::of_file(layout, keys, marker, true, file, lock))
@@ -145,7 +150,8 @@ impl Instance {
         Ok(Self {
             marker: Marker::new(clock.now()),
             layout,
-            keys: Keys::random(),
+            keys: ArcSwap::from_pointee(KeyRing::new(KeyPair::random(keys::FIRST, clock.now()), [])),
+            replacing: Mutex::default(),
             is_new: true,
             store: Arc::new(MemoryStore::new(clock.clone())),
             file: None,
@@ -155,7 +161,7 @@ impl Instance {
 
     fn of_file(
         layout: Layout,
-        keys: Keys,
+        keys: KeyRing,
         marker: Marker,
         is_new: bool,
         file: SqliteStore,
@@ -164,7 +170,8 @@ impl Instance {
         let file = Arc::new(file);
         Self {
             layout,
-            keys,
+            keys: ArcSwap::from_pointee(keys),
+            replacing: Mutex::default(),
             marker,
             is_new,
             store: file.clone(),
@@ -179,8 +186,49 @@ impl Instance {
     }
 
     /// Its secrets.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.keys.load_full()
+    }
+
+    /// A pair of keys that is not in the ring yet.
+    ///
+    /// # Errors
+    /// `Io` or `NotPermitted` when the directory of the keys cannot be read.
+    pub fn new_keys(&self, now: Timestamp) -> Result<KeyPair, InstanceError> {
+        let id = self.keys().unused_id(&self.layout.data)?;
+        Ok(KeyPair::random(id, now))
+    }
+
+    /// Puts another ring in the place of the one there is: files of new keys first, then the record
+    /// that says which keys count, then the files of dropped keys go; each step durable before the
+    /// next. Interrupted anywhere, the next opening finds the old ring or the new one. Blocks the
+    /// thread.
+    ///
+    /// # Errors
+    /// `Busy` while a backup is written, `CannotCreate`, `NotPermitted`, `Io`, or `Unavailable`: then
+    /// the old ring stays in force.
+    pub fn replace_keys(&self, next: KeyRing) -> Result<(), InstanceError> {
+        let _replacing = match self.replacing.try_lock() {
+            Ok(held) => held,
+            // Nothing that could be half-done is behind this lock.
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(InstanceError::Busy("a backup of this instance is being written"));
+            }
+        };
+        if let Some(file) = &self.file {
+            let path = file.path();
+            next.save_new(&self.keys(), &self.layout.data)?;
+            let bond = Bond::new(self.marker.clone(), &next);
+            let (_, revision) =
+                bond_of(path, file)?.ok_or_else(|| InstanceError::damaged(path, "the store is empty"))?;
+            file.commit_blocking(&[bond.change(Expect::Revision(revision))])
+                .map_err(|error| InstanceError::store(path, error))?;
+            // They count for nothing from here on; what stays now goes with the next opening.
+            let _ = next.remove_dropped(&self.layout.data);
+        }
+        self.keys.store(Arc::new(next));
+        Ok(())
     }
 
     /// Whether this opening was its first start.
@@ -222,7 +270,8 @@ impl Instance {
                 "store.url is \"memory:\": there is nothing that a backup could bring back".into(),
             ));
         };
-        archive::write(file, &self.keys, &self.marker, to, now)
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        archive::write(file, &self.keys(), &self.marker, to, now)
     }
 }
 
@@ -244,26 +293,23 @@ fn open_file(path: &Path, clock: &Clock) -> Result<SqliteStore, InstanceError> {
 }
 
 /// Writes the record that binds store and keys together.
-fn bind(path: &Path, file: &SqliteStore, keys: &Keys, now: Timestamp) -> Result<Marker, InstanceError> {
-    let bond = Bond::new(Marker::new(now), keys);
-    let change = Change {
-        key: Bond::KEY.to_owned(),
-        body: Some(layout::json(&bond)),
-        expect: Expect::Absent,
-    };
-    file.commit_blocking(&[change])
+fn bind(path: &Path, file: &SqliteStore, keys: &KeyRing) -> Result<Marker, InstanceError> {
+    let bond = Bond::new(Marker::new(keys.newest().created), keys);
+    file.commit_blocking(&[bond.change(Expect::Absent)])
         .map_err(|error| InstanceError::store(path, error))?;
     Ok(bond.marker)
 }
 
-fn bond(path: &Path, file: &SqliteStore) -> Result<Option<Bond>, InstanceError> {
+fn bond_of(path: &Path, file: &SqliteStore) -> Result<Option<(Bond, Revision)>, InstanceError> {
     let found = file
         .get_blocking(Bond::KEY)
         .map_err(|error| InstanceError::store(path, error))?;
     found
-        .map(|found| serde_json::from_str(&found.body))
+        .map(|found| Ok((serde_json::from_str(&found.body)?, found.revision)))
         .transpose()
-        .map_err(|error| InstanceError::damaged(path, format!("the record {}: {error}", Bond::KEY)))
+        .map_err(|error: serde_json::Error| {
+            InstanceError::damaged(path, format!("the record {}: {error}", Bond::KEY))
+        })
 }
 
 /// What an interrupted first start left in a store without a marker: nothing, or the bond alone.
@@ -274,7 +320,7 @@ fn unfinished(layout: &Layout, path: &Path, file: &SqliteStore) -> Result<Option
         .map_err(|error| InstanceError::store(path, error))?;
     match found.as_slice() {
         [] => Ok(None),
-        [only] if only.key == Bond::KEY => bond(path, file),
+        [only] if only.key == Bond::KEY => Ok(bond_of(path, file)?.map(|(bond, _)| bond)),
         _ => Err(InstanceError::Unmarked(layout.data.clone())),
     }
 }

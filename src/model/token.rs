@@ -24,6 +24,9 @@ pub struct TokenRecord {
     /// HMAC-SHA-256 of salt and whole token.
     #[serde(with = "hex32")]
     pub verifier: [u8; 32],
+    /// The pair of keys that `lookup` and `verifier` were made with.
+    #[serde(default = "first_keys")]
+    pub keys: u32,
     /// Space-separated roles and scope names; empty: all the user's rights.
     #[serde(default)]
     pub scope: String,
@@ -49,6 +52,9 @@ pub struct RevokedRecord {
     pub name: String,
     /// When it was revoked.
     pub revoked: Timestamp,
+    /// The pair of keys that its look-up value was made with.
+    #[serde(default = "first_keys")]
+    pub keys: u32,
 }
 
 /// Stored under `used/<token id>`; coarse (once an hour) and asynchronous.
@@ -59,6 +65,11 @@ pub struct UsedRecord {
     /// From where, if the client has an address.
     #[serde(default)]
     pub address: Option<std::net::IpAddr>,
+}
+
+/// Of records from before there could be several pairs.
+const fn first_keys() -> u32 {
+    1
 }
 
 /// Sixteen bytes as 32 hex digits.

@@ -10,11 +10,13 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::crypto::Secret;
+use crate::crypto::mac::Mac;
 use crate::model::Role;
 use crate::store::{Change, Event, Expect, StoreFuture, Versioned};
 use crate::time::Timestamp;
 
 mod consistency;
+mod keys;
 mod passwords;
 mod tokens;
 mod users;
@@ -167,10 +169,10 @@ impl Store for TestStore {
 }
 
 fn keys() -> TokenKeys {
-    TokenKeys {
-        lookup: Mac::new(b"the lookup key of the tests"),
-        verifier: Mac::new(b"the verifier key of the tests"),
-    }
+    TokenKeys::single(
+        Mac::new(b"the lookup key of the tests"),
+        Mac::new(b"the verifier key of the tests"),
+    )
 }
 
 fn settings() -> AccountSettings {

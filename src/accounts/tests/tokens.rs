@@ -39,8 +39,11 @@ async fn without_its_keys_a_store_recognises_no_token() {
     let (store, accounts) = house().await;
     let (secret, _) = accounts.create_token(token("anna", "phone"), NOW).await.unwrap();
     for swap in 0..2 {
-        let mut keys = keys();
-        *[&mut keys.lookup, &mut keys.verifier][swap] = Mac::new(b"a guess");
+        let (lookup, verifier) = (keys().newest().lookup.clone(), keys().newest().verifier.clone());
+        let mut keys = [lookup, verifier];
+        keys[swap] = Mac::new(b"a guess");
+        let [lookup, verifier] = keys;
+        let keys = TokenKeys::single(lookup, verifier);
         let store: Arc<dyn Store> = Arc::<TestStore>::clone(&store);
         let thief = Accounts::load(store, keys, settings()).await.unwrap();
         assert!(
@@ -474,6 +477,7 @@ async fn a_hundred_thousand_tokens_are_loaded_and_each_is_found() {
             lookup: [0; 16],
             salt: [0; 16],
             verifier: [0; 32],
+            keys: 0,
             scope: String::new(),
             networks: vec![],
             created: NOW,

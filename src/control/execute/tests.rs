@@ -2,25 +2,39 @@
 
 use super::*;
 use crate::accounts::{AccountSettings, Found, TokenKeys};
-use crate::control::view::Verdict;
-use crate::crypto::mac::Mac;
+use crate::config::settings::StoreUrl;
+use crate::control::view::{KeyState, Verdict};
 use crate::crypto::password_hash::Cost;
+use crate::instance::Instance;
 use crate::model::Role;
-use crate::store::memory::MemoryStore;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-struct Nothing;
+/// An instance in memory: its keys last as long as it.
+struct Owned(Instance);
 
-impl Property for Nothing {
+impl Property for Owned {
     fn backup(&self, to: &Path, _: Timestamp) -> Result<PathBuf, Failure> {
         Ok(to.to_owned())
     }
 
-    fn keys(&self) -> Result<Vec<KeyView>, Failure> {
-        Ok(Vec::new())
+    fn folder(&self) -> PathBuf {
+        self.0.data().to_owned()
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        self.0.keys()
+    }
+
+    fn new_keys(&self, now: Timestamp) -> Result<KeyPair, Failure> {
+        Ok(self.0.new_keys(now).expect("the directory can be read"))
+    }
+
+    fn replace_keys(&self, next: KeyRing) -> Result<(), Failure> {
+        self.0.replace_keys(next).expect("memory takes everything");
+        Ok(())
     }
 }
 
@@ -43,26 +57,25 @@ impl House {
             },
             minimum_length: 8,
         };
-        let keys = TokenKeys {
-            lookup: Mac::new(b"lookup"),
-            verifier: Mac::new(b"verifier"),
-        };
-        let store = Arc::new(MemoryStore::new(clock.clone()));
-        let accounts = Arc::new(Accounts::load(store, keys, settings).await.expect("loads"));
         let directory = tempfile::tempdir().expect("a directory");
+        let instance = Instance::open_or_create(directory.path(), &StoreUrl::Memory, &clock).expect("opens");
+        let keys = TokenKeys::from(&*instance.keys());
+        let accounts = Accounts::load(Arc::clone(instance.store()), keys, settings)
+            .await
+            .expect("loads");
+        let accounts = Arc::new(accounts);
+        let property = Arc::new(Owned(instance));
         let audit = Audit::open(&directory.path().join("audit.jsonl"), clock.clone()).expect("opens");
         let audit = Some(Arc::new(audit));
         let operations = match running {
             None => Operations::alone(
                 accounts.clone(),
-                Arc::new(Nothing),
+                property,
                 audit,
                 vec!["192.168.1.10/32".parse().expect("a network")],
                 clock.clone(),
             ),
-            Some(running) => {
-                Operations::serving(accounts.clone(), Arc::new(Nothing), audit, running, clock.clone())
-            }
+            Some(running) => Operations::serving(accounts.clone(), property, audit, running, clock.clone()),
         };
         Self {
             operations,
@@ -375,4 +388,109 @@ async fn what_only_a_server_can_do_says_so() {
         user: Some("nobody".into()),
     };
     assert_eq!(house.ask(unknown).await.expect_err("nobody").exit, Exit::Missing);
+}
+
+fn keys(payload: Result<Payload, Failure>) -> Vec<(u32, KeyState, usize, usize)> {
+    match payload {
+        Ok(Payload::Keys(keys)) => keys
+            .iter()
+            .map(|pair| (pair.id, pair.state, pair.tokens, pair.revoked))
+            .collect(),
+        other => panic!("no keys: {other:?}"),
+    }
+}
+
+// "a token that verifies under an older ring is re-hashed under the newest": then the older can go.
+#[tokio::test]
+async fn older_keys_go_when_no_token_rests_on_them() {
+    use KeyState::{Current, Older, RevokedOnly};
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let (phone, _) = token(house.ask(create("phone")).await);
+    let (desk, _) = token(house.ask(create("desk")).await);
+    assert_eq!(keys(house.ask(Request::KeysList).await), [(1, Current, 2, 0)]);
+    let alone = house.ask(Request::KeysDrop { revoke_stale: true }).await;
+    assert_eq!(keys(alone), [(1, Current, 2, 0)], "there is nothing to drop");
+
+    let rotated = keys(house.ask(Request::KeysRotate).await);
+    assert_eq!(rotated, [(2, Current, 0, 0), (1, Older, 2, 0)]);
+    assert!(matches!(house.find(&phone), Found::Live(..)));
+    house.accounts.move_tokens().await.expect("moves");
+
+    let drop_old = |revoke_stale| Request::KeysDrop { revoke_stale };
+    let failure = house.ask(drop_old(false)).await.expect_err("one is left");
+    assert_eq!(failure.exit, Exit::Permission);
+    assert!(failure.message.contains("1 token still rests"), "{failure}");
+    assert!(failure.message.contains("anna/desk"), "{failure}");
+    assert!(!failure.message.contains("anna/phone"), "{failure}");
+    assert_eq!(
+        keys(house.ask(Request::KeysList).await),
+        [(2, Current, 1, 0), (1, Older, 1, 0)]
+    );
+
+    let dropped = keys(house.ask(drop_old(true)).await);
+    assert_eq!(dropped, [(2, Current, 1, 0), (1, RevokedOnly, 0, 1)]);
+    assert!(matches!(house.find(&phone), Found::Live(..)));
+    assert!(matches!(house.find(&desk), Found::Revoked), "and not unknown");
+    let audited = house.audited();
+    for part in [
+        r#""event":"keys.rotate""#,
+        r#""event":"keys.drop","reason":"keys=1""#,
+        r#""event":"token.revoke","reason":"its keys are dropped","user":"anna""#,
+        r#""credential_name":"desk""#,
+    ] {
+        assert!(audited.contains(part), "{part} is missing in {audited}");
+    }
+}
+
+// An expired token is never used again, so it never moves.
+#[tokio::test]
+async fn expired_tokens_do_not_keep_older_keys() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let (phone, _) = token(house.ask(create("phone")).await);
+    house.ask(Request::KeysRotate).await.expect("rotates");
+    house.clock.advance(Duration::from_secs(61));
+    let drop_old = Request::KeysDrop { revoke_stale: false };
+    let dropped = keys(house.ask(drop_old).await);
+    assert_eq!(dropped[1], (1, KeyState::RevokedOnly, 0, 1));
+    assert!(matches!(house.find(&phone), Found::Revoked));
+}
+
+// "bounded: at most 4"
+#[tokio::test]
+async fn there_are_at_most_four_pairs_of_keys() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let ids = |payload| -> Vec<u32> { keys(payload).iter().map(|pair| pair.0).collect() };
+    // Pairs that nothing rests on make room by themselves.
+    for _ in 0..6 {
+        house.ask(Request::KeysRotate).await.expect("rotates");
+    }
+    assert_eq!(ids(house.ask(Request::KeysList).await), [7, 6]);
+    let mut secrets = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        secrets.push(token(house.ask(create(name)).await).0);
+        if name != "d" {
+            house.ask(Request::KeysRotate).await.expect("rotates");
+        }
+    }
+    assert_eq!(ids(house.ask(Request::KeysList).await), [10, 9, 8, 7]);
+    let failure = house.ask(Request::KeysRotate).await.expect_err("all are needed");
+    assert_eq!(failure.exit, Exit::Permission);
+    assert!(failure.message.contains("--revoke-stale"), "{failure}");
+    for secret in &secrets {
+        assert!(matches!(house.find(secret), Found::Live(..)));
+    }
+    // A pair that only knows revoked tokens gives way.
+    let revoke = Request::TokenRevoke {
+        token: Selector::Name {
+            user: "anna".into(),
+            name: "b".into(),
+        },
+    };
+    house.ask(revoke).await.expect("revokes");
+    house.ask(Request::KeysRotate).await.expect("rotates");
+    assert_eq!(ids(house.ask(Request::KeysList).await), [11, 10, 9, 7]);
+    assert!(matches!(house.find(&secrets[0]), Found::Live(..)));
 }

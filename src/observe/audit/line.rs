@@ -175,6 +175,10 @@ pub enum Event {
     BanAdd,
     /// A ban was lifted.
     BanRemove,
+    /// New keys of tokens were made.
+    KeysRotate,
+    /// Older keys of tokens were dropped.
+    KeysDrop,
     /// Accounts or tokens came from somewhere else.
     Import,
     /// Accounts or tokens were written out.
@@ -212,6 +216,8 @@ impl Event {
             Event::TokenRevoke => "token.revoke",
             Event::BanAdd => "ban.add",
             Event::BanRemove => "ban.remove",
+            Event::KeysRotate => "keys.rotate",
+            Event::KeysDrop => "keys.drop",
             Event::Import => "import",
             Event::Export => "export",
             Event::AuditBegin => "audit.begin",
