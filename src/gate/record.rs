@@ -10,8 +10,13 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::request::Parts;
+<<<<<<< HEAD
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Frame, SizeHint};
+=======
+use http::{HeaderMap, Response};
+use http_body::{Body as _, Frame, SizeHint};
+>>>>>>> w-request
 use tracing::warn;
 
 use super::Shared;
@@ -271,7 +276,7 @@ impl<'g> Record<'g> {
         let Some(access) = self.access.take() else {
             return response;
         };
-        let line = Unwritten {
+        let mut line = Unwritten {
             access,
             time: self.now,
             client: self.client,
@@ -283,6 +288,15 @@ impl<'g> Record<'g> {
         };
         // An upgraded connection has no body to count; its line is written when it begins.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            drop(line);
+            return response;
+        }
+        // What is there whole is counted now and stays what it is: the server closes the connection
+        // after an answer of ours to an unread body, and knows ours by not being a stream.
+        if let Body::Empty | Body::Full(_) = response.body() {
+            if line.access.method != "HEAD" {
+                line.bytes = response.body().size_hint().exact().unwrap_or_default();
+            }
             drop(line);
             return response;
         }
