@@ -10,13 +10,8 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::request::Parts;
-<<<<<<< HEAD
 use http::{HeaderMap, Response, StatusCode};
-use http_body::{Frame, SizeHint};
-=======
-use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
->>>>>>> w-request
 use tracing::warn;
 
 use super::Shared;
