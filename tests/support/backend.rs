@@ -107,7 +107,10 @@ pub struct Recorder {
 impl Recorder {
     /// Reads one request; none at the end of the connection.
     pub fn read(&self, reader: &mut impl BufRead) -> Option<Received> {
-        let mut received = Received { line: self.line(reader)?, ..Received::default() };
+        let mut received = Received {
+            line: self.line(reader)?,
+            ..Received::default()
+        };
         loop {
             let line = self.line(reader)?;
             if line.is_empty() {
@@ -132,20 +135,32 @@ impl Recorder {
                 received.body.extend(chunk);
             }
         }
-        self.requests.lock().expect("no panic while it is held").push(received.clone());
+        self.requests
+            .lock()
+            .expect("no panic while it is held")
+            .push(received.clone());
         Some(received)
     }
 
     fn line(&self, reader: &mut impl BufRead) -> Option<String> {
         let mut line = Vec::new();
         let read = reader.read_until(b'\n', &mut line).unwrap_or(0);
-        self.bytes.lock().expect("no panic while it is held").extend(&line);
-        (read > 0).then(|| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+        self.bytes
+            .lock()
+            .expect("no panic while it is held")
+            .extend(&line);
+        (read > 0).then(|| {
+            String::from_utf8_lossy(&line)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned()
+        })
     }
 }
 
 fn keep_alive(stream: TcpStream, recorder: &Recorder, reply: &Reply) {
-    let Ok(mut writer) = stream.try_clone() else { return };
+    let Ok(mut writer) = stream.try_clone() else {
+        return;
+    };
     let mut reader = BufReader::new(stream);
     while let Some(received) = recorder.read(&mut reader) {
         let answer = reply(&received);

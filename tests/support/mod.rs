@@ -34,13 +34,20 @@ pub fn binary() -> &'static str {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("loopback has ports").local_addr().expect("bound").port()
+    TcpListener::bind("127.0.0.1:0")
+        .expect("loopback has ports")
+        .local_addr()
+        .expect("bound")
+        .port()
 }
 
 impl Sidegate {
     /// With one route without a host to that backend; `settings` is appended to the file.
     pub fn in_front_of(backend: &Backend, settings: &str) -> Self {
-        let route = format!("[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n", backend.address);
+        let route = format!(
+            "[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+            backend.address
+        );
         Self::start(&format!("{route}{settings}"))
     }
 
@@ -80,8 +87,10 @@ impl Sidegate {
         // Tables of the caller come after ours; `[server]` keys can be given in a line "server: ...".
         let (server, rest): (Vec<&str>, Vec<&str>) =
             settings.lines().partition(|line| line.starts_with("server: "));
-        let server: String =
-            server.iter().map(|line| format!("{}\n", line.trim_start_matches("server: "))).collect();
+        let server: String = server
+            .iter()
+            .map(|line| format!("{}\n", line.trim_start_matches("server: ")))
+            .collect();
         let text = format!(
             "[server]\nlisten = [\"{}\"]\ndata = \"{}\"\n{server}[operations]\nlisten = \"{}\"\n{}\n",
             self.address,
@@ -142,11 +151,20 @@ impl Sidegate {
     fn await_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.as_mut().expect("launched").try_wait().expect("a child") {
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .expect("launched")
+                .try_wait()
+                .expect("a child")
+            {
                 panic!("sidegate ended with {status}:\n{}", self.log());
             }
-            if ask(self.operations, b"GET /readyz HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n")
-                .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+            if ask(
+                self.operations,
+                b"GET /readyz HTTP/1.1\r\nHost: o\r\nConnection: close\r\n\r\n",
+            )
+            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
             {
                 return;
             }
@@ -162,7 +180,10 @@ impl Sidegate {
 
     /// Waits until the log has a line with that text.
     pub fn await_log(&self, text: &str) {
-        eventually(|| self.log().contains(text), || format!("no {text:?} in the log:\n{}", self.log()));
+        eventually(
+            || self.log().contains(text),
+            || format!("no {text:?} in the log:\n{}", self.log()),
+        );
     }
 
     /// The process id.
@@ -257,8 +278,12 @@ impl Drop for Sidegate {
 /// A connection that does not wait for ever.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the address listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
+    stream
+        .set_write_timeout(Some(PATIENCE))
+        .expect("a time limit can be set");
     stream.set_nodelay(true).expect("nodelay can be set");
     stream
 }
@@ -304,14 +329,20 @@ impl Answer {
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
             return answer;
         }
-        answer.status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        answer.status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
                 break;
             }
             if let Some((name, value)) = line.trim_end().split_once(':') {
-                answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+                answer
+                    .headers
+                    .push((name.to_ascii_lowercase(), value.trim().to_owned()));
             }
         }
         if answer.status == 100 {
@@ -334,12 +365,19 @@ impl Answer {
 
     /// The value of the first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of that name.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The body as text.
@@ -387,8 +425,16 @@ pub fn run_cli(arguments: &[&str], input: &str, environment: &[(String, String)]
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let _ = child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(input.as_bytes());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().expect("it ends");
     Ran {
         code: status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
