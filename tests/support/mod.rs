@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub mod backend;
+pub mod tools;
 
 pub use backend::Backend;
 
