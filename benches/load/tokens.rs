@@ -14,15 +14,25 @@ use sidegate::time::Timestamp;
 pub(crate) const USER: &str = "anna";
 
 /// Keys: random, and gone with the bench.
-pub(crate) fn keys() -> TokenKeys {
-    TokenKeys {
-        lookup: Mac::ephemeral(),
-        verifier: Mac::ephemeral(),
+pub(crate) struct Keys {
+    lookup: Mac,
+    verifier: Mac,
+}
+
+impl Keys {
+    /// A new pair.
+    pub(crate) fn random() -> Self {
+        Self { lookup: Mac::ephemeral(), verifier: Mac::ephemeral() }
+    }
+
+    /// As the accounts take them.
+    pub(crate) fn for_accounts(&self) -> TokenKeys {
+        TokenKeys::single(self.lookup.clone(), self.verifier.clone())
     }
 }
 
 /// Token number `number`: its text, and what is stored of it.
-pub(crate) fn token(number: usize, keys: &TokenKeys) -> (String, TokenRecord) {
+pub(crate) fn token(number: usize, keys: &Keys) -> (String, TokenRecord) {
     let name = format!("t{number:07}");
     let secret = token_hash::mint("oh", &name);
     let salt = random::bytes::<16>();
@@ -31,6 +41,7 @@ pub(crate) fn token(number: usize, keys: &TokenKeys) -> (String, TokenRecord) {
         id: format!("{number:012}"),
         name,
         user: USER.into(),
+        keys: 1,
         lookup: token_hash::lookup(&keys.lookup, secret.expose()),
         salt,
         verifier: token_hash::verifier(&keys.verifier, &salt, secret.expose()),

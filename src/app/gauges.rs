@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::{info, warn};
+
 use super::parts::Parts;
 use crate::gate::Shared;
 use crate::observe::metrics::Metrics;
 use crate::server::{Server, tls};
+use crate::time::Timestamp;
 
 /// Tells the metrics where to look when somebody asks.
 pub(super) fn register(
@@ -91,14 +94,24 @@ pub(super) fn register(
         "Requests that ended by a mistake of ours.",
         move || counters.panics.load(Ordering::Relaxed),
     );
-    set_certificates(metrics, certificates);
+    tell_certificates(metrics, certificates, parts.clock.now());
 }
 
-/// The expiry of each certificate; again after every reload.
-pub(super) fn set_certificates(metrics: &Metrics, certificates: Option<&tls::Certificates>) {
-    let Some(certificates) = certificates else { return };
-    let expiries: Vec<(String, f64)> = certificates
-        .leaves()
+/// Says which certificates are served from now on, and until when: in the log and as a metric. At the
+/// start, and again after every reload, which may have brought renewed ones.
+pub(super) fn tell_certificates(metrics: &Metrics, certificates: Option<&tls::Certificates>, now: Timestamp) {
+    let leaves = certificates.map_or(&[][..], tls::Certificates::leaves);
+    for leaf in leaves {
+        info!(
+            "serving the certificate {}, valid until {}",
+            leaf.file.display(),
+            leaf.not_after
+        );
+    }
+    for warning in certificates.iter().flat_map(|served| served.warnings(now)) {
+        warn!("{warning}");
+    }
+    let expiries: Vec<(String, f64)> = leaves
         .iter()
         .map(|leaf| {
             (

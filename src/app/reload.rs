@@ -9,6 +9,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
+use super::gauges;
 use super::open::{listen_failure, load_certificates, open_access, wanted};
 use super::parts::{Parts, rules};
 use super::wrong_config;
@@ -120,6 +121,8 @@ impl Reload<'_> {
         if let Some(certificates) = &certificates {
             self.server.set_certificates(certificates);
         }
+        let metrics = &self.shared.observers.metrics;
+        gauges::tell_certificates(metrics, certificates.as_ref(), self.parts.clock.now());
         self.server
             .set_limits(&next.settings.timeouts, &next.settings.limits);
         self.parts.lasting.guard.reload(rules(&next.settings));

@@ -63,7 +63,7 @@ pub fn problem(
 /// refusal apart.
 fn advice(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::UNAUTHORIZED => "Sign in, or send a valid access token, and try again.",
+        StatusCode::UNAUTHORIZED => "Send a valid access token and try again.",
         StatusCode::FORBIDDEN => "If you should have access, ask whoever runs this server.",
         StatusCode::NOT_FOUND => "Check the address for a typing error.",
         StatusCode::TOO_MANY_REQUESTS => "Wait a while, then try again.",

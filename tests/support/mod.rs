@@ -15,6 +15,7 @@ pub mod backend;
 pub mod client;
 pub mod measure;
 pub mod tls;
+pub mod tools;
 
 pub use backend::{Backend, Received};
 pub use client::{Client, WebSocket};
