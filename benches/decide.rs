@@ -226,7 +226,7 @@ fn decide(c: &mut Criterion) {
     let mut open = settings();
     open.guard.rate = Some(PATIENT);
     open.guard.exempt = vec!["192.168.1.0/24".parse().expect("a literal")];
-    let keys = tokens::keys();
+    let keys = tokens::Keys::random();
     let strangers: Vec<String> = (0..IN_USE).map(|number| tokens::token(number, &keys).0).collect();
     for (bans, name) in [(0, "unknown token"), (10_000, "unknown token, 10,000 bans")] {
         let house = House::new(&accounts, open.clone(), bans, all(&strangers, bearer));

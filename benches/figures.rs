@@ -10,7 +10,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use load::{Backend, Client, Gate, tokens};
-use sidegate::accounts::TokenKeys;
 use sidegate::config::settings::StoreUrl;
 use sidegate::crypto::mac::Mac;
 use sidegate::instance::Instance;
@@ -218,10 +217,10 @@ fn many_tokens(backend: SocketAddr) {
 fn fill(gate: &Gate) {
     let store = StoreUrl::Sqlite("sidegate.db".into());
     let instance = Instance::open_existing(&gate.data(), &store, &Clock::system()).expect("made before");
-    let keys = TokenKeys {
-        lookup: Mac::new(instance.keys().lookup.expose()),
-        verifier: Mac::new(instance.keys().token.expose()),
-    };
+    let pair = instance.keys();
+    let pair = pair.newest();
+    let verifier = pair.token.as_ref().expect("the newest pair verifies");
+    let keys = tokens::Keys::new(Mac::new(pair.lookup.expose()), Mac::new(verifier.expose()));
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime needs nothing");
     for start in (0..TOKENS).step_by(10_000) {

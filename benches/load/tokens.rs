@@ -1,5 +1,7 @@
 //! As many tokens of one user as you like, made on the way.
 
+#![allow(dead_code, reason = "each bench uses its part")]
+
 use std::sync::Arc;
 
 use sidegate::accounts::{AccountSettings, Accounts, TokenKeys};
@@ -22,7 +24,15 @@ pub(crate) struct Keys {
 impl Keys {
     /// A new pair.
     pub(crate) fn random() -> Self {
-        Self { lookup: Mac::ephemeral(), verifier: Mac::ephemeral() }
+        Self {
+            lookup: Mac::ephemeral(),
+            verifier: Mac::ephemeral(),
+        }
+    }
+
+    /// Those of an instance.
+    pub(crate) fn new(lookup: Mac, verifier: Mac) -> Self {
+        Self { lookup, verifier }
     }
 
     /// As the accounts take them.
@@ -83,10 +93,11 @@ pub(crate) fn key(record: &TokenRecord) -> String {
 
 /// Accounts with so many tokens, and the texts of every one.
 pub(crate) fn accounts(count: usize, settings: &Settings) -> (Arc<Accounts>, Vec<String>) {
-    let keys = keys();
+    let keys = Keys::random();
+    let for_accounts = keys.for_accounts();
     let made = Arc::new(Made {
         count,
-        keys: keys.clone(),
+        keys,
         texts: std::sync::Mutex::default(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,7 +105,11 @@ pub(crate) fn accounts(count: usize, settings: &Settings) -> (Arc<Accounts>, Vec
         .expect("a runtime needs nothing");
     let store = Arc::clone(&made) as Arc<dyn Store>;
     let accounts = runtime
-        .block_on(Accounts::load(store, keys, AccountSettings::from(settings)))
+        .block_on(Accounts::load(
+            store,
+            for_accounts,
+            AccountSettings::from(settings),
+        ))
         .expect("what is made here can be read");
     let texts = std::mem::take(&mut *made.texts.lock().expect("no panic while it is held"));
     assert_eq!((accounts.token_count(), texts.len()), (count, count));
@@ -104,7 +119,7 @@ pub(crate) fn accounts(count: usize, settings: &Settings) -> (Arc<Accounts>, Vec
 /// A store that makes its records while it is read, so that nothing but accounts keeps them.
 struct Made {
     count: usize,
-    keys: TokenKeys,
+    keys: Keys,
     texts: std::sync::Mutex<Vec<String>>,
 }
 
