@@ -2,5 +2,4 @@
 
 mod leases;
 #[path = "../support/mod.rs"]
-#[allow(unreachable_pub, reason = "several test binaries use it")]
 mod support;
