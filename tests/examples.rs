@@ -1,6 +1,5 @@
 //! The examples, run as they are: with addresses and files of the test in place of theirs.
 
-#[allow(unreachable_pub, reason = "shared by several test programs")]
 mod support;
 
 use std::fs;

@@ -1,6 +1,5 @@
 //! A renewed certificate is served, told and measured without a restart.
 
-#[allow(unreachable_pub, reason = "shared by several test programs")]
 mod support;
 
 use std::fs;

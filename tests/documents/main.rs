@@ -2,7 +2,6 @@
 //! is quoted is what the program writes.
 
 #[path = "../support/mod.rs"]
-#[allow(unreachable_pub, reason = "shared by several test programs")]
 mod support;
 
 mod commands;

@@ -1,6 +1,11 @@
 //! Starts the real program in front of a backend that records every byte, and speaks to both in bytes.
 
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test file uses its part"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
