@@ -73,6 +73,7 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
 /// The lines to paste. The token is shown, which is what the demonstration is for: it dies with it.
 fn show(listen: SocketAddr, folder: &Folder, token: &str) -> std::io::Result<()> {
     let data = folder.0.display();
+    let program = own_name();
     let mut out = std::io::stdout().lock();
     write!(
         out,
@@ -95,10 +96,22 @@ curl -i http://{listen}/api/states
 
 Revoked: 401 within a second, and open WebSockets close
 
-sidegate --data {data} token revoke phone --user anna
+{program} --data {data} token revoke phone --user anna
 "
     )?;
     out.flush()
+}
+
+/// As whoever started this program called it, so that the line also works where it is not installed,
+/// such as `target/release/sidegate`.
+fn own_name() -> String {
+    let name = std::env::args().next().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        name
+    } else {
+        "sidegate".to_owned()
+    }
 }
 
 /// A folder of its own, removed at the end.

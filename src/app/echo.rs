@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
-use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -41,6 +41,11 @@ pub(super) async fn serve(listener: TcpListener) {
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let key = request.headers().get("sec-websocket-key").cloned();
     if let (Some(key), true) = (key, request.headers().contains_key(UPGRADE)) {
+        // Browsers insist that one of the sub-protocols they offer is chosen.
+        let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL);
+        let chosen = offered
+            .and_then(|value| value.to_str().ok()?.split(',').next())
+            .and_then(|first| HeaderValue::from_str(first.trim()).ok());
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::task::spawn_local(async move {
             if let Ok(socket) = upgrade.await {
@@ -54,6 +59,9 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>,
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         if let Ok(accept) = HeaderValue::from_str(&websocket_accept(key.as_bytes())) {
             headers.insert("sec-websocket-accept", accept);
+        }
+        if let Some(chosen) = chosen {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
         }
         return Ok(response);
     }

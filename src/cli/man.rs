@@ -10,6 +10,9 @@ use super::Cli;
 use super::io::Io;
 use crate::control::{Exit, Failure};
 
+/// The day of this version, at the foot of every page; changes with the version in `Cargo.toml`.
+const DATE: &str = "2026-11-22";
+
 /// `man`
 #[derive(Args, Clone, Debug)]
 pub(super) struct Manual {
@@ -51,7 +54,10 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>, Failure> {
 }
 
 fn collect(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
-    let man = Man::new(command.clone());
+    let man = Man::new(command.clone())
+        .date(DATE)
+        .source(concat!("Sidegate ", env!("CARGO_PKG_VERSION")))
+        .manual("Sidegate");
     let mut page = Vec::new();
     man.render(&mut page).map_err(|error| {
         let name = command.get_name();
