@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crash;
+mod guard;
 mod identity;
 mod in_force;
 mod lifecycle;
