@@ -12,5 +12,6 @@ mod lifecycle;
 mod load;
 mod reload;
 mod roads;
+mod secrets;
 mod tunnels;
 mod verbs;
