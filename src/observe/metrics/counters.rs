@@ -17,9 +17,7 @@ pub struct WorkerCounters {
     pub(super) decision_seconds: Histogram,
     pub(super) cache_hits: AtomicU64,
     pub(super) cache_misses: AtomicU64,
-    pub(super) connections: AtomicU64,
     pub(super) upstream_failures: [AtomicU64; UpstreamFailure::ALL.len()],
-    pub(super) upstream_connections: [AtomicU64; ConnectionState::ALL.len()],
 }
 
 /// Values of the label `credential`, by [`credential_index`].
@@ -61,38 +59,14 @@ impl WorkerCounters {
         add(&self.cache_misses);
     }
 
-    /// A client connected.
-    pub fn connection_opened(&self) {
-        add(&self.connections);
-    }
-
-    /// A client's connection ended.
-    pub fn connection_closed(&self) {
-        subtract(&self.connections);
-    }
-
     /// An upstream did not answer properly.
     pub fn upstream_failed(&self, why: UpstreamFailure) {
         add(&self.upstream_failures[why as usize]);
-    }
-
-    /// A connection to an upstream came into this state.
-    pub fn upstream_connection_enters(&self, state: ConnectionState) {
-        add(&self.upstream_connections[state as usize]);
-    }
-
-    /// A connection to an upstream left this state.
-    pub fn upstream_connection_leaves(&self, state: ConnectionState) {
-        subtract(&self.upstream_connections[state as usize]);
     }
 }
 
 fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn subtract(counter: &AtomicU64) {
-    counter.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Why an upstream did not answer properly: the label `why`.
@@ -131,34 +105,6 @@ impl UpstreamFailure {
             UpstreamFailure::Closed => "closed",
             UpstreamFailure::Protocol => "protocol",
             UpstreamFailure::Unhealthy => "unhealthy",
-        }
-    }
-}
-
-/// What a connection to an upstream does: the label `state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// It carries a request.
-    Active,
-    /// It waits for the next one.
-    Idle,
-    /// It was upgraded: a WebSocket.
-    Tunnel,
-}
-
-impl ConnectionState {
-    pub(super) const ALL: [ConnectionState; 3] = [
-        ConnectionState::Active,
-        ConnectionState::Idle,
-        ConnectionState::Tunnel,
-    ];
-
-    /// The stable word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ConnectionState::Active => "active",
-            ConnectionState::Idle => "idle",
-            ConnectionState::Tunnel => "tunnel",
         }
     }
 }

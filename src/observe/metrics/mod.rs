@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::time::Timestamp;
 
-pub use self::counters::{ConnectionState, UpstreamFailure, WorkerCounters};
+pub use self::counters::{UpstreamFailure, WorkerCounters};
 
 /// What [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,8 +32,6 @@ pub struct Metrics {
 struct Shared {
     start: Timestamp,
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
-    logins: [[AtomicU64; LoginOutcome::ALL.len()]; Factor::ALL.len()],
-    password_hashes: AtomicU64,
     reload_successful: AtomicU64,
     reload_seconds: AtomicU64,
     readers: Mutex<Vec<Reader>>,
@@ -63,61 +61,12 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// With what somebody tried to sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Factor {
-    /// A name and a password.
-    Password,
-    /// A setup or recovery link.
-    Link,
-}
-
-/// How that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoginOutcome {
-    /// Signed in.
-    Success,
-    /// Wrong.
-    Failure,
-    /// Not tried: banned, too fast, or no room.
-    Throttled,
-}
-
-impl Factor {
-    const ALL: [Factor; 2] = [Factor::Password, Factor::Link];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Factor::Password => "password",
-            Factor::Link => "link",
-        }
-    }
-}
-
-impl LoginOutcome {
-    const ALL: [LoginOutcome; 3] = [
-        LoginOutcome::Success,
-        LoginOutcome::Failure,
-        LoginOutcome::Throttled,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            LoginOutcome::Success => "success",
-            LoginOutcome::Failure => "failure",
-            LoginOutcome::Throttled => "throttled",
-        }
-    }
-}
-
 impl Metrics {
     /// Metrics of a process that started at `start` with settings that could be read.
     pub fn new(start: Timestamp) -> Self {
         let shared = Arc::new(Shared {
             start,
             workers: Mutex::default(),
-            logins: Default::default(),
-            password_hashes: AtomicU64::new(0),
             reload_successful: AtomicU64::new(1),
             reload_seconds: AtomicU64::new(seconds(start)),
             readers: Mutex::default(),
@@ -133,16 +82,6 @@ impl Metrics {
         let worker = Arc::new(WorkerCounters::default());
         locked(&self.shared.workers).push(worker.clone());
         worker
-    }
-
-    /// Somebody tried to sign in.
-    pub fn login(&self, factor: Factor, outcome: LoginOutcome) {
-        self.shared.logins[factor as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A password was hashed, for whatever reason.
-    pub fn password_hashed(&self) {
-        self.shared.password_hashes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The settings were read anew; `successful`: and are in force.

@@ -10,10 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::counters::CREDENTIALS;
 use super::histogram::{self, Histogram};
-use super::{
-    ConnectionState, Factor, LoginOutcome, Reader, Shared, UpstreamFailure, Value, WorkerCounters, locked,
-    seconds,
-};
+use super::{Reader, Shared, UpstreamFailure, Value, WorkerCounters, locked, seconds};
 use crate::observe::Outcome;
 
 impl Collector for Shared {
@@ -62,11 +59,6 @@ impl Page<'_, '_> {
             workers,
             |worker| &worker.decision_seconds,
         )?;
-        self.gauge_value(
-            "sidegate_connections_open",
-            "Open client connections.",
-            level(workers, |worker| &worker.connections),
-        )?;
         self.counters(
             "sidegate_cache_hits_total",
             "Credentials found in the cache of verified ones.",
@@ -91,38 +83,10 @@ impl Page<'_, '_> {
             "sidegate_upstream_failures_total",
             "Requests that an upstream did not answer properly.",
             &failures,
-        )?;
-        let connections: Vec<_> = ConnectionState::ALL
-            .into_iter()
-            .map(|state| {
-                let count = level(workers, |worker| &worker.upstream_connections[state as usize]);
-                ([("state", state.as_str())], count as f64)
-            })
-            .collect();
-        self.gauges_value(
-            "sidegate_upstream_connections",
-            "Connections to upstreams.",
-            &connections,
         )
     }
 
     fn process(&mut self, shared: &Shared) -> fmt::Result {
-        let mut logins = Vec::new();
-        for factor in Factor::ALL {
-            for outcome in LoginOutcome::ALL {
-                let count = shared.logins[factor as usize][outcome as usize].load(Ordering::Relaxed);
-                logins.push((
-                    [("factor", factor.as_str()), ("outcome", outcome.as_str())],
-                    count,
-                ));
-            }
-        }
-        self.counters("sidegate_login_attempts_total", "Attempts to sign in.", &logins)?;
-        self.counters(
-            "sidegate_password_hashes_total",
-            "Passwords hashed, the costliest thing we do.",
-            &[([], shared.password_hashes.load(Ordering::Relaxed))],
-        )?;
         self.gauge_value(
             "sidegate_config_last_reload_successful",
             "Whether the settings last read are in force.",
@@ -224,12 +188,4 @@ fn sum(workers: &[Arc<WorkerCounters>], of: impl Fn(&WorkerCounters) -> &AtomicU
         .iter()
         .map(|worker| of(worker).load(Ordering::Relaxed))
         .fold(0, u64::wrapping_add)
-}
-
-/// The sum of counts that go up and down. One may have gone up on one worker and down on another,
-/// so only the sum is a number of things.
-fn level(workers: &[Arc<WorkerCounters>], of: impl Fn(&WorkerCounters) -> &AtomicU64) -> u64 {
-    let level = sum(workers, of);
-    // Seen between a down and its up.
-    if level > u64::MAX / 2 { 0 } else { level }
 }

@@ -20,13 +20,9 @@ fn full() -> Metrics {
         worker.decided(Outcome::Allow, Some(Method::ApiToken), Duration::from_micros(3));
         worker.decided(Outcome::Challenge, None, Duration::from_micros(30));
         worker.answered(Duration::from_millis(2));
-        worker.connection_opened();
         worker.cache_hit();
         worker.upstream_failed(UpstreamFailure::Timeout);
-        worker.upstream_connection_enters(ConnectionState::Idle);
     }
-    metrics.login(Factor::Password, LoginOutcome::Failure);
-    metrics.password_hashed();
     metrics.gauge("sidegate_bans", "Bans in force.", || 2.0);
     metrics.counter("sidegate_audit_lines_total", "Audit lines written.", || 7);
     metrics.gauges(
@@ -57,16 +53,9 @@ fn the_counters_of_all_workers_are_added_up() {
         ("sidegate_request_duration_seconds_count", 3.0),
         ("sidegate_decision_duration_seconds_bucket{le=\"0.00001\"}", 3.0),
         ("sidegate_decision_duration_seconds_bucket{le=\"+Inf\"}", 6.0),
-        ("sidegate_connections_open", 3.0),
         ("sidegate_cache_hits_total", 3.0),
         ("sidegate_cache_misses_total", 0.0),
         ("sidegate_upstream_failures_total{why=\"timeout\"}", 3.0),
-        ("sidegate_upstream_connections{state=\"idle\"}", 3.0),
-        (
-            "sidegate_login_attempts_total{factor=\"password\",outcome=\"failure\"}",
-            1.0,
-        ),
-        ("sidegate_password_hashes_total", 1.0),
         ("sidegate_bans", 2.0),
         ("sidegate_audit_lines_total", 7.0),
         ("sidegate_config_last_reload_successful", 1.0),
@@ -100,17 +89,6 @@ fn a_failed_reload_keeps_the_time_of_the_settings_in_force() {
     let text = metrics.render();
     assert_eq!(value(&text, series), Some(2_000_000_000.0));
     assert_eq!(value(&text, "sidegate_config_last_reload_successful"), Some(0.0));
-}
-
-#[test]
-fn what_opens_here_and_closes_there_is_not_a_negative_number() {
-    let metrics = Metrics::new(START);
-    let (one, two) = (metrics.worker(), metrics.worker());
-    two.connection_closed();
-    assert_eq!(value(&metrics.render(), "sidegate_connections_open"), Some(0.0));
-    one.connection_opened();
-    one.connection_opened();
-    assert_eq!(value(&metrics.render(), "sidegate_connections_open"), Some(1.0));
 }
 
 #[test]
@@ -195,16 +173,6 @@ fn labels_come_from_closed_sets() {
     labels.sort();
     assert_eq!(
         labels,
-        [
-            "certificate",
-            "credential",
-            "decision",
-            "factor",
-            "le",
-            "outcome",
-            "state",
-            "version",
-            "why"
-        ]
+        ["certificate", "credential", "decision", "le", "version", "why"]
     );
 }
