@@ -54,8 +54,9 @@ pub fn remove<'q>(query: &'q str, names: &[&str]) -> Cow<'q, str> {
     Cow::Owned(kept)
 }
 
-/// Parameters that carry secrets in the protocols that pass through us. Lower case.
-const SECRETS: [&str; 17] = [
+/// Parameters that carry secrets in the protocols that pass through us, and the address to come back to
+/// after a login, which may hold any of them. Lower case.
+const SECRETS: [&str; 18] = [
     "access_token",
     "accesstoken",
     "api_key",
@@ -69,6 +70,7 @@ const SECRETS: [&str; 17] = [
     "code_verifier",
     "id_token",
     "password",
+    "rd",
     "refresh_token",
     "secret",
     "signature",
@@ -143,14 +145,12 @@ fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
     query.split('&').map(Pair::new)
 }
 
-/// A name that cannot be decoded hides its value too: better one value less in the log.
+/// A name that cannot be decoded hides its value too: better one value less in the log. Some parsers
+/// trim, and PHP's takes `token[]` for an array called token.
 fn is_secret(name: &str) -> bool {
-    match decode(name) {
-        Some(name) => SECRETS
-            .iter()
-            .any(|secret| name.trim().eq_ignore_ascii_case(secret)),
-        None => true,
-    }
+    let Some(name) = decode(name) else { return true };
+    let name = name.split('[').next().unwrap_or_default().trim();
+    SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 #[cfg(test)]
@@ -212,6 +212,11 @@ mod tests {
             ),
             ("%zz=x&a=%zz", "%zz=***&a=%zz"),
             ("authentication=dXNlcjpwYXNz", "authentication=***"),
+            ("authSig=s&b", "authSig=***&b"),
+            ("token[]=s&%20token%5B1%5D=s", "token[]=***&%20token%5B1%5D=***"),
+            ("rd=http%3A%2F%2Fhome%2F%3Faccess_token%3Doh.x.y", "rd=***"),
+            ("mytoken=1&token&", "mytoken=1&token&"),
+            ("", ""),
         ];
         for (query, expected) in table {
             assert_eq!(redact(query), expected, "{query}");

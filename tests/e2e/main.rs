@@ -4,11 +4,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crash;
+mod guard;
 mod identity;
 mod in_force;
 mod lifecycle;
 mod load;
+mod operations;
 mod reload;
 mod roads;
+mod secrets;
+mod tls;
 mod tunnels;
+mod upstreams;
 mod verbs;
