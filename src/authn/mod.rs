@@ -283,10 +283,7 @@ mod tests {
     /// How often the scheme was asked, and what came of it.
     async fn ask(overtaken: u32) -> (u32, Result<Arc<Identity>, Refusal>) {
         let now = Timestamp::from_millis(1_767_225_600_000);
-        let keys = TokenKeys {
-            lookup: Mac::ephemeral(),
-            verifier: Mac::ephemeral(),
-        };
+        let keys = TokenKeys::single(Mac::ephemeral(), Mac::ephemeral());
         let settings = AccountSettings {
             token_prefix: "oh".into(),
             password_cost: Cost {
