@@ -4,5 +4,5 @@ mod browsers;
 mod leaks;
 mod leases;
 #[path = "../support/mod.rs"]
-#[allow(unreachable_pub, unused_imports, reason = "several test binaries use it")]
+#[allow(unused_imports, reason = "several test binaries use it")]
 mod support;
