@@ -141,8 +141,8 @@ impl Memory {
             }
             Record::Token(token, overlap) => {
                 if let Some(id) = TokenId::parse(&token.id) {
-                    self.tokens.put(token, id, overlap, revision, &mut effects.down);
-                    effects.altered = true;
+                    let altered = self.tokens.put(token, id, overlap, revision, &mut effects.down);
+                    effects.altered |= altered;
                 }
             }
             Record::Used(id, used) => {

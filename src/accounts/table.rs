@@ -108,7 +108,7 @@ impl TokenTable {
     }
 
     /// Puts a token in the place of the one with the same id, if there is one. Readers see the one or
-    /// the other and never neither.
+    /// the other and never neither. False when it is the same token under newer keys.
     pub(super) fn put(
         &self,
         record: TokenRecord,
@@ -116,7 +116,7 @@ impl TokenTable {
         overlap: bool,
         revision: Revision,
         down: &mut Vec<Flag>,
-    ) {
+    ) -> bool {
         let mut index = write(&self.index);
         let user = match index
             .by_user
@@ -128,11 +128,14 @@ impl TokenTable {
             _ => Arc::from(record.user.as_str()),
         };
         let mut token = LiveToken::new(record, id, Arc::clone(&user), overlap, revision);
+        let mut altered = true;
         if let Some(before) = index.by_id.get(&id) {
             if let Some(used) = before.used() {
                 token.set_used(&used);
             }
-            if !(token.is_moved(before) || token.take_over(before)) {
+            if token.is_moved(before) {
+                altered = false;
+            } else if !token.take_over(before) {
                 down.push(before.flag().clone());
             }
         }
@@ -144,6 +147,7 @@ impl TokenTable {
         if let Some(before) = before.filter(|before| before.lookup != lookup) {
             write(self.shard(&before.lookup)).remove(&before.lookup);
         }
+        altered
     }
 
     pub(super) fn remove(&self, id: TokenId, down: &mut Vec<Flag>) {

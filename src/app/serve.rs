@@ -102,6 +102,8 @@ impl Running {
         if let Some(certificates) = &certificates {
             server.set_certificates(certificates);
         }
+        // Before the first client: who sees that the server answers may send it a verb.
+        let socket = control::server::bind(&settings.server.data.join(SOCKET))?;
         for bound in bound {
             server.add(bound);
         }
@@ -134,7 +136,6 @@ impl Running {
             )),
             clock,
         );
-        let socket = control::server::bind(&settings.server.data.join(SOCKET))?;
         tasks.spawn_local(async move {
             if let Err(error) = socket.serve(Rc::new(operations), std::future::pending()).await {
                 tracing::error!(%error, "the control socket cannot be served; commands cannot reach this server");

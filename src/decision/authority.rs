@@ -12,7 +12,7 @@ use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
 use crate::authn::{Authenticator, CoreCache, FirstUses, Lease, Recognised, Refusal, RouteNames, Unverified};
 use crate::policy::{self, Route, Scopes, TrustedNetworks, Verdict};
-use crate::request::Facts;
+use crate::request::{Expects, Facts, origin};
 
 /// Decides requests, by one snapshot of the settings.
 pub struct Authority {
@@ -28,6 +28,8 @@ pub struct Authority {
     pub accounts: Arc<Accounts>,
     /// The routes of the snapshot, by which first uses are counted.
     pub routes: RouteNames,
+    /// The host of `server.public_url`: pages from there are ours as well.
+    pub own_host: Option<String>,
 }
 
 /// A decision, and what the audit line says of how it came about.
@@ -82,7 +84,7 @@ impl Authority {
         if is_preflight(route, facts) {
             return self.anonymous(facts, Permit::preflight());
         }
-        let place = route.place(facts.expects == crate::request::Expects::Upgrade);
+        let place = route.place(facts.expects == Expects::Upgrade);
         match self.authenticator.recognise(&core.cache, facts, place) {
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
@@ -144,6 +146,7 @@ impl Authority {
         effect: Effect,
     ) -> Ruling {
         let (carrier, key) = (unverified.carrier, unverified.key);
+        let counted = effect == Effect::Counted && !self.is_planted(carrier, facts);
         if unverified.before.is_none()
             && let Err(throttled) = self.guard.admit(facts.client, facts.now)
         {
@@ -155,7 +158,7 @@ impl Authority {
         let abandoned = {
             let (guard, client, now) = (Arc::clone(&self.guard), facts.client, facts.now);
             move |refusal: &Refusal| {
-                if effect == Effect::Counted && refusal.counts() {
+                if counted && refusal.counts() {
                     guard.failed(client, &key, now);
                     let _ = guard.spend_refused(client);
                 }
@@ -176,8 +179,7 @@ impl Authority {
                 }
             }
             Err(refusal) => {
-                let counts = effect == Effect::Counted && refusal.counts();
-                let banned = counts
+                let banned = (counted && refusal.counts())
                     .then(|| self.guard.failed(facts.client, &key, facts.now))
                     .flatten();
                 Ruling {
@@ -204,6 +206,13 @@ impl Authority {
                 presented: false,
             }));
         }
+        if identity.is_some() && self.is_forged(facts) {
+            let mut decision = self.rule(route, facts, None, false);
+            if let Decision::Challenge(challenge) = &mut decision {
+                challenge.why = "cross-site";
+            }
+            return Ruling::without(decision);
+        }
         let carrier = if identity.is_some() { "network" } else { "none" };
         let decision = self.rule(route, facts, identity.as_ref(), false);
         Ruling {
@@ -213,6 +222,24 @@ impl Authority {
             cached: false,
             banned: None,
         }
+    }
+
+    /// A page of another site that its visitor's browser opens a WebSocket for, or sends more than a
+    /// GET, would act with the rights of the visitor's network, and a WebSocket would even tell it the
+    /// answers. A link to us is no harm.
+    fn is_forged(&self, facts: &Facts<'_>) -> bool {
+        let harmless = matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        (facts.expects == Expects::Upgrade || !harmless) && self.is_from_elsewhere(facts)
+    }
+
+    /// Any page can make its visitor's browser send a wrong token by these two roads. It must not be
+    /// able to have the visitor banned; and nobody guesses 256 bits.
+    fn is_planted(&self, carrier: &str, facts: &Facts<'_>) -> bool {
+        matches!(carrier, "websocket-protocol" | "query-token") && self.is_from_elsewhere(facts)
+    }
+
+    fn is_from_elsewhere(&self, facts: &Facts<'_>) -> bool {
+        origin::is_from_elsewhere(facts.headers, facts.host, self.own_host.as_deref())
     }
 
     fn rule(

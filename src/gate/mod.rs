@@ -38,6 +38,13 @@ const NO_PREFIX: Rejection = Rejection {
     close: false,
 };
 
+const NO_TARGET: Rejection = Rejection {
+    status: StatusCode::BAD_REQUEST,
+    reason: "target:rest",
+    message: "the target without the credential in it cannot be forwarded",
+    close: false,
+};
+
 /// What all cores share.
 pub struct Shared {
     /// The settings in force.
@@ -166,6 +173,9 @@ impl Gate {
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
         let query = snapshot.take_credentials(route, &permit, upgrade, &mut parts);
+        let Ok(target) = snapshot::target(&parts.uri, cut.as_deref(), query) else {
+            return reject(guard, record, &parts, host, NO_TARGET);
+        };
         let outgoing = Outgoing {
             route: &route.settings,
             backends: &snapshot.backends[route.index],
@@ -173,7 +183,7 @@ impl Gate {
             scheme,
             authority,
             request_id: record.id(),
-            target: snapshot::target(&parts.uri, cut.as_deref(), query),
+            target,
             strip: &[],
             upgrade,
             identity_names: &snapshot.identity_names,

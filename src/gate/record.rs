@@ -450,6 +450,10 @@ fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
                 "token-expired" | "token-revoked" => {
                     "the token has ended: make a new one with \"sidegate token create\""
                 }
+                "cross-site" => {
+                    "a page of another site asked through its visitor's browser, and a trusted network does \
+                     not speak for that; let the page send a token"
+                }
                 "token-source-network" => "the token may not be used from this address",
                 "token-malformed" => "that is not a token of ours, or it was cut off or mistyped",
                 _ => "the credential is wrong",

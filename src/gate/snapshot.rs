@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE, LOCATION};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderValue, Response, StatusCode, Uri};
 
 use crate::accounts::Accounts;
@@ -18,7 +18,7 @@ use crate::decision::{Authority, Guard, Permit};
 use crate::dialect::Site;
 use crate::policy::{Route, Routes, Scopes, TrustedNetworks};
 use crate::request::client_addr::{Hop, ProxyTrust};
-use crate::request::{Facts, Peer};
+use crate::request::{Facts, Peer, origin};
 use crate::upstream::{Backends, IdentityNames, RouteBackends};
 use crate::wire::Body;
 
@@ -83,6 +83,7 @@ impl Snapshot {
             guard: Arc::clone(guard),
             accounts: Arc::clone(accounts),
             routes: names,
+            own_host: settings.server.public_url.as_deref().and_then(origin::host_of),
         };
         let backends = backends
             .resolve(&settings.routes)
@@ -135,10 +136,15 @@ impl Snapshot {
             facts.query
         );
         let mut response = Response::new(Body::Empty);
-        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-        response
-            .headers_mut()
-            .insert(LOCATION, HeaderValue::from_str(&location).ok()?);
+        // Bytes, since a query may have raw ones above 0x7F. What cannot be redirected must not go on
+        // in plain text.
+        match HeaderValue::from_bytes(location.as_bytes()) {
+            Ok(location) => {
+                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+                response.headers_mut().insert(LOCATION, location);
+            }
+            Err(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
+        }
         Some(response)
     }
 
@@ -180,9 +186,17 @@ pub struct Lasting {
 }
 
 /// The target for the backend, where it differs from the one received.
-pub fn target(uri: &Uri, path: Option<&str>, query: Option<String>) -> Option<PathAndQuery> {
+///
+/// # Errors
+/// What is left is none, which nothing known brings about: both are parts of a target that was parsed
+/// before. The one received must not go on then, with what was taken out of it.
+pub fn target(
+    uri: &Uri,
+    path: Option<&str>,
+    query: Option<String>,
+) -> Result<Option<PathAndQuery>, InvalidUri> {
     if path.is_none() && query.is_none() {
-        return None;
+        return Ok(None);
     }
     let path = path.unwrap_or(uri.path());
     let query = query.as_deref().or(uri.query()).unwrap_or("");
@@ -191,6 +205,5 @@ pub fn target(uri: &Uri, path: Option<&str>, query: Option<String>) -> Option<Pa
     } else {
         format!("{path}?{query}")
     };
-    // Both are parts of a target that was parsed before.
-    PathAndQuery::try_from(text).ok()
+    PathAndQuery::try_from(text).map(Some)
 }

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod client_addr;
 pub mod facts;
 pub mod host;
+pub mod origin;
 pub mod request_id;
 pub mod safe_path;
 

@@ -86,14 +86,14 @@ impl Basic {
         if encoded.is_empty() {
             return Belongs::Malformed("basic-empty");
         }
-        if encoded.len() > LONGEST {
-            return Belongs::Malformed("basic-too-long");
-        }
         let Ok(decoded) = BASE64.decode(encoded) else {
             return Belongs::Malformed("basic-not-base64");
         };
         let decoded = Zeroizing::new(decoded);
         let ours = decoded.starts_with(self.prefix.as_bytes());
+        if encoded.len() > LONGEST && (ours || self.passwords) {
+            return Belongs::Malformed("basic-too-long");
+        }
         // RFC 7617, section 2: only the user-id may not contain a colon, so the first one divides.
         match decoded.iter().position(|byte| *byte == b':') {
             None if ours || self.passwords => Belongs::Malformed("basic-without-colon"),

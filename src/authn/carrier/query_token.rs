@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use http::header::REFERER;
+use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::{Carrier, Place, Shape};
@@ -14,11 +15,15 @@ use crate::wire::query;
 
 const NAMES: [&str; 2] = ["accessToken", "access_token"];
 
-pub(super) fn build(_: &Shape) -> Option<Box<dyn Carrier>> {
-    Some(Box::new(QueryToken))
+pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
+    Some(Box::new(QueryToken {
+        prefix: shape.prefix.clone(),
+    }))
 }
 
-struct QueryToken;
+struct QueryToken {
+    prefix: String,
+}
 
 impl Carrier for QueryToken {
     fn name(&self) -> &'static str {
@@ -44,12 +49,38 @@ impl Carrier for QueryToken {
         }))
     }
 
-    fn strip(&self, place: Place, _: &mut HeaderMap, query: &mut Cow<'_, str>) {
+    fn strip(&self, place: Place, headers: &mut HeaderMap, query: &mut Cow<'_, str>) {
+        self.strip_referer(headers);
         if !place.query_token {
             return;
         }
         if let Cow::Owned(rest) = query::remove(query, &NAMES) {
             *query = Cow::Owned(rest);
         }
+    }
+}
+
+impl QueryToken {
+    /// A page whose address has a token names that address in each request for its parts, also in
+    /// those for other routes.
+    fn strip_referer(&self, headers: &mut HeaderMap) {
+        let Some((page, query)) = headers
+            .get(REFERER)
+            .and_then(|referer| referer.to_str().ok()?.split_once('?'))
+        else {
+            return;
+        };
+        let is_ours =
+            |value: Result<Cow<'_, str>, _>| value.is_ok_and(|value| value.starts_with(&self.prefix));
+        if !NAMES.iter().any(|name| query::values(query, name).any(is_ours)) {
+            return;
+        }
+        let rest = query::remove(query, &NAMES);
+        let question = if rest.is_empty() { "" } else { "?" };
+        match HeaderValue::from_str(&format!("{page}{question}{rest}")) {
+            Ok(referer) => headers.insert(REFERER, referer),
+            // A part of what was a header value is one; better no referrer than a token.
+            Err(_) => headers.remove(REFERER),
+        };
     }
 }

@@ -1,6 +1,7 @@
 //! Rates per client, user and token: GCRA by `governor`, in a bounded table.
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,8 +37,10 @@ pub(super) struct Rates {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Client(IpNet),
-    /// Everyone behind a proxy that names no client, or behind a unix socket.
-    Unnamed,
+    /// Everyone behind a proxy that names no client: no other proxy's clients.
+    Proxy(IpAddr),
+    /// Everyone behind a unix socket that names no client.
+    Unix,
     User(Box<str>),
     Token(Box<str>),
 }
@@ -77,7 +80,8 @@ impl Rates {
     pub(super) fn client_key(client: Client) -> Key {
         match client {
             Client::Address(address) => Key::Client(bucket(bucket_address(address))),
-            Client::Proxy(_) | Client::Unix => Key::Unnamed,
+            Client::Proxy(address) => Key::Proxy(address),
+            Client::Unix => Key::Unix,
         }
     }
 

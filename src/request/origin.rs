@@ -1,0 +1,94 @@
+//! Whether a page of another site sent a request through its visitor's browser.
+//!
+//! Only browsers can be used so, and they say it themselves: in `Sec-Fetch-Site` over https and to
+//! localhost (W3C Fetch Metadata, section 2.4), in `Origin` with every WebSocket and every method but
+//! GET and HEAD (Fetch, section 3.2). Whoever leaves both out is no browser, and gains nothing by it.
+
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderName};
+
+use super::host::Authority;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether a browser says so. `host` is the one asked for, `own` another one of ours: that of
+/// `server.public_url`. Ports do not count, as with cookies.
+pub fn is_from_elsewhere(headers: &HeaderMap, host: &str, own: Option<&str>) -> bool {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site == "cross-site";
+    }
+    let Some(origin) = headers.get(ORIGIN) else {
+        return false;
+    };
+    // `null` is a page whose origin the browser keeps to itself: a sandbox, a file.
+    let named = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .and_then(|(_, authority)| Authority::parse(authority).ok());
+    named.is_none_or(|named| *named.host != *host && own.is_none_or(|own| *named.host != *own))
+}
+
+/// The host of `server.public_url`.
+pub fn host_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    Some(Authority::parse(authority).ok()?.host.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn elsewhere(site: Option<&'static str>, origin: Option<&'static str>) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(SEC_FETCH_SITE, site), (ORIGIN, origin)] {
+            if let Some(value) = value {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
+        let own = host_of("https://Home.example/x");
+        is_from_elsewhere(&headers, "192.168.1.5", own.as_deref())
+    }
+
+    #[test]
+    fn who_is_no_browser_is_from_nowhere() {
+        assert!(!elsewhere(None, None));
+    }
+
+    #[test]
+    fn an_origin_of_ours_is_no_other_site_whatever_its_port() {
+        for origin in [
+            "http://192.168.1.5",
+            "http://192.168.1.5:8123",
+            "https://home.example",
+            "https://HOME.example:8443",
+        ] {
+            assert!(!elsewhere(None, Some(origin)), "{origin}");
+        }
+        for origin in [
+            "http://evil.example",
+            "http://192.168.1.50",
+            "https://home.example.evil",
+            "https://home.example@evil",
+            "null",
+            "",
+            "home.example",
+        ] {
+            assert!(elsewhere(None, Some(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_the_browser_says_of_the_site_counts_before_the_origin() {
+        assert!(elsewhere(Some("cross-site"), Some("https://home.example")));
+        for site in ["same-origin", "same-site", "none"] {
+            assert!(
+                !elsewhere(Some(site), Some("https://other.home.example")),
+                "{site}"
+            );
+        }
+    }
+}
