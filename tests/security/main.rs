@@ -4,5 +4,4 @@ mod browsers;
 mod leaks;
 mod leases;
 #[path = "../support/mod.rs"]
-#[allow(unused_imports, reason = "several test binaries use it")]
 mod support;
