@@ -28,7 +28,10 @@ fn the_curl_lines_of_the_readme_open_the_door() {
     let gate = Sidegate::with_anna(&backend, "");
     let token = gate.token("anna", "phone");
     let readme = include_str!("../../README.md");
-    let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with("curl ")).collect();
+    let lines: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("curl ") && line.contains("$T") && !line.contains("-o /dev/null"))
+        .collect();
     assert_eq!(lines.len(), 4, "{lines:?}");
     for line in lines {
         let here = line.replace("127.0.0.1:8480", &gate.address.to_string());
@@ -52,10 +55,10 @@ fn the_curl_lines_of_the_readme_open_the_door() {
     }
 }
 
-// README: "`wget http://$T:@127.0.0.1:8480/` works too."
+// README: "wget -qO- http://$T:@127.0.0.1:8480/api/states"
 #[test]
 fn the_wget_line_of_the_readme_opens_the_door() {
-    assert!(include_str!("../../README.md").contains("`wget http://$T:@127.0.0.1:8480/`"));
+    assert!(include_str!("../../README.md").contains("wget -qO- http://$T:@127.0.0.1:8480/api/states"));
     let backend = Backend::start();
     let gate = Sidegate::with_anna(&backend, "");
     let token = gate.token("anna", "phone");
