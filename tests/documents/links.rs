@@ -84,3 +84,44 @@ fn headings_become_anchors_as_on_the_forges() {
     );
     assert_eq!(anchor("### `[tls]`"), "tls");
 }
+
+/// Words with a slash that end like a file of the project.
+fn named_files(text: &str) -> Vec<&str> {
+    text.split(|c: char| c.is_whitespace() || "`()[]|,;:'\"".contains(c))
+        .filter(|word| {
+            word.contains('/') && !word.starts_with(['/', '~', '.']) && !word.contains(['<', '…', '*', '$'])
+        })
+        .filter(|word| {
+            [".rs", ".md", ".toml", ".txt"]
+                .iter()
+                .any(|ending| word.ends_with(ending))
+        })
+        .collect()
+}
+
+// ARCHITECTURE.md is a map: every place on it is there.
+#[test]
+fn every_file_that_is_named_exists() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for page in pages::all() {
+        let here = pages::root().join(&page.name);
+        let folders = [
+            pages::root(),
+            pages::root().join("src"),
+            here.parent().expect("a folder").to_owned(),
+        ];
+        for file in named_files(&page.text) {
+            count += 1;
+            if !folders.iter().any(|folder| folder.join(file).exists()) {
+                wrong.push(format!("{}: {file}", page.name));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "files that are not there:\n{}",
+        wrong.join("\n")
+    );
+    assert!(count > 50, "only {count} were found");
+}
