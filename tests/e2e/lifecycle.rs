@@ -222,11 +222,7 @@ fn a_socket_from_systemd_is_served_and_outlives_a_reload() {
         format!("systemd-socket-activate is needed for this test:\n{}", gate.log())
     });
     gate.await_ready();
-    assert!(
-        gate.log().contains(&format!("listening on http://{activated}")),
-        "{}",
-        gate.log()
-    );
+    gate.await_log(&format!("listening on http://{activated}"));
     gate.cli(&["user", "add", "anna"]).success();
     let header = format!("X-OPENHAB-TOKEN: {}", gate.token("anna", "phone"));
     assert_eq!(Client::to(activated).get("/", &[&header]).status, 200);

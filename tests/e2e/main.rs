@@ -5,6 +5,8 @@
 mod support;
 
 mod crash;
+mod everyday;
+mod first_minutes;
 mod guard;
 mod identity;
 mod in_force;

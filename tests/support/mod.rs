@@ -382,8 +382,11 @@ impl Answer {
             .and_then(|code| code.parse().ok())
             .unwrap_or(0);
         loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+            // A header may hold any byte but the end of the line.
+            let mut line = Vec::new();
+            let read = reader.read_until(b'\n', &mut line).unwrap_or(0);
+            let line = String::from_utf8_lossy(&line);
+            if read == 0 || line == "\r\n" {
                 break;
             }
             if let Some((name, value)) = line.trim_end().split_once(':') {
