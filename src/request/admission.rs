@@ -1,7 +1,7 @@
 //! The strict gate in front of everything: what the HTTP library lets through and two servers
 //! could read differently ends here, before routing.
 //!
-//! Measured on hyper 1.12; `tests/request_vectors.rs` feeds it raw bytes to keep that true.
+//! Measured on hyper 1.12; `tests/bad_inputs` feeds the whole program raw bytes to keep that true.
 
 use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::request::Parts;

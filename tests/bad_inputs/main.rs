@@ -1,0 +1,17 @@
+//! Bad input through the front door of the real program.
+//!
+//! The cases are text files in `tests/vectors/requests`; [`run`] sends each of them by every road
+//! that it can take. What needs more than one request is in [`sequences`].
+
+#![allow(unreachable_pub, reason = "what support offers is for every test file")]
+
+mod case;
+mod http2;
+mod roads;
+mod run;
+mod stage;
+#[path = "../support/strict.rs"]
+mod strict;
+#[path = "../support/mod.rs"]
+mod support;
+mod verdict;
