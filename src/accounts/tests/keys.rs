@@ -35,7 +35,6 @@ async fn a_token_moves_to_the_newest_keys_when_it_is_used_and_stays_the_same_tok
     let (unused, _) = accounts.create_token(token("anna", "desk"), NOW).await.unwrap();
     let (live, _) = accounts.find_token(used.expose(), NOW).live();
     accounts.note_used(&live, NOW, None);
-    let changes = accounts.changes();
 
     rotate(&accounts, 2).await;
     assert_eq!(resting(&accounts), [(2, 0), (1, 2)]);
@@ -47,7 +46,6 @@ async fn a_token_moves_to_the_newest_keys_when_it_is_used_and_stays_the_same_tok
 
     let (moved, _) = accounts.find_token(used.expose(), NOW).live();
     assert!(live.flag().is_up(), "whoever holds it is not cut off");
-    assert_eq!(accounts.changes(), changes, "nothing has to be verified anew");
     assert_eq!(moved.used().unwrap().last, NOW);
     let after = moved.record();
     assert_ne!(
