@@ -19,11 +19,10 @@ pub use explain::explain;
 pub use local::{locally, reset, restore};
 pub use serve::serve;
 
-use crate::config::ConfigError;
+use crate::config::{self, ConfigError};
 use crate::control::{Exit, Failure};
 
 /// Every problem of a configuration, one a line.
 fn wrong_config(errors: &[ConfigError]) -> Failure {
-    let lines: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
-    Failure::new(Exit::Config, lines.join("\n"))
+    Failure::new(Exit::Config, config::all_of(errors))
 }
