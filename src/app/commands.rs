@@ -69,6 +69,12 @@ impl Running for Commands {
         self.parts.lasting.guard.bans(now)
     }
 
+    fn scopes(&self) -> Vec<String> {
+        let snapshot = self.shared.snapshot.load();
+        let scopes = &snapshot.settings.scopes;
+        scopes.iter().map(|scope| scope.name.clone()).collect()
+    }
+
     fn explain(&self, question: Question) -> Answer<'_, Explanation> {
         Box::pin(async move {
             let snapshot = self.shared.snapshot.load_full();

@@ -3,6 +3,7 @@
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Method, Request, Uri};
 
+use super::local::patiently;
 use super::parts::Parts;
 use super::{block_on, wrong_config};
 use crate::config::settings::{Access, Route};
@@ -12,6 +13,7 @@ use crate::control::view::{Explanation, Verdict};
 use crate::control::{Exit, Failure};
 use crate::decision::{Core, Decision, Ruling};
 use crate::gate::snapshot::Snapshot;
+use crate::instance::Instance;
 use crate::request::admission::{self, Rejection};
 use crate::request::safe_path::SafePath;
 use crate::request::{Client, Expects, Facts, RequestId, Scheme};
@@ -26,7 +28,9 @@ pub fn explain(sources: Sources, question: Question) -> Result<Explanation, Fail
     let settings: Settings = loaded.settings;
     block_on(async move {
         let clock = Clock::system();
-        let parts = Parts::open_existing(&settings, clock.clone()).await?;
+        let data = &settings.server.data;
+        let instance = patiently(data, || Instance::open_existing(data, &settings.store, &clock))?;
+        let parts = Parts::load(instance, &settings, clock.clone()).await?;
         let snapshot = Snapshot::build(settings, &parts.lasting, None)
             .map_err(|error| Failure::new(Exit::Config, error))?;
         examine(&snapshot, &question, clock.now()).await

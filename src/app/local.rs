@@ -2,17 +2,26 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::parts::{Parts, instance_failure};
 use super::{block_on, owned};
 use crate::config::Settings;
+use crate::control::client::{Connect, connect};
 use crate::control::execute::Operations;
 use crate::control::protocol::{Payload, Request};
 use crate::control::view::Replaced;
-use crate::control::{Absent, Execute, Exit, Failure};
-use crate::instance;
+use crate::control::{Absent, Execute, Exit, Failure, SOCKET};
+use crate::instance::{self, Instance, InstanceError};
 use crate::observe::audit::Audit;
 use crate::time::Clock;
+
+/// How long a command waits for the instance. Another command needs a moment, a server that is
+/// stopping as long as its requests.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Takes the lock, opens the store and carries the request out.
 ///
@@ -21,11 +30,11 @@ use crate::time::Clock;
 pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<Payload, Failure> {
     block_on(async move {
         let clock = Clock::system();
-        let parts = match absent {
-            Absent::Refuse => Parts::open_existing(settings, clock.clone()).await?,
-            Absent::Create => Parts::open_or_create(settings, clock.clone()).await?,
-        };
-        let parts = Arc::new(parts);
+        let instance = patiently(&settings.server.data, || match absent {
+            Absent::Refuse => Instance::open_existing(&settings.server.data, &settings.store, &clock),
+            Absent::Create => Instance::open_or_create(&settings.server.data, &settings.store, &clock),
+        })?;
+        let parts = Arc::new(Parts::load(instance, settings, clock.clone()).await?);
         let audit = Audit::open(&settings.audit.file, clock.clone())
             .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
         let audit = Arc::new(audit);
@@ -34,12 +43,34 @@ pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<
             owned::property(&parts),
             Some(Arc::clone(&audit)),
             settings.server.trusted_proxies.clone(),
+            settings.scopes.iter().map(|scope| scope.name.clone()).collect(),
             clock,
         );
         let outcome = operations.execute(request).await.into_result();
         audit.close();
         outcome
     })
+}
+
+/// Opens the instance, and waits a little for another command or a server that is just starting or
+/// stopping. A server that runs ends the waiting: it can be asked.
+pub(super) fn patiently(
+    data: &Path,
+    open: impl Fn() -> Result<Instance, InstanceError>,
+) -> Result<Instance, Failure> {
+    let clock = Clock::system();
+    let begun = clock.monotonic();
+    loop {
+        match open() {
+            Err(InstanceError::Locked(_))
+                if clock.monotonic().saturating_sub(begun) < PATIENCE
+                    && matches!(connect(&data.join(SOCKET)), Ok(Connect::NoServer)) =>
+            {
+                std::thread::sleep(LOOK);
+            }
+            outcome => return outcome.map_err(instance_failure),
+        }
+    }
 }
 
 /// Puts the backup at that path in place.

@@ -21,11 +21,15 @@ pub use explain::explain;
 pub use local::{locally, reset, restore};
 pub use serve::serve;
 
+<<<<<<< HEAD
 use std::future::Future;
 
 use tokio::task::LocalSet;
 
 use crate::config::ConfigError;
+=======
+use crate::config::{self, ConfigError};
+>>>>>>> w-cli
 use crate::control::{Exit, Failure};
 
 /// Runs on the calling thread; what it spawns need not be `Send`.
@@ -39,6 +43,5 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 
 /// Every problem of a configuration, one a line.
 fn wrong_config(errors: &[ConfigError]) -> Failure {
-    let lines: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
-    Failure::new(Exit::Config, lines.join("\n"))
+    Failure::new(Exit::Config, config::all_of(errors))
 }

@@ -32,14 +32,8 @@ impl Parts {
         Self::load(instance, settings, clock).await
     }
 
-    /// Opens the instance; creates nothing when there is none.
-    pub(super) async fn open_existing(settings: &Settings, clock: Clock) -> Result<Self, Failure> {
-        let data = &settings.server.data;
-        let instance = Instance::open_existing(data, &settings.store, &clock).map_err(instance_failure)?;
-        Self::load(instance, settings, clock).await
-    }
-
-    async fn load(instance: Instance, settings: &Settings, clock: Clock) -> Result<Self, Failure> {
+    /// Loads what an open instance holds.
+    pub(super) async fn load(instance: Instance, settings: &Settings, clock: Clock) -> Result<Self, Failure> {
         let keys = TokenKeys::from(&*instance.keys());
         let accounts = Accounts::load(
             Arc::clone(instance.store()),

@@ -1,5 +1,6 @@
 //! `backup`, `restore` and `reset`: all that the instance owns, as one thing.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -63,6 +64,19 @@ pub(super) fn backup(backup: Backup, reach: &Reach<'_>, io: &mut Io<'_>) -> Resu
 pub(super) fn restore(restore: &Restore, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let settings = reach.settings()?;
     reach.refuse_running_server(&settings, "restore a backup")?;
+    // Before anyone is asked, and before a data directory is made for it.
+    if let Err(error) = std::fs::read_dir(&restore.from) {
+        return Err(match error.kind() {
+            ErrorKind::NotFound => {
+                Failure::missing(format!("there is no backup at {}", restore.from.display()))
+            }
+            ErrorKind::NotADirectory => Failure::data(format!(
+                "{} is not a backup: a backup is the directory that \"sidegate backup\" wrote",
+                restore.from.display()
+            )),
+            _ => Failure::io(restore.from.display(), &error),
+        });
+    }
     if !restore.yes {
         let data = settings.server.data.display();
         io.confirm(

@@ -13,7 +13,8 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Vec<PathBuf>,
 
-    /// The directory that holds all that the instance owns
+    /// The directory that holds all that the instance owns [default: /var/lib/sidegate as root, else
+    /// $XDG_DATA_HOME/sidegate]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub data: Option<PathBuf>,
 

@@ -123,5 +123,10 @@ fn dropped(before: &[KeyView], after: &[KeyView]) -> String {
         1 => ", and revoked 1 token".to_owned(),
         several => format!(", and revoked {several} tokens"),
     };
-    format!("dropped keys {}{ended}", show::joined(&gone))
+    let known: usize = after.iter().skip(1).map(|pair| pair.revoked).sum();
+    let kept = match known {
+        0 => "",
+        _ => "; what revoked tokens are known by stays for up to a year",
+    };
+    format!("dropped keys {}{ended}{kept}", show::joined(&gone))
 }

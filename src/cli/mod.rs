@@ -13,6 +13,7 @@ mod healthcheck;
 pub mod io;
 mod keys;
 mod man;
+mod owner;
 mod reach;
 mod serve;
 mod show;
@@ -68,6 +69,7 @@ pub struct Programs {
 #[derive(Parser, Debug)]
 #[command(
     name = "sidegate",
+    bin_name = "sidegate",
     version,
     about = "Puts authentication in front of anything",
     max_term_width = 100,
@@ -142,7 +144,8 @@ pub fn run_with(
     surroundings: &Surroundings,
     programs: &Programs,
 ) -> u8 {
-    let cli = match Cli::try_parse_from(globals::gathered(arguments)) {
+    let arguments = globals::gathered(arguments);
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return not_run(&error, io),
     };
@@ -151,9 +154,39 @@ pub fn run_with(
         programs,
         surroundings,
     };
-    match dispatch(cli.verb, &reach, io) {
+    let outcome = if cli.verb.opens_the_store() {
+        owner::act_as_owner(&reach, &arguments, io).and_then(|()| dispatch(cli.verb, &reach, io))
+    } else {
+        dispatch(cli.verb, &reach, io)
+    };
+    match outcome {
         Ok(()) => 0,
         Err(failure) => failed(&failure, io),
+    }
+}
+
+impl Verb {
+    /// Whether it opens the store itself when no server runs.
+    const fn opens_the_store(&self) -> bool {
+        match self {
+            Verb::User(_)
+            | Verb::Group(_)
+            | Verb::Token(_)
+            | Verb::Ban(_)
+            | Verb::Explain(_)
+            | Verb::Backup(_)
+            | Verb::Restore(_)
+            | Verb::Reset(_)
+            | Verb::Keys(_) => true,
+            Verb::Serve(_)
+            | Verb::Demo(_)
+            | Verb::Check(_)
+            | Verb::Audit(_)
+            | Verb::Healthcheck
+            | Verb::Config(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => false,
+        }
     }
 }
 

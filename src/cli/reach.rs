@@ -1,6 +1,7 @@
 //! From a verb to the instance: the running server if there is one, else the store itself.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use super::Programs;
 use super::globals::{Globals, Output};
@@ -21,6 +22,10 @@ pub struct Surroundings {
     pub default_data: PathBuf,
     /// The configuration file that is read if it is there and none is named.
     pub default_config: PathBuf,
+    /// The effective user; 0 is root.
+    pub user: u32,
+    /// This program, to start it as another user.
+    pub program: Option<PathBuf>,
 }
 
 impl Surroundings {
@@ -33,6 +38,8 @@ impl Surroundings {
             environment: config::environment().map_err(|errors| wrong(&errors))?,
             default_data: config::default_data(),
             default_config: PathBuf::from(DEFAULT_CONFIG),
+            user: config::effective_user(),
+            program: std::env::current_exe().ok(),
         })
     }
 }
@@ -57,16 +64,18 @@ impl Reach<'_> {
     /// Where the settings come from.
     ///
     /// # Errors
-    /// [`Exit::Missing`]: a file of `--config` is not there.
+    /// [`Exit::Missing`]: a file of `--config` is not there; [`Exit::Permission`]: it may not be read.
     pub(super) fn sources(&self) -> Result<Sources, Failure> {
         let mut files = self.globals.config.clone();
-        if let Some(file) = files.iter().find(|file| !file.exists()) {
-            return Err(Failure::missing(format!(
-                "there is no configuration file {}",
-                file.display()
-            )));
+        for file in &files {
+            if !is_there(file)? {
+                return Err(Failure::missing(format!(
+                    "there is no configuration file {}",
+                    file.display()
+                )));
+            }
         }
-        if files.is_empty() && self.surroundings.default_config.exists() {
+        if files.is_empty() && is_there(&self.surroundings.default_config)? {
             files.push(self.surroundings.default_config.clone());
         }
         Ok(Sources {
@@ -141,9 +150,25 @@ impl Reach<'_> {
     }
 }
 
+/// Whether a configuration file is there. One that may not be read is not absent: without it another
+/// instance would be meant.
+fn is_there(file: &Path) -> Result<bool, Failure> {
+    match std::fs::File::open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Failure::new(
+            Exit::Permission,
+            format!(
+                "the configuration file {} may not be read: {error}; run the command as the user who may",
+                file.display()
+            ),
+        )),
+        // What else is wrong with it is found when it is read.
+        _ => Ok(true),
+    }
+}
+
 fn wrong(errors: &[ConfigError]) -> Failure {
-    let lines: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
-    Failure::new(Exit::Config, lines.join("\n"))
+    Failure::new(Exit::Config, config::all_of(errors))
 }
 
 /// An answer of another kind than the question's: a mistake of ours.

@@ -221,6 +221,9 @@ fn passwd(passwd: Passwd, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Fail
     } else if passwd.password_stdin {
         Some(io.read_secret()?)
     } else if io.interactive {
+        // Before anyone types a password twice for nobody.
+        let name = passwd.name.clone();
+        user(reach.ask(Request::UserShow { name }, Absent::Refuse)?)?;
         let typed = io.ask_new_password(&passwd.name)?;
         Some(typed.ok_or_else(|| Failure::data("no password was typed; to take it away, use --none"))?)
     } else {

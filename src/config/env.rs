@@ -57,19 +57,22 @@ pub fn writes_to_journal() -> bool {
     std::env::var_os("JOURNAL_STREAM").is_some()
 }
 
+/// The effective user: 0 is root. Without a call into libc: it is the owner of /proc/self. Where there
+/// is no /proc nobody is taken for root.
+pub fn effective_user() -> u32 {
+    std::fs::metadata("/proc/self")
+        .map(|me| me.uid())
+        .unwrap_or(u32::MAX)
+}
+
 /// Where an instance keeps its things unless told: `/var/lib/sidegate` as root, else
 /// `$XDG_DATA_HOME/sidegate`, else `~/.local/share/sidegate`.
 ///
 /// A user without an absolute `XDG_DATA_HOME` or `HOME` gets that of the system: what fails
 /// there names a path that can be looked up.
 pub fn default_data() -> PathBuf {
-    // The owner of /proc/self is the effective user, without a call into libc. Where there is
-    // no /proc, the home directory is the safer guess.
-    let uid = std::fs::metadata("/proc/self")
-        .map(|me| me.uid())
-        .unwrap_or(u32::MAX);
     data_for(
-        uid,
+        effective_user(),
         std::env::var_os("XDG_DATA_HOME").map(PathBuf::from),
         std::env::var_os("HOME").map(PathBuf::from),
     )

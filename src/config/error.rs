@@ -49,6 +49,15 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Every problem, one a line; several with a line before them that says how many.
+pub fn all_of(errors: &[ConfigError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ConfigError::to_string).collect();
+    match lines.len() {
+        0 | 1 => lines.concat(),
+        several => format!("the configuration has {several} problems:\n{}", lines.join("\n")),
+    }
+}
+
 /// What is wrong with a value, said by a reader that does not know where the value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {

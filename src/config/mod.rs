@@ -20,8 +20,8 @@ mod tree;
 pub mod units;
 
 pub use diff::diff;
-pub use env::{default_data, environment, wants_color, writes_to_journal};
-pub use error::{ConfigError, Wrong};
+pub use env::{default_data, effective_user, environment, wants_color, writes_to_journal};
+pub use error::{ConfigError, Wrong, all_of};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use print::print;
 pub use reference::reference;

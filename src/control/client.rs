@@ -42,9 +42,10 @@ pub fn connect(path: &Path) -> Result<Connect, Failure> {
         Err(error) => {
             return match error.kind() {
                 // InvalidInput: a path too long for a socket, on which no server can listen either.
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput => {
-                    Ok(Connect::NoServer)
-                }
+                ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::InvalidInput => Ok(Connect::NoServer),
                 ErrorKind::PermissionDenied => Err(Failure::new(
                     Exit::Permission,
                     format!(

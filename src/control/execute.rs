@@ -17,8 +17,8 @@ use super::{Execute, Executing};
 use crate::accounts::{self, Account, Accounts, AccountsError, NewToken, NewUser, TokenSelector};
 use crate::crypto::Secret;
 use crate::instance::{KeyPair, KeyRing};
-use crate::model::{BanRecord, TokenRecord};
-use crate::observe::audit::{Audit, Event, Line};
+use crate::model::{BanRecord, Role, TokenRecord};
+use crate::observe::audit::{Audit, AuditError, Event, Line};
 use crate::time::{Clock, Timestamp};
 
 /// The name of the token that `user recover` makes. There is one per user at a time.
@@ -26,6 +26,9 @@ const RECOVERY: &str = "recovery";
 
 /// How long that token works.
 const RECOVERY_FOR: Duration = Duration::from_secs(86_400);
+
+/// Audit lines of one change on their way at once: fewer than its queue holds.
+const AT_ONCE: usize = 1000;
 
 /// A future of a running server's parts.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
@@ -71,6 +74,9 @@ pub trait Running {
     /// The bans in force.
     fn bans(&self, now: Timestamp) -> Vec<BanRecord>;
 
+    /// The names of `[scope.NAME]` in force.
+    fn scopes(&self) -> Vec<String>;
+
     /// What would be decided.
     fn explain(&self, question: Question) -> Answer<'_, Explanation>;
 
@@ -92,6 +98,8 @@ pub struct Operations {
     running: Option<Box<dyn Running>>,
     /// Trusted proxies, which nobody may ban; a running server knows them itself.
     proxies: Vec<IpNet>,
+    /// The names of `[scope.NAME]`; a running server knows them itself.
+    scopes: Vec<String>,
 }
 
 impl Operations {
@@ -101,6 +109,7 @@ impl Operations {
         property: Arc<dyn Property>,
         audit: Option<Arc<Audit>>,
         proxies: Vec<IpNet>,
+        scopes: Vec<String>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -111,6 +120,7 @@ impl Operations {
             audit,
             running: None,
             proxies,
+            scopes,
         }
     }
 
@@ -130,6 +140,7 @@ impl Operations {
             audit,
             running: Some(running),
             proxies: Vec::new(),
+            scopes: Vec::new(),
         }
     }
 
@@ -289,6 +300,7 @@ impl Operations {
     }
 
     async fn create_token(&self, create: TokenCreate, now: Timestamp) -> Result<Payload, Failure> {
+        self.check_scope(&create.scope)?;
         let user = &self.user(&create.user)?.user.name;
         let name = create.name.clone();
         let line = Line {
@@ -306,6 +318,27 @@ impl Operations {
         };
         let minted = self.change(&line, self.accounts.create_token(new, now)).await?;
         Ok(self.minted(minted, now))
+    }
+
+    /// A word that means nothing narrows nothing: with a slip of the finger the token would have all of
+    /// its user's rights.
+    fn check_scope(&self, scope: &str) -> Result<(), Failure> {
+        let scopes = match &self.running {
+            Some(running) => running.scopes(),
+            None => self.scopes.clone(),
+        };
+        let known = |word: &str| word.parse::<Role>().is_ok() || scopes.iter().any(|name| name == word);
+        match scope.split_ascii_whitespace().find(|word| !known(word)) {
+            None => Ok(()),
+            Some(word) => {
+                let mut names: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
+                names.extend(scopes.iter().map(String::as_str));
+                Err(Failure::data(format!(
+                    "there is no scope {word:?}; write one of {}, or define [scope.{word:?}] in the configuration",
+                    names.join(", ")
+                )))
+            }
+        }
     }
 
     fn list_tokens(&self, user: Option<&str>, now: Timestamp) -> Result<Payload, Failure> {
@@ -437,12 +470,27 @@ impl Operations {
             return Ok(());
         };
         let written = audit.record_change(line).written().await;
-        written.map(drop).map_err(|error| {
-            Failure::new(
-                Exit::Io,
-                format!("nothing was changed, because it could not be audited: {error}"),
-            )
-        })
+        written.map(drop).map_err(not_audited)
+    }
+
+    /// Many lines, which reach the disk together and not one after the other.
+    async fn all_audited(&self, lines: impl Iterator<Item = Line<'_>>) -> Result<(), Failure> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let mut waiting = std::collections::VecDeque::new();
+        for line in lines {
+            waiting.push_back(audit.record_change(&line));
+            if waiting.len() > AT_ONCE
+                && let Some(oldest) = waiting.pop_front()
+            {
+                oldest.written().await.map_err(not_audited)?;
+            }
+        }
+        for receipt in waiting {
+            receipt.written().await.map_err(not_audited)?;
+        }
+        Ok(())
     }
 
     fn line<'l>(&self, event: Event, user: &'l str, reason: &'l str, now: Timestamp) -> Line<'l> {
@@ -496,6 +544,13 @@ impl Execute for Operations {
     fn execute(&self, request: Request) -> Executing<'_> {
         Box::pin(async move { Response::from(self.carry_out(request).await) })
     }
+}
+
+fn not_audited(error: AuditError) -> Failure {
+    Failure::new(
+        Exit::Io,
+        format!("nothing was changed, because it could not be audited: {error}"),
+    )
 }
 
 fn refused(error: AccountsError) -> Failure {

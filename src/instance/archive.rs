@@ -72,7 +72,10 @@ pub(super) fn write(
     }
     // A name of its own, so that of two backups at once neither spoils the other.
     let part = durable::beside(&place, &format!(".part-{}", random::alphanumeric(8)));
-    durable::create_dir(&part).map_err(|error| InstanceError::creating(&part, error))?;
+    durable::create_dir(&part).map_err(|error| match InstanceError::creating(&part, error) {
+        InstanceError::NotPermitted(_, error) => InstanceError::NoBackupThere(place.clone(), error),
+        other => other,
+    })?;
     let fill = || -> Result<(), InstanceError> {
         store
             .copy_to(&part.join(STORE))

@@ -58,6 +58,8 @@ pub enum InstanceError {
     CannotCreate(PathBuf, io::Error),
     /// The operating system does not let us.
     NotPermitted(PathBuf, io::Error),
+    /// A backup may not be written at this place.
+    NoBackupThere(PathBuf, io::Error),
     /// Reading or writing failed.
     Io(PathBuf, io::Error),
     /// The store cannot be read or written.
@@ -74,7 +76,7 @@ impl InstanceError {
             Self::Damaged { .. } | Self::Unmarked(_) => 70,
             Self::CannotCreate(..) => 73,
             Self::Io(..) | Self::Unavailable(_) => 74,
-            Self::Exposed { .. } | Self::NotPermitted(..) => 77,
+            Self::Exposed { .. } | Self::NotPermitted(..) | Self::NoBackupThere(..) => 77,
             Self::OtherStore(_) => 78,
         }
     }
@@ -145,7 +147,11 @@ impl fmt::Display for InstanceError {
                 data.display()
             ),
             Self::NoArchive(path) => write!(f, "there is no backup at {}", path.display()),
-            Self::Locked(path) => write!(f, "{} is in use by another process", path.display()),
+            Self::Locked(path) => write!(
+                f,
+                "{} is in use by another process; wait until it is done, or stop it",
+                path.display()
+            ),
             Self::Busy(what) => write!(f, "{what}; try again when that is done"),
             Self::Damaged { path, what } => write!(
                 f,
@@ -174,6 +180,12 @@ impl fmt::Display for InstanceError {
             Self::NotPermitted(path, error) => write!(
                 f,
                 "{}: {error}; run as the user who owns the data directory, or give it to this one with chown",
+                path.display()
+            ),
+            Self::NoBackupThere(path, error) => write!(
+                f,
+                "{}: {error}; the backup is written by the user who runs the server or owns the data directory, \
+                 so name a place where that user may write",
                 path.display()
             ),
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),

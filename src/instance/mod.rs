@@ -282,7 +282,11 @@ pub fn control_socket(data: &Path) -> PathBuf {
 
 /// Takes the directory, and finishes what a killed process had begun in it.
 fn own(layout: &Layout) -> Result<Lock, InstanceError> {
-    let lock = Lock::take(&layout.at("instance")).map_err(InstanceError::lock)?;
+    let lock = Lock::take(&layout.at("instance")).map_err(|error| match InstanceError::lock(error) {
+        // The directory is what people know.
+        InstanceError::Locked(_) => InstanceError::Locked(layout.data.clone()),
+        other => other,
+    })?;
     pending::finish(layout)?;
     Ok(lock)
 }

@@ -20,6 +20,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them, the most powerful first.
+    pub const ALL: [Role; 4] = [Role::Owner, Role::Admin, Role::User, Role::ReadOnly];
+
     /// The word in the command line, in headers and in scopes.
     pub const fn as_str(self) -> &'static str {
         match self {

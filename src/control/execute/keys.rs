@@ -69,15 +69,18 @@ impl Operations {
             self.refuse_stale(now)?;
         }
         let stale = if revoke { Stale::All } else { Stale::Expired };
-        for token in self.accounts.stale_tokens(stale, now) {
-            let record = &token.record;
-            let line = Line {
-                credential: &record.id,
-                credential_name: &record.name,
-                ..self.line(Event::TokenRevoke, &record.user, "its keys are dropped", now)
-            };
-            self.audited(&line).await?;
-        }
+        let tokens = self.accounts.stale_tokens(stale, now);
+        let lines = tokens.iter().map(|token| Line {
+            credential: &token.record.id,
+            credential_name: &token.record.name,
+            ..self.line(
+                Event::TokenRevoke,
+                &token.record.user,
+                "its keys are dropped",
+                now,
+            )
+        });
+        self.all_audited(lines).await?;
         self.accounts.revoke_stale(stale, now).await.map_err(refused)?;
         let ids: Vec<String> = ring.pairs()[1..].iter().map(|pair| pair.id.to_string()).collect();
         let what = format!("keys={}", ids.join(","));

@@ -73,6 +73,7 @@ impl House {
                 property,
                 audit,
                 vec!["192.168.1.10/32".parse().expect("a network")],
+                vec!["garden".into()],
                 clock.clone(),
             ),
             Some(running) => Operations::serving(accounts.clone(), property, audit, running, clock.clone()),
@@ -323,6 +324,10 @@ impl Running for Server {
         }]
     }
 
+    fn scopes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn explain(&self, question: Question) -> Answer<'_, Explanation> {
         Box::pin(async move {
             Ok(Explanation {
@@ -493,4 +498,23 @@ async fn there_are_at_most_four_pairs_of_keys() {
     house.ask(Request::KeysRotate).await.expect("rotates");
     assert_eq!(ids(house.ask(Request::KeysList).await), [11, 10, 9, 7]);
     assert!(matches!(house.find(&secrets[0]), Found::Live(..)));
+}
+
+// "a space-separated list of roles and of names defined as `[scope.NAME]`"
+#[tokio::test]
+async fn a_scope_that_means_nothing_is_refused() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let with = |name: &str, scope: &str| match create(name) {
+        Request::TokenCreate(create) => Request::TokenCreate(TokenCreate {
+            scope: scope.into(),
+            ..create
+        }),
+        other => panic!("{other:?}"),
+    };
+    token(house.ask(with("a", "read-only garden")).await);
+    let failure = house.ask(with("b", "read-onyl")).await.expect_err("a slip");
+    assert_eq!(failure.exit, Exit::Data);
+    assert!(failure.message.contains("read-only, garden"), "{failure}");
+    assert!(!house.audited().contains(r#""credential_name":"b""#));
 }
