@@ -21,15 +21,11 @@ pub use explain::explain;
 pub use local::{locally, reset, restore};
 pub use serve::serve;
 
-<<<<<<< HEAD
 use std::future::Future;
 
 use tokio::task::LocalSet;
 
-use crate::config::ConfigError;
-=======
 use crate::config::{self, ConfigError};
->>>>>>> w-cli
 use crate::control::{Exit, Failure};
 
 /// Runs on the calling thread; what it spawns need not be `Send`.
