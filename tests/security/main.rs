@@ -6,3 +6,4 @@ mod leases;
 #[path = "../support/mod.rs"]
 #[allow(unused_imports, reason = "several test binaries use it")]
 mod support;
+mod weight;
