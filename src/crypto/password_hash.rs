@@ -3,13 +3,13 @@
 //! A hash takes tens of milliseconds and megabytes by design: only [`super::password_pool`] may run
 //! one where requests are served.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::password_hash::{Error as PhcError, PasswordHasher, PasswordVerifier};
-use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 
-use super::{Secret, random};
+use super::{Secret, mac, random};
 
 /// The longest password in bytes; a longer one is wrong without being hashed.
 pub const MAX_PASSWORD: usize = 1024;
@@ -66,10 +66,12 @@ pub fn hash(secret: &Secret, cost: Cost) -> Result<String, HashError> {
     if secret.expose().len() > MAX_PASSWORD {
         return Err(HashError::TooLong);
     }
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params()?)
-        .hash_password_with_salt(secret.expose(), &random::bytes::<16>())
-        .map(|phc| phc.to_string())
-        .map_err(HashError::unavailable)
+    let params = cost.params()?;
+    let salt = random::bytes::<16>();
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    run(&argon2, secret, &salt, &mut output)?;
+    string(&params, &salt, &output)
 }
 
 /// Whether the secret is the one that the PHC string was made of. Runs with the parameters of the
@@ -83,11 +85,59 @@ pub fn verify(secret: &Secret, phc: &str) -> Result<bool, HashError> {
         return Ok(false);
     }
     let parsed = parse(phc)?;
-    match Argon2::default().verify_password(secret.expose(), &parsed) {
-        Ok(()) => Ok(true),
-        Err(PhcError::PasswordInvalid) => Ok(false),
-        Err(error) => Err(HashError::unavailable(error)),
-    }
+    let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).map_err(HashError::unreadable)?;
+    let version = Version::try_from(parsed.version.unwrap_or(VERSION)).map_err(HashError::unreadable)?;
+    let params = Params::try_from(&parsed).map_err(HashError::unreadable)?;
+    let (Some(salt), Some(expected)) = (&parsed.salt, &parsed.hash) else {
+        return Err(HashError::Unreadable("it has no salt or no hash".into()));
+    };
+    let mut output = vec![0; expected.as_bytes().len()];
+    run(
+        &Argon2::new(algorithm, version, params),
+        secret,
+        salt.as_ref(),
+        &mut output,
+    )?;
+    Ok(mac::equal(&output, expected.as_bytes()))
+}
+
+thread_local! {
+    /// What the hashes of this thread run in, one after the other. Allocated anew for each, aligned as
+    /// it must be, glibc's allocator does not find the room of the one before, and a few logins weigh
+    /// hundreds of megabytes.
+    static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
+
+/// More than so many blocks of 1 KiB are given back after use.
+const KEPT: usize = 64 * 1024;
+
+fn run(argon2: &Argon2<'_>, secret: &Secret, salt: &[u8], output: &mut [u8]) -> Result<(), HashError> {
+    let blocks = argon2.params().block_count();
+    MEMORY.with_borrow_mut(|memory| {
+        if memory.len() < blocks {
+            // Not grown, which would have both in memory for a while.
+            *memory = Vec::new();
+            memory.try_reserve_exact(blocks).map_err(HashError::unavailable)?;
+            memory.resize(blocks, Block::new());
+        }
+        let done =
+            argon2.hash_password_into_with_memory(secret.expose(), salt, output, &mut memory[..blocks]);
+        if memory.len() > KEPT {
+            *memory = Vec::new();
+        }
+        done.map_err(HashError::unavailable)
+    })
+}
+
+fn string(params: &Params, salt: &[u8], output: &[u8]) -> Result<String, HashError> {
+    let phc = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(VERSION),
+        params: ParamsString::try_from(params).map_err(HashError::unavailable)?,
+        salt: Some(Salt::new(salt).map_err(HashError::unavailable)?),
+        hash: Some(Output::new(output).map_err(HashError::unavailable)?),
+    };
+    Ok(phc.to_string())
 }
 
 /// Whether a new hash of the same secret would be made differently: other algorithm, version or
@@ -110,16 +160,9 @@ pub fn needs_rehash(phc: &str, cost: Cost) -> bool {
 /// # Errors
 /// [`HashError::Cost`].
 pub fn decoy(cost: Cost) -> Result<String, HashError> {
-    let params = cost.params()?;
-    let phc = PasswordHash {
-        algorithm: ARGON2ID_IDENT,
-        version: Some(VERSION),
-        params: ParamsString::try_from(&params).map_err(HashError::unavailable)?,
-        salt: Salt::new(&random::bytes::<16>()).ok(),
-        // Random bytes are the hash of something nobody can find.
-        hash: Output::new(&random::bytes::<{ Params::DEFAULT_OUTPUT_LEN }>()).ok(),
-    };
-    Ok(phc.to_string())
+    // Random bytes are the hash of something nobody can find.
+    let output = random::bytes::<{ Params::DEFAULT_OUTPUT_LEN }>();
+    string(&cost.params()?, &random::bytes::<16>(), &output)
 }
 
 /// Whether [`verify`] would run with this string.
@@ -163,7 +206,11 @@ pub enum HashError {
 }
 
 impl HashError {
-    fn unavailable(error: PhcError) -> Self {
+    fn unreadable(error: impl fmt::Display) -> Self {
+        HashError::Unreadable(error.to_string())
+    }
+
+    fn unavailable(error: impl fmt::Display) -> Self {
         HashError::Unavailable(error.to_string())
     }
 }

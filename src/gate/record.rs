@@ -228,7 +228,7 @@ impl<'g> Record<'g> {
                 .shared
                 .observers
                 .explained
-                .is_first(self.client, facts.path.raw())
+                .is_first(self.client, facts.path.raw(), self.now)
         {
             warn!(
                 request.id = %self.id,

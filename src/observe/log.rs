@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::config::settings::{LogFormat, LogLevel};
 use crate::request::Client;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use crate::wire::escape;
 
 /// How lines look.
@@ -271,27 +271,45 @@ impl Visit for Fields {
 /// Which refusals were already explained: a client that asks every second is told once per path
 /// what was tried and what to send.
 ///
-/// Bounded: two generations of 4096; the older is forgotten when the younger is full.
+/// Bounded: two generations of 4096; the older is forgotten when the younger is full. And ten a
+/// second, whoever asks for what: paths cost a stranger nothing, and lines cost the operator a disk.
 #[derive(Debug, Default)]
 pub struct Explained {
     hasher: RandomState,
-    seen: Mutex<[HashSet<u64>; 2]>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    young: HashSet<u64>,
+    old: HashSet<u64>,
+    second: i64,
+    told: u32,
 }
 
 impl Explained {
     /// Whether this client was not yet told about this path. Says so once.
-    pub fn is_first(&self, client: Client, path: &str) -> bool {
+    pub fn is_first(&self, client: Client, path: &str, now: Timestamp) -> bool {
         const GENERATION: usize = 4096;
+        const PER_SECOND: u32 = 10;
         let key = self.hasher.hash_one((client, path));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let [young, old] = &mut *seen;
-        if young.contains(&key) || old.contains(&key) {
+        if seen.young.contains(&key) || seen.old.contains(&key) {
             return false;
         }
-        if young.len() >= GENERATION {
-            *old = std::mem::take(young);
+        if seen.second != now.as_seconds() {
+            seen.second = now.as_seconds();
+            seen.told = 0;
         }
-        young.insert(key)
+        if seen.told >= PER_SECOND {
+            // Not remembered: it is told when there is room again.
+            return false;
+        }
+        seen.told += 1;
+        if seen.young.len() >= GENERATION {
+            seen.old = std::mem::take(&mut seen.young);
+        }
+        seen.young.insert(key)
     }
 }
 
@@ -483,26 +501,37 @@ mod tests {
     fn a_refusal_is_explained_once_per_path_and_client() {
         let explained = Explained::default();
         let anna = Client::Address([192, 0, 2, 1].into());
-        assert!(explained.is_first(anna, "/a"));
-        assert!(!explained.is_first(anna, "/a"));
-        assert!(explained.is_first(anna, "/b"));
-        assert!(explained.is_first(Client::Unix, "/a"));
+        assert!(explained.is_first(anna, "/a", NOW));
+        assert!(!explained.is_first(anna, "/a", NOW));
+        assert!(explained.is_first(anna, "/b", NOW));
+        assert!(explained.is_first(Client::Unix, "/a", NOW));
     }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
     #[test]
     fn the_memory_of_explanations_is_bounded() {
         let explained = Explained::default();
         for number in 0..50_000 {
-            explained.is_first(Client::Unix, &number.to_string());
+            let second = Timestamp::from_millis(1000 * number);
+            assert!(explained.is_first(Client::Unix, &number.to_string(), second));
         }
-        let remembered: usize = explained
-            .seen
-            .lock()
-            .expect("whole")
-            .iter()
-            .map(HashSet::len)
-            .sum();
-        assert!(remembered <= 2 * 4096);
-        assert!(!explained.is_first(Client::Unix, "49999"));
+        {
+            let seen = explained.seen.lock().expect("whole");
+            assert!(seen.young.len() + seen.old.len() <= 2 * 4096);
+        }
+        assert!(!explained.is_first(Client::Unix, "49999", NOW));
+    }
+    // D-10: "sampled after N/s per event"
+    #[test]
+    fn a_stranger_with_many_paths_gets_ten_lines_a_second() {
+        let explained = Explained::default();
+        let told = |second: i64| {
+            let now = Timestamp::from_millis(1000 * second);
+            (0..1000)
+                .filter(|path: &i64| explained.is_first(Client::Unix, &path.to_string(), now))
+                .count()
+        };
+        assert_eq!([told(1), told(1), told(2)], [10, 0, 10]);
     }
 }

@@ -5,3 +5,4 @@ mod leaks;
 mod leases;
 #[path = "../support/mod.rs"]
 mod support;
+mod weight;
