@@ -23,20 +23,26 @@ fn write_pair(folder: &Path, year: i32) {
     }
 }
 
+/// A server with the pair of that folder.
+fn serve(backend: &Backend, folder: &Path) -> Sidegate {
+    let port = support::free_port();
+    let pair = format!(
+        "{{ cert = \"{0}/home.pem\", key = \"{0}/home.key\" }}",
+        folder.display()
+    );
+    Sidegate::in_front_of(
+        backend,
+        &format!("[tls]\nlisten = [\"127.0.0.1:{port}\"]\ncertificates = [{pair}]\n"),
+    )
+}
+
 // "certificates reload when their files change"
 #[test]
 fn a_renewed_certificate_is_told_in_the_log_and_in_the_metrics() {
     let backend = Backend::start();
     let folder = tempfile::tempdir().expect("a folder");
     write_pair(folder.path(), 2090);
-    let port = support::free_port();
-    let gate = Sidegate::in_front_of(
-        &backend,
-        &format!(
-            "[tls]\nlisten = [\"127.0.0.1:{port}\"]\ncertificates = [{{ cert = \"{0}/home.pem\", key = \"{0}/home.key\" }}]\n",
-            folder.path().display()
-        ),
-    );
+    let gate = serve(&backend, folder.path());
     let expiry = || {
         let page = ask(gate.operations, b"GET /metrics HTTP/1.1\r\nHost: o\r\n\r\n").expect("is answered");
         let line = page
@@ -59,13 +65,6 @@ fn an_expired_certificate_is_served_and_told() {
     let backend = Backend::start();
     let folder = tempfile::tempdir().expect("a folder");
     write_pair(folder.path(), 2001);
-    let port = support::free_port();
-    let gate = Sidegate::in_front_of(
-        &backend,
-        &format!(
-            "[tls]\nlisten = [\"127.0.0.1:{port}\"]\ncertificates = [{{ cert = \"{0}/home.pem\", key = \"{0}/home.key\" }}]\n",
-            folder.path().display()
-        ),
-    );
+    let gate = serve(&backend, folder.path());
     gate.await_log("the certificate expired at 2001-01-01");
 }
