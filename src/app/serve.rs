@@ -33,6 +33,9 @@ use crate::time::{Clock, Timestamp};
 use crate::upstream::{Signals, Upstreams};
 use crate::wire::Body;
 
+/// For what must be written down before the end; longer than a command may take.
+const LAST_WRITES: Duration = Duration::from_secs(6);
+
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
@@ -64,6 +67,9 @@ pub(super) struct Running {
     watcher: tokio::task::AbortHandle,
     /// Everything that runs beside the workers; ends with the server.
     tasks: JoinSet<()>,
+    /// What must not end half-way: it is told that all is over, and waited for.
+    closing: JoinSet<()>,
+    over: watch::Sender<bool>,
 }
 
 impl Running {
@@ -111,8 +117,13 @@ impl Running {
         let parts = Arc::new(parts);
         gauges::register(&metrics, &shared, &parts, &server, certificates.as_ref());
 
-        let mut tasks = JoinSet::new();
-        tasks.spawn_local(write_bans(Arc::clone(&parts.lasting.accounts), bans));
+        let (mut tasks, mut closing) = (JoinSet::new(), JoinSet::new());
+        let over = watch::Sender::new(false);
+        closing.spawn_local(write_bans(
+            Arc::clone(&parts.lasting.accounts),
+            bans,
+            told(over.subscribe()),
+        ));
         tasks.spawn_local(periodic::run(Arc::clone(&parts)));
         tasks.spawn_local(periodic::move_tokens(Arc::clone(&parts)));
         let probes = Arc::clone(&parts.lasting.backends).probe_loop(settings.timeouts.connect);
@@ -136,8 +147,9 @@ impl Running {
             )),
             clock,
         );
-        tasks.spawn_local(async move {
-            if let Err(error) = socket.serve(Rc::new(operations), std::future::pending()).await {
+        let end = told(over.subscribe());
+        closing.spawn_local(async move {
+            if let Err(error) = socket.serve(Rc::new(operations), end).await {
                 tracing::error!(%error, "the control socket cannot be served; commands cannot reach this server");
             }
         });
@@ -156,6 +168,8 @@ impl Running {
             asking,
             watcher,
             tasks,
+            closing,
+            over,
         })
     }
 
@@ -244,6 +258,11 @@ impl Running {
         }
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        let _ = self.over.send(true);
+        let closed = async { while self.closing.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WRITES, closed).await.is_err() {
+            warn!("bans or commands were still being written down");
+        }
         let accounts = &self.parts.lasting.accounts;
         if let Err(error) = accounts.flush_used().await {
             warn!(%error, "when tokens were last used could not be written down");
@@ -281,6 +300,12 @@ impl Running {
         }
         systemd::ready();
     }
+}
+
+/// Once it was said.
+async fn told(mut said: watch::Receiver<bool>) {
+    // Gone is as good as said.
+    let _ = said.wait_for(|said| *said).await;
 }
 
 /// The gate of one worker, as the server calls it.

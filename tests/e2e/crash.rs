@@ -116,6 +116,50 @@ fn bans_survive_a_power_cut_with_their_remaining_time() {
     assert_eq!(Client::from("127.0.0.5", gate.address).get("/", &[]).status, 401);
 }
 
+// "the server commits, makes it known to every core, then answers"
+#[test]
+fn a_ban_that_was_answered_is_there_after_a_power_cut_or_an_end() {
+    let backend = Backend::start();
+    let mut gate = Sidegate::with_anna(&backend, GUARD);
+    let listed = |gate: &Sidegate| gate.cli(&["ban", "list"]).success().stdout;
+    for round in 0..10 {
+        let by_hand = format!("192.0.2.{round}");
+        let by_failures = format!("127.0.2.{round}");
+        gate.cli(&["ban", "add", &by_hand]).success();
+        if round % 2 == 0 {
+            gate.kill();
+        } else {
+            for number in 0..3 {
+                let header = format!("X-OPENHAB-TOKEN: oh.phone.wrong{number}");
+                assert_eq!(
+                    Client::from(&by_failures, gate.address)
+                        .get("/", &[&header])
+                        .status,
+                    401
+                );
+            }
+            gate.signal("TERM");
+            assert_eq!(gate.wait(), Some(0));
+        }
+        gate.restart();
+        assert!(
+            listed(&gate).contains(&format!("{by_hand}/32")),
+            "round {round}: {by_hand} is forgotten"
+        );
+        if round % 2 == 1 {
+            let answer = Client::from(&by_failures, gate.address).get("/", &[]);
+            assert_eq!(answer.status, 429, "round {round}: {by_failures} is forgotten");
+        }
+        gate.cli(&["ban", "remove", &by_hand]).success();
+        gate.kill();
+        gate.restart();
+        assert!(
+            !listed(&gate).contains(&format!("{by_hand}/32")),
+            "round {round}: {by_hand} is back"
+        );
+    }
+}
+
 // "An empty or damaged store beside a marker is an error, never a first start."
 #[test]
 fn what_is_damaged_is_said_and_left_as_it_is() {

@@ -315,6 +315,55 @@ fn the_client_behind_a_trusted_proxy_is_counted_and_not_the_proxy() {
     );
 }
 
+// ""unix" for unix sockets"; "A unix-socket peer without it has no address."
+#[test]
+fn a_gateway_on_a_unix_socket_is_believed_when_unix_is_listed() {
+    let backend = Backend::start();
+    let mut gate = Sidegate::prepare("");
+    let socket = gate.data.path().join("http.sock");
+    let listener = format!("unix:{}", socket.display());
+    let route = format!(
+        "[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n{STRICT}",
+        backend.address
+    );
+    gate.cli(&["user", "add", "anna"]).success();
+    let token = format!("X-OPENHAB-TOKEN: {}", gate.token("anna", "phone"));
+    let ask = |headers: &[&str]| {
+        let stream = std::os::unix::net::UnixStream::connect(&socket).expect("it listens");
+        Client::over(stream).get("/", headers)
+    };
+    let told = |headers: &[&str]| {
+        assert_eq!(ask(&[&[token.as_str()], headers].concat()).status, 200);
+        backend.take_one().only("x-forwarded-for").map(str::to_owned)
+    };
+    let xff = "X-Forwarded-For: 203.0.113.7";
+    gate.write_listeners(std::slice::from_ref(&listener), &route);
+    gate.restart();
+    assert_eq!(told(&[xff]), None, "not listed, not believed");
+    // Nobody can be told apart here, so nobody is banned.
+    for number in 0..20 {
+        assert_eq!(ask(&[&wrong(number), xff]).status, 401);
+    }
+    assert_eq!(bans(&gate), [Value::Null; 0]);
+    gate.signal("TERM");
+    assert_eq!(gate.wait(), Some(0));
+    assert!(!socket.exists());
+
+    gate.write_listeners(
+        &[listener],
+        &format!("server: trusted_proxies = [\"unix\"]\n{route}"),
+    );
+    gate.restart();
+    assert_eq!(told(&[xff]).as_deref(), Some("203.0.113.7"));
+    assert_eq!(told(&[]), None);
+    for number in 0..5 {
+        assert_eq!(ask(&[&wrong(number), xff]).status, 401);
+    }
+    is_banned(&ask(&[xff]));
+    assert_eq!(ask(&["X-Forwarded-For: 203.0.113.8"]).status, 401);
+    assert_eq!(ask(&[]).status, 401);
+}
+
 // "A wrong credential is never rescued by a weaker one, by a trusted network or by anonymous access"; a
 // proxy without the header "gets no trusted-network identity unless listed by its exact address"
 #[test]

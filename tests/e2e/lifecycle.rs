@@ -1,6 +1,7 @@
 //! Start, end, and what a service manager sees.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -250,5 +251,46 @@ fn a_socket_from_systemd_is_served_and_outlives_a_reload() {
         "no other listener was opened"
     );
     gate.signal("TERM");
+    assert_eq!(gate.wait(), Some(0));
+}
+
+// sd_notify(3): READY=1, RELOADING=1 with MONOTONIC_USEC, STOPPING=1, WATCHDOG=1
+#[test]
+fn the_service_manager_is_told_what_happens() {
+    let backend = Backend::start();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a free path");
+    socket
+        .set_read_timeout(Some(crate::support::PATIENCE))
+        .expect("a time limit can be set");
+    let await_word = |word: &str| {
+        let mut message = [0; 4096];
+        loop {
+            let length = socket
+                .recv(&mut message)
+                .unwrap_or_else(|error| panic!("{word} never comes: {error}"));
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            if text.lines().any(|line| line == word) {
+                return text;
+            }
+        }
+    };
+    let route = format!(
+        "[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+        backend.address
+    );
+    let mut gate = Sidegate::prepare(&route)
+        .env("NOTIFY_SOCKET", path.to_str().expect("utf-8"))
+        .env("WATCHDOG_USEC", "400000")
+        .run();
+    await_word("READY=1");
+    await_word("WATCHDOG=1");
+    gate.signal("HUP");
+    assert!(await_word("RELOADING=1").contains("MONOTONIC_USEC="));
+    await_word("READY=1");
+    await_word("WATCHDOG=1");
+    gate.signal("TERM");
+    await_word("STOPPING=1");
     assert_eq!(gate.wait(), Some(0));
 }
