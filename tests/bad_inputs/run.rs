@@ -66,7 +66,12 @@ fn run(folder: &str, stage: Stage, least: u32) {
     }
     run.await_audit();
     run.judge_output();
-    println!("{} cases, {} exchanges: {:?}", cases.len(), run.exchanges, run.taken);
+    println!(
+        "{} cases, {} exchanges: {:?}",
+        cases.len(),
+        run.exchanges,
+        run.taken
+    );
     let complaints: Vec<String> = run
         .complaints
         .iter()
