@@ -10,6 +10,9 @@ use crate::request::{Expects, Facts, SafePath};
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Body, accept};
 
+/// The challenge of every 401.
+pub const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"sidegate\"");
+
 /// The dialect of proxy mode.
 pub fn build() -> Box<dyn Dialect> {
     Box::new(Direct)
@@ -84,10 +87,7 @@ fn challenge(facts: &Facts<'_>) -> Response<Body> {
          `X-OPENHAB-TOKEN: TOKEN`, or as the user name of Basic with an empty password.",
     );
     let headers = response.headers_mut();
-    headers.insert(
-        WWW_AUTHENTICATE,
-        HeaderValue::from_static("Bearer realm=\"sidegate\""),
-    );
+    headers.insert(WWW_AUTHENTICATE, BEARER);
     if accept::may_offer_basic(facts.headers) {
         headers.append(
             WWW_AUTHENTICATE,

@@ -73,9 +73,9 @@ pub enum Sees {
 }
 
 /// Every case of the folder, with a line of `@each` made into a case of its own.
-pub fn all() -> Vec<Case> {
+pub fn all(folder: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (file, text) in support::text_files("vectors/requests") {
+    for (file, text) in support::text_files(folder) {
         let before = cases.len();
         let mut block: Vec<(usize, &str)> = Vec::new();
         for (number, line) in text.lines().enumerate() {

@@ -192,7 +192,7 @@ pub fn connect_from(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
     stream
 }
 
-fn secure(config: Arc<ClientConfig>, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+pub fn secure(config: Arc<ClientConfig>, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("gate.test").expect("a name");
     let connection = ClientConnection::new(config, name).expect("a client");
     StreamOwned::new(connection, stream)

@@ -108,6 +108,8 @@ trusted = [
 [scope.items]
 paths = ["/items"]
 methods = ["GET"]
+[credentials]
+basic_passwords = false
 [guard]
 rate = "1000000/s burst 1000000"
 [limits]
@@ -136,11 +138,15 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// With that added to the settings.
-    pub fn start(more: &str) -> Self {
+    /// With each line of the settings that is named replaced by another.
+    pub fn start(changes: &[(&str, &str)]) -> Self {
         let backend = StrictBackend::start();
         let routes = ROUTES.replace("BACKEND", &backend.address.to_string());
-        Self::with(backend, &format!("{routes}{SETTINGS}{more}"))
+        let settings = changes.iter().fold(SETTINGS.to_owned(), |settings, (from, to)| {
+            assert!(settings.contains(from), "no {from:?} in the settings");
+            settings.replace(from, to)
+        });
+        Self::with(backend, &format!("{routes}{settings}"))
     }
 
     fn with(backend: StrictBackend, settings: &str) -> Self {

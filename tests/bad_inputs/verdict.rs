@@ -158,12 +158,11 @@ impl Exchange<'_> {
             .iter()
             .map(|value| value.split(' ').next().unwrap_or_default())
             .collect();
-        ensure(schemes == due, || {
-            format!("challenges {schemes:?} are not {due:?}")
-        })?;
         match &self.case.expected.challenges {
             Some(said) => ensure(*said == schemes, || format!("challenges {schemes:?}")),
-            None => Ok(()),
+            None => ensure(schemes == due, || {
+                format!("challenges {schemes:?} are not {due:?}")
+            }),
         }
     }
 
