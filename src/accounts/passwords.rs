@@ -9,7 +9,7 @@ use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
 use crate::crypto::password_hash::{self, HashError, MAX_PASSWORD};
-use crate::crypto::password_pool::QueueFull;
+use crate::crypto::password_pool::{Answer, PasswordPool, QueueFull};
 
 /// What a password was. All but [`PasswordOutcome::Right`] look the same from outside and cost the
 /// same.
@@ -63,6 +63,9 @@ impl From<QueueFull> for PasswordFault {
     }
 }
 
+/// By which door of the pool a password goes in.
+type Ask = fn(&PasswordPool, Secret, Arc<str>, Digest) -> Result<Answer<bool>, QueueFull>;
+
 impl Accounts {
     /// Whether the password is the user's. One hash, whether or not there is such a user; equal
     /// questions at the same time share it. `credential` is a keyed digest of what the client sent,
@@ -78,6 +81,31 @@ impl Accounts {
         secret: &Secret,
         credential: Digest,
     ) -> Result<PasswordOutcome, PasswordFault> {
+        self.judge_password(name, secret, credential, PasswordPool::verify)
+            .await
+    }
+
+    /// The same for who was right with it a while ago, and does not wait behind strangers.
+    ///
+    /// # Errors
+    /// As [`Accounts::verify_password`].
+    pub async fn verify_known_password(
+        &self,
+        name: &str,
+        secret: &Secret,
+        credential: Digest,
+    ) -> Result<PasswordOutcome, PasswordFault> {
+        self.judge_password(name, secret, credential, PasswordPool::verify_known)
+            .await
+    }
+
+    async fn judge_password(
+        &self,
+        name: &str,
+        secret: &Secret,
+        credential: Digest,
+        ask: Ask,
+    ) -> Result<PasswordOutcome, PasswordFault> {
         // The length tells nothing about the user.
         if secret.expose().len() > MAX_PASSWORD {
             return Ok(PasswordOutcome::Wrong);
@@ -92,9 +120,7 @@ impl Accounts {
                 Some(phc) => Arc::from(phc),
                 None => Arc::clone(&self.in_force.load().decoy),
             };
-            let right = self
-                .passwords
-                .verify(secret.clone(), phc, credential)?
+            let right = ask(&self.passwords, secret.clone(), phc, credential)?
                 .get()
                 .await?;
             // As of now: the user may have been disabled, or given a group, meanwhile.

@@ -27,7 +27,7 @@ use crate::accounts::Accounts;
 use crate::crypto::mac::Digest;
 use crate::request::Facts;
 use carrier::Carrier;
-use scheme::{Scheme, Verification};
+use scheme::{Asked, Scheme, Verification};
 use verified::Found;
 
 /// Finds out who sent a request.
@@ -148,7 +148,12 @@ impl Authenticator {
             if let Some(wrong) = self.verified.is_wrong(&key, facts.now, changes) {
                 return Err(wrong);
             }
-            let outcome = match scheme.verify(&presented, key, facts.now) {
+            let asked = Asked {
+                key,
+                now: facts.now,
+                was_right: before.is_some(),
+            };
+            let outcome = match scheme.verify(&presented, asked) {
                 Verification::Now(outcome) => outcome,
                 Verification::Later(outcome) => {
                     let (verified, abandoned, now) =
@@ -259,7 +264,7 @@ mod tests {
             true
         }
 
-        fn verify(&self, _: &Presented<'_>, _: Digest, _: Timestamp) -> Verification {
+        fn verify(&self, _: &Presented<'_>, _: Asked) -> Verification {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let account = self.accounts.user("anna").expect("she is there");
             let mut lease = Lease::of_password(&account);

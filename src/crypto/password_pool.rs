@@ -13,7 +13,7 @@ use super::Secret;
 use super::mac::Digest;
 use super::password_hash::{self, Cost, HashError};
 
-/// How many hashes may wait for a thread.
+/// How many hashes may wait for a thread; as many again of credentials that were right before.
 const QUEUE: usize = 32;
 /// How many may wait for the same hash.
 const WAITERS: usize = 4096;
@@ -57,6 +57,30 @@ impl PasswordPool {
         phc: Arc<str>,
         credential: Digest,
     ) -> Result<Answer<bool>, QueueFull> {
+        self.ask(secret, phc, credential, false)
+    }
+
+    /// The same for a credential that was right a while ago. It goes first, and finds room where
+    /// strangers do not: their guesses must not keep out who is known.
+    ///
+    /// # Errors
+    /// [`QueueFull`].
+    pub fn verify_known(
+        &self,
+        secret: Secret,
+        phc: Arc<str>,
+        credential: Digest,
+    ) -> Result<Answer<bool>, QueueFull> {
+        self.ask(secret, phc, credential, true)
+    }
+
+    fn ask(
+        &self,
+        secret: Secret,
+        phc: Arc<str>,
+        credential: Digest,
+        known: bool,
+    ) -> Result<Answer<bool>, QueueFull> {
         let (sender, answer) = oneshot::channel();
         let mut state = self.0.lock();
         let flight = (credential, phc);
@@ -66,8 +90,14 @@ impl PasswordPool {
             }
             waiters.push(sender);
         } else {
-            state.has_room()?;
-            state.queue.push_back(Job::Verify(secret, flight.clone()));
+            let job = Job::Verify(secret, flight.clone());
+            if known {
+                state.has_room_in(2 * QUEUE)?;
+                state.queue.push_front(job);
+            } else {
+                state.has_room_in(QUEUE)?;
+                state.queue.push_back(job);
+            }
             state.flights.insert(flight, vec![sender]);
             self.0.wake.notify_one();
         }
@@ -81,7 +111,7 @@ impl PasswordPool {
     pub fn hash(&self, secret: Secret, cost: Cost) -> Result<Answer<String>, QueueFull> {
         let (sender, answer) = oneshot::channel();
         let mut state = self.0.lock();
-        state.has_room()?;
+        state.has_room_in(QUEUE)?;
         state.queue.push_back(Job::Hash(secret, cost, sender));
         self.0.wake.notify_one();
         Ok(Answer(answer))
@@ -188,8 +218,8 @@ struct State {
 }
 
 impl State {
-    fn has_room(&self) -> Result<(), QueueFull> {
-        if self.queue.len() < QUEUE {
+    fn has_room_in(&self, places: usize) -> Result<(), QueueFull> {
+        if self.queue.len() < places {
             Ok(())
         } else {
             Err(QueueFull)
@@ -336,6 +366,30 @@ mod tests {
             assert_eq!(answer.get().await, Ok(true));
         }
         assert!(ask(32).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_was_right_before_finds_room_and_goes_first() {
+        let pool = PasswordPool::stopped();
+        let stored = phc("x");
+        let secret = || Secret::new("x");
+        let strangers: Vec<_> = (0..32)
+            .map(|number| pool.verify(secret(), Arc::clone(&stored), [number; 32]).unwrap())
+            .collect();
+        let known = pool
+            .verify_known(secret(), Arc::clone(&stored), [200; 32])
+            .unwrap();
+        assert!(pool.0.run_next());
+        assert_eq!(known.get().await, Ok(true), "the first hash was this one");
+        let more: Vec<_> = (100..132)
+            .map(|number| {
+                pool.verify_known(secret(), Arc::clone(&stored), [number; 32])
+                    .unwrap()
+            })
+            .collect();
+        let one_more = pool.verify_known(secret(), Arc::clone(&stored), [201; 32]);
+        assert_eq!(one_more.unwrap_err(), QueueFull, "they have a bound too");
+        drop((strangers, more));
     }
 
     #[test]

@@ -151,7 +151,9 @@ impl Gate {
             Err(rejection) => return reject(guard, record, &parts, host, rejection),
         };
 
+        let undecided = record.undecided(&facts);
         let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
+        undecided.is_decided();
         record.ruled(route, &facts, &ruling, settings.audit.allowed);
         if let Some(token) = ruling
             .identity

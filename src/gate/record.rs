@@ -33,6 +33,8 @@ use crate::upstream::Failure;
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Body, BodyError, accept};
 
+/// What nginx writes for a client that did not wait for its answer.
+const CLIENT_GONE: u16 = 499;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that watches.
@@ -170,6 +172,16 @@ impl<'g> Record<'g> {
         problem(status, title, detail, &self.id.to_string(), self.form)
     }
 
+    /// It is about to be decided, which may take a while: until [`Undecided::is_decided`] is called, a
+    /// client that goes away is written down.
+    pub fn undecided<'r>(&'r self, facts: &'r Facts<'r>) -> Undecided<'r, 'g> {
+        Undecided {
+            record: self,
+            facts,
+            gone: true,
+        }
+    }
+
     /// It was decided. Allowed requests are audited now, all others when their answer is known.
     pub fn ruled(&mut self, route: &Route, facts: &Facts<'_>, ruling: &Ruling, all: AuditAllowed) {
         let outcome = Outcome::from(&ruling.decision);
@@ -247,6 +259,15 @@ impl<'g> Record<'g> {
         if let Some(why) = upstream_failure(failure) {
             self.counters.upstream_failed(why);
         }
+        if matches!(failure, Failure::Revoked) {
+            // It was allowed, and then refused after all.
+            self.shared.observers.audit.record(&Line {
+                decision: Some(Outcome::Challenge),
+                reason: failure.why(),
+                status: Some(failure.status().as_u16()),
+                ..self.line()
+            });
+        }
         warn!(request.id = %self.id, why = failure.why(), route = self.rule, "{failure}");
         let status = failure.status();
         let title = status.canonical_reason().unwrap_or("Failed");
@@ -268,18 +289,8 @@ impl<'g> Record<'g> {
         let digits = HeaderValue::from_bytes(&self.id.digits()).expect("hex digits are a valid header value");
         response.headers_mut().insert(X_REQUEST_ID, digits);
         self.counters.answered(self.elapsed());
-        let Some(access) = self.access.take() else {
+        let Some(mut line) = self.access_line(response.status().as_u16()) else {
             return response;
-        };
-        let mut line = Unwritten {
-            access,
-            time: self.now,
-            client: self.client,
-            status: response.status().as_u16(),
-            id: self.id,
-            began: self.began,
-            clock: self.shared.clock.clone(),
-            bytes: 0,
         };
         // An upgraded connection has no body to count; its line is written when it begins.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -296,6 +307,20 @@ impl<'g> Record<'g> {
             return response;
         }
         response.map(|body| Body::stream(Counted { body, line }))
+    }
+
+    /// The access line, if that log is on; it writes itself when it is dropped.
+    fn access_line(&mut self, status: u16) -> Option<Unwritten> {
+        Some(Unwritten {
+            access: self.access.take()?,
+            time: self.now,
+            client: self.client,
+            status,
+            id: self.id,
+            began: self.began,
+            clock: self.shared.clock.clone(),
+            bytes: 0,
+        })
     }
 
     fn elapsed(&self) -> Duration {
@@ -340,6 +365,45 @@ impl<'g> Record<'g> {
             carrier: ruling.carrier,
             status,
             ..self.line()
+        }
+    }
+}
+
+impl Drop for Record<'_> {
+    /// The client went away before there was an answer.
+    fn drop(&mut self) {
+        drop(self.access_line(CLIENT_GONE));
+    }
+}
+
+/// A request that is being decided.
+pub struct Undecided<'r, 'g> {
+    record: &'r Record<'g>,
+    facts: &'r Facts<'r>,
+    gone: bool,
+}
+
+impl Undecided<'_, '_> {
+    /// The decision is there.
+    pub fn is_decided(mut self) {
+        self.gone = false;
+    }
+}
+
+impl Drop for Undecided<'_, '_> {
+    fn drop(&mut self) {
+        if self.gone {
+            let Undecided { record, facts, .. } = self;
+            record.counters.decided(Outcome::Reject, None, record.elapsed());
+            record.shared.observers.audit.record(&Line {
+                decision: Some(Outcome::Reject),
+                reason: "client-gone",
+                host: facts.host,
+                method: facts.method.as_str(),
+                path: facts.path.raw(),
+                agent: agent(facts.headers),
+                ..record.line()
+            });
         }
     }
 }

@@ -182,7 +182,15 @@ fn a_guess_whose_sender_hangs_up_counts_like_any_other() {
     // Dear enough that the answer cannot be there before the sender is gone.
     let settings = "[credentials]\nbasic_passwords = true\n[guard]\nfailures = \"3 in 5m\"\nexempt = []\n\
                     [password]\nmemory = \"64MiB\"\niterations = 2\n";
-    let gate = Sidegate::with_anna(&backend, settings);
+    let mut gate = Sidegate::prepare("");
+    let access = gate.data.path().join("access.log");
+    gate.write_config(&format!(
+        "[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n{settings}[log]\naccess = \"{}\"\n",
+        backend.address,
+        access.display()
+    ));
+    let gate = gate.run();
+    gate.cli(&["user", "add", "anna"]).success();
     gate.cli_with_input(
         &["user", "passwd", "anna", "--password-stdin"],
         "plain words here",
@@ -211,4 +219,16 @@ fn a_guess_whose_sender_hangs_up_counts_like_any_other() {
     );
     assert_eq!(gate.get("/", &[]).status, 429);
     assert!(backend.requests().is_empty());
+    // Section 9: "one line for every refusal", also for those that nobody waited for.
+    eventually(
+        || gate.audit_lines(&["\"reason\":\"client-gone\""]).len() == 3,
+        || format!("{:?}", gate.audit_lines(&["\"event\":\"request\""])),
+    );
+    eventually(
+        || {
+            let text = std::fs::read_to_string(&access).expect("the access log is there");
+            text.matches("\" 499 0 ").count() == 3
+        },
+        || "three lines of 499".to_owned(),
+    );
 }

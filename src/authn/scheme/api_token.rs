@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Scheme, Tools, Verification};
+use super::{Asked, Scheme, Tools, Verification};
 use crate::accounts::{Accounts, Found};
 use crate::authn::first_use::{FirstUses, RouteNames};
 use crate::authn::identity::{Identity, Lease, Method};
 use crate::authn::{Presented, Refusal};
-use crate::crypto::mac::Digest;
-use crate::time::Timestamp;
 
 pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
     Some(Box::new(ApiToken {
@@ -32,9 +30,9 @@ impl Scheme for ApiToken {
         presented.token().is_some()
     }
 
-    fn verify(&self, presented: &Presented<'_>, _: Digest, now: Timestamp) -> Verification {
+    fn verify(&self, presented: &Presented<'_>, asked: Asked) -> Verification {
         let token = presented.token().unwrap_or_default();
-        Verification::Now(match self.accounts.find_token(token, now) {
+        Verification::Now(match self.accounts.find_token(token, asked.now) {
             Found::Live(token, account) => Ok(Identity {
                 lease: Lease::of_token(&account, &token),
                 account,

@@ -22,9 +22,19 @@ pub trait Scheme: Send + Sync {
     /// Looks only at the shape. The first scheme that recognises a credential owns it.
     fn recognises(&self, presented: &Presented<'_>) -> bool;
 
-    /// Asked on a cache miss only. `key` names the credential, so that equal ones that arrive
-    /// together cost one verification.
-    fn verify(&self, presented: &Presented<'_>, key: Digest, now: Timestamp) -> Verification;
+    /// Asked on a cache miss only.
+    fn verify(&self, presented: &Presented<'_>, asked: Asked) -> Verification;
+}
+
+/// What a verifier knows besides the credential.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Names the credential, so that equal ones that arrive together cost one verification.
+    pub key: Digest,
+    /// When the request arrived.
+    pub now: Timestamp,
+    /// Whether it was right a while ago, so that it need not wait behind strangers.
+    pub was_right: bool,
 }
 
 /// The outcome of a verification, or a promise of one.

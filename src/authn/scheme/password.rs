@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Scheme, Tools, Verification};
+use super::{Asked, Scheme, Tools, Verification};
 use crate::accounts::{Accounts, PasswordFault, PasswordOutcome};
 use crate::authn::first_use::{FirstUses, RouteNames};
 use crate::authn::identity::{Identity, Lease, Method};
 use crate::authn::{Presented, Refusal};
 use crate::crypto::Secret;
-use crate::crypto::mac::Digest;
-use crate::time::Timestamp;
 
 pub(super) fn build(tools: &Tools) -> Option<Box<dyn Scheme>> {
     tools.passwords.then(|| {
@@ -34,7 +32,7 @@ impl Scheme for Password {
         presented.pair().is_some()
     }
 
-    fn verify(&self, presented: &Presented<'_>, key: Digest, _: Timestamp) -> Verification {
+    fn verify(&self, presented: &Presented<'_>, asked: Asked) -> Verification {
         let (name, secret) = presented.pair().unwrap_or_default();
         let (Ok(name), Ok(_)) = (std::str::from_utf8(name), std::str::from_utf8(secret)) else {
             return Verification::Now(Err(Refusal::Malformed("basic-not-utf8")));
@@ -42,7 +40,11 @@ impl Scheme for Password {
         let (name, secret) = (name.to_owned(), Secret::new(secret));
         let (accounts, routes) = (Arc::clone(&self.accounts), self.routes.clone());
         Verification::Later(Box::pin(async move {
-            match accounts.verify_password(&name, &secret, key).await {
+            let outcome = match asked.was_right {
+                true => accounts.verify_known_password(&name, &secret, asked.key).await,
+                false => accounts.verify_password(&name, &secret, asked.key).await,
+            };
+            match outcome {
                 Ok(PasswordOutcome::Right(account)) => Ok(Identity {
                     lease: Lease::of_password(&account),
                     account,
