@@ -10,6 +10,7 @@ mod local;
 mod owned;
 mod parts;
 mod periodic;
+mod reasons;
 mod reload;
 mod serve;
 
