@@ -5,10 +5,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Uri};
 
 use super::local::patiently;
-use super::parts;
 use super::reasons::{self, Asked};
 use super::serve::block_on;
 use super::wrong_config;
+use super::{near, parts};
 use crate::config::{self, Settings, Sources};
 use crate::control::protocol::{Question, SecretField, Who};
 use crate::control::view::Explanation;
@@ -71,7 +71,7 @@ pub(super) async fn examine(
         return Ok(reasons::own_address(&snapshot.site.prefix));
     }
     let Some(route) = snapshot.routes.find(host, path.decoded()) else {
-        return Ok(reasons::no_route(&settings.routes, host, path.decoded()));
+        return Ok(near::no_route(&settings.routes, host, path.decoded()));
     };
     if let Err(error) = path.allowed_on(route.settings.encoded_slash, route.settings.path_params) {
         return Ok(reasons::rejected(&error.into()));

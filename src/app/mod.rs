@@ -1,5 +1,6 @@
 //! Where all parts meet: the only folder that knows them all.
 
+mod announce;
 mod check;
 mod commands;
 mod demo;
@@ -7,6 +8,7 @@ mod echo;
 mod explain;
 mod gauges;
 mod local;
+mod near;
 mod owned;
 mod parts;
 mod periodic;
