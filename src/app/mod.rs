@@ -1,5 +1,6 @@
 //! Where all parts meet: the only folder that knows them all.
 
+mod announce;
 mod check;
 mod commands;
 mod demo;
@@ -7,10 +8,12 @@ mod echo;
 mod explain;
 mod gauges;
 mod local;
+mod near;
 mod open;
 mod owned;
 mod parts;
 mod periodic;
+mod reasons;
 mod reload;
 mod serve;
 mod stop;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::announce::Start;
 use super::commands::Commands;
 use super::open::{bind, bind_operations, install_log, load_certificates, open_access, open_audit, shown};
 use super::parts::{Parts, write_bans};
@@ -178,37 +179,20 @@ impl Running {
         Arc::clone(&self.parts.lasting.accounts)
     }
 
-    /// Says where it listens and what to do next. Never a secret: tokens are made by a verb.
+    /// Says where it listens and what to do next.
     fn announce(&self) {
-        for warning in &self.loaded.warnings {
-            warn!("{warning}");
+        let listeners = self.server.listeners();
+        Start {
+            settings: &self.loaded.settings,
+            warnings: &self.loaded.warnings,
+            addresses: listeners
+                .iter()
+                .map(|(address, role)| shown(address, *role))
+                .collect(),
+            default_data: &self.sources.default_data,
+            accounts: &self.parts.lasting.accounts,
         }
-        for (address, role) in self.server.listeners() {
-            info!("listening on {}", shown(&address, role));
-        }
-        let settings = &self.loaded.settings;
-        info!(data = %settings.server.data.display(), "the state of this instance is here");
-        if settings.routes.is_empty() {
-            warn!(
-                "there is no route: every request gets 404; add [[route]] to the file, or start with --upstream URL"
-            );
-        }
-        let accounts = &self.parts.lasting.accounts;
-        if accounts.is_empty() {
-            warn!(
-                "there is no owner yet: every request gets 401 until \"sidegate user add NAME\" has made one"
-            );
-        } else if accounts.owner().is_none() {
-            warn!("there is no owner: make one with \"sidegate user role NAME owner\"");
-        }
-        for network in &settings.trusted_networks {
-            if accounts
-                .user(&network.user)
-                .is_none_or(|account| account.user.disabled)
-            {
-                warn!(network = %network.cidr, user = network.user, "the trusted network grants nothing: its user does not exist or is disabled");
-            }
-        }
+        .announce();
         let now = self.parts.clock.now();
         self.shared.observers.audit.record(&Line::new(now, Event::Start));
         systemd::ready();

@@ -65,16 +65,19 @@ pub(super) fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Resul
 }
 
 fn show(explanation: &Explanation, output: Output, io: &mut Io<'_>) -> Result<(), Failure> {
-    let some = |text: &Option<String>| text.clone().unwrap_or_default();
-    let lines = [
-        ("decision", explanation.decision.as_str().to_owned()),
-        ("reason", explanation.reason.clone()),
-        ("credential", some(&explanation.credential)),
-        ("network", some(&explanation.network)),
-        ("route", some(&explanation.route)),
-        ("rule", some(&explanation.rule)),
-        ("nearly", some(&explanation.nearly)),
-    ];
+    let mut lines = vec![("decision", explanation.decision.as_str().to_owned())];
+    // What was not reached has no line.
+    let mut line = |name, text: &Option<String>| lines.extend(text.clone().map(|text| (name, text)));
+    line("status", &explanation.status.map(|status| status.to_string()));
+    line("reason", &Some(explanation.reason.clone()));
+    line("who", &explanation.identity);
+    line("credential", &explanation.credential);
+    line("network", &explanation.network);
+    line("rule", &explanation.rule);
+    line("nearly", &explanation.nearly);
+    for advice in &explanation.advice {
+        line("advice", &Some(advice.clone()));
+    }
     show::one(io, output, explanation, &lines)
 }
 

@@ -145,8 +145,12 @@ impl From<&BanRecord> for BanView {
 pub struct Explanation {
     /// The decision.
     pub decision: Verdict,
+    /// The status that a program is answered with; none: the backend's.
+    pub status: Option<u16>,
     /// Why, in words.
     pub reason: String,
+    /// Who it was, with the role.
+    pub identity: Option<String>,
     /// The rule that matched; none: no rule was reached.
     pub rule: Option<String>,
     /// The credential that was tried: its public id or how it was carried; never itself.
@@ -155,8 +159,11 @@ pub struct Explanation {
     pub network: Option<String>,
     /// The route's name.
     pub route: Option<String>,
-    /// The rule that nearly matched.
+    /// The rule that nearly matched, and why it did not.
     pub nearly: Option<String>,
+    /// What would change it, and what may have been overlooked.
+    #[serde(default)]
+    pub advice: Vec<String>,
 }
 
 /// A decision as one word.

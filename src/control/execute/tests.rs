@@ -332,6 +332,9 @@ impl Running for Server {
         Box::pin(async move {
             Ok(Explanation {
                 decision: Verdict::Challenge,
+                status: Some(401),
+                identity: None,
+                advice: Vec::new(),
                 reason: question.method,
                 rule: None,
                 credential: None,

@@ -1,0 +1,374 @@
+//! A decision in words: why it is so, which rule nearly matched, and what would change it.
+
+use std::time::Duration;
+
+use super::near::{named, nearly, people, words};
+use crate::authn::{Identity, Method};
+use crate::config::settings::{Access, AccessTable, Route};
+use crate::config::units::duration_text;
+use crate::control::protocol::{Question, SecretField, Who};
+use crate::control::view::{Explanation, Verdict};
+use crate::crypto::token_hash;
+use crate::decision::{Decision, Ruling};
+use crate::gate::snapshot::Snapshot;
+use crate::model::Role;
+use crate::request::admission::Rejection;
+use crate::request::{Client, Facts, Scheme};
+
+/// A request that found its route, and who asked about it.
+pub(super) struct Asked<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) route: &'a Route,
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) question: &'a Question,
+}
+
+/// Why, and what would change it.
+type Because = (String, Vec<String>);
+
+impl Asked<'_> {
+    /// What that ruling means.
+    pub(super) fn told(&self, ruling: &Ruling) -> Explanation {
+        let who = ruling.identity.as_deref();
+        let (decision, status, (reason, advice)) = match &ruling.decision {
+            Decision::Allow(_) => (Verdict::Allow, None, self.allowed(who)),
+            Decision::Challenge(challenge) => {
+                (Verdict::Challenge, Some(401), self.challenged(challenge.why, who))
+            }
+            Decision::Deny(denial) => (Verdict::Deny, Some(403), self.denied(denial.why, who)),
+            Decision::Throttle { why, retry_after } => {
+                (Verdict::Throttle, Some(429), self.throttled(why, *retry_after))
+            }
+            Decision::Fail(fault) => {
+                let advice = "nobody is let in and nobody is counted; look at the server's log".to_owned();
+                (Verdict::Fail, Some(503), (fault.why.clone(), vec![advice]))
+            }
+        };
+        let mut explanation = Explanation {
+            decision,
+            status,
+            reason,
+            advice,
+            identity: who.map(|who| format!("{} ({})", who.name(), who.account.user.role)),
+            credential: self.credential(ruling),
+            ..self.about()
+        };
+        self.note_surroundings(ruling, &mut explanation);
+        explanation
+    }
+
+    /// What any credential of a disabled user gets.
+    pub(super) fn disabled(&self, name: &str) -> Explanation {
+        Explanation {
+            decision: Verdict::Challenge,
+            status: Some(401),
+            reason: format!("{name} is disabled, so every credential of {name} is refused"),
+            advice: vec![format!("sidegate user enable {name}")],
+            ..self.about()
+        }
+    }
+
+    /// What is so whatever was decided.
+    fn about(&self) -> Explanation {
+        let network = self.snapshot.authority.networks.user_for(self.facts.client);
+        Explanation {
+            rule: Some(named(self.route)),
+            route: Some(self.route.name.clone()),
+            network: network.map(|(_, user)| format!("trusted as {user}")),
+            nearly: nearly(
+                &self.snapshot.settings.routes,
+                Some(self.route),
+                self.facts.host,
+                self.facts.path.decoded(),
+            ),
+            ..empty(Verdict::Deny)
+        }
+    }
+
+    fn allowed(&self, who: Option<&Identity>) -> Because {
+        let method = self.facts.method;
+        let reason = match who {
+            None => format!("anyone may {method} here"),
+            Some(who) if who.method == Method::Network => format!(
+                "{} may {method} here, and that is who the client's network stands for",
+                who.name()
+            ),
+            Some(who) => format!("{} may {method} here", who.name()),
+        };
+        (reason, Vec::new())
+    }
+
+    fn challenged(&self, why: &str, who: Option<&Identity>) -> Because {
+        let token = self.token_name().unwrap_or("NAME");
+        let user = who.map_or("USER", Identity::name);
+        let because = |reason: &str, advice: String| (reason.to_owned(), vec![advice]);
+        let list = "sidegate token list".to_owned();
+        match why {
+            "none" if matches!(self.question.who, Who::Token(_)) => because(
+                "what was given is no credential of ours, so it counts as none, and this route asks for one",
+                format!(
+                    "a token starts with \"{}.\"; every other Authorization header is left to the backend",
+                    self.snapshot.settings.tokens.prefix
+                ),
+            ),
+            "none" => (
+                "no credential was presented, and this route asks for one".to_owned(),
+                vec![
+                    "send a token: curl -H \"Authorization: Bearer $TOKEN\" URL; make one with: sidegate token \
+                     create NAME --user USER"
+                        .to_owned(),
+                    format!(
+                        "or let everyone in, with access = \"public\" on the route {}",
+                        self.route.name
+                    ),
+                ],
+            ),
+            "no-owner-yet" => because("there is no user yet", "sidegate user add NAME".to_owned()),
+            "token-malformed" => because(
+                "that is no token: it has not the form, or its last six characters do not fit the rest",
+                "was all of it copied, and nothing else? A token cannot be shown again; make another with: \
+                 sidegate token create NAME --user USER"
+                    .to_owned(),
+            ),
+            "token-unknown" => because(
+                "the token has the right form, but this instance does not know it: it was made by another one, or \
+                 revoked more than a year ago",
+                list,
+            ),
+            "token-revoked" => because("the token was revoked", list),
+            "token-expired" => because(
+                "the token has expired",
+                format!("sidegate token rotate {token} --user USER --overlap 0s"),
+            ),
+            "user-disabled" => because(
+                "the user of this credential is disabled",
+                "sidegate user enable USER".to_owned(),
+            ),
+            "user-gone" => because("the user of this token does not exist any more", list),
+            "token-source-network" => {
+                let networks = who.and_then(|who| who.token.as_deref()).map(|token| {
+                    let networks = token.networks().iter().map(ToString::to_string);
+                    networks.collect::<Vec<_>>().join(", ")
+                });
+                because(
+                    &format!(
+                        "this token may be used from {} only, and the client is {}",
+                        networks.unwrap_or_default(),
+                        self.client()
+                    ),
+                    format!("make one that may be used elsewhere: sidegate token create NAME --user {user}"),
+                )
+            }
+            "cross-site" => because(
+                "a page of another site asks, and what a trusted network may do is not for it",
+                "send a credential with the request".to_owned(),
+            ),
+            other => (format!("the credential is not accepted: {other}"), Vec::new()),
+        }
+    }
+
+    fn denied(&self, why: &str, who: Option<&Identity>) -> Because {
+        let Some(who) = who else {
+            return (format!("the condition {why:?} does not hold"), Vec::new());
+        };
+        let (name, user, method) = (who.name(), &who.account.user, self.facts.method);
+        let table = match &self.route.access {
+            Access::Table(table) => table.clone(),
+            Access::Public | Access::User | Access::Admin => AccessTable::default(),
+        };
+        match why {
+            "scope" => (
+                format!(
+                    "{name} may, but the token's scope \"{}\" does not cover {method} {}",
+                    who.scope(),
+                    self.facts.path.decoded()
+                ),
+                vec![format!(
+                    "widen [scope.NAME] in the configuration, or make a token without a scope: sidegate token \
+                     create NAME --user {name}"
+                )],
+            ),
+            "read-only" if user.role == Role::ReadOnly => (
+                format!("{name} has the role read-only, which may GET, HEAD and OPTIONS; this is {method}"),
+                vec![format!("sidegate user role {name} user")],
+            ),
+            "read-only" => (
+                format!(
+                    "{name} may, but the token's scope \"{}\" makes it read-only: GET, HEAD and OPTIONS; this is \
+                     {method}",
+                    who.scope()
+                ),
+                vec![format!(
+                    "make a token without that scope: sidegate token create NAME --user {name}"
+                )],
+            ),
+            "role" if user.role.administers() => (
+                format!(
+                    "{name} may, but the token's scope \"{}\" does not make it an administrator",
+                    who.scope()
+                ),
+                vec![format!("sidegate token create NAME --user {name} --scope admin")],
+            ),
+            "role" => (
+                format!(
+                    "the route is for the owner and admins, and {name} has the role {}",
+                    user.role
+                ),
+                vec![format!("sidegate user role {name} admin")],
+            ),
+            "users-groups" => {
+                let mut groups: Vec<&str> = user.groups.iter().map(String::as_str).collect();
+                groups.push(user.role.as_str());
+                let mut advice = Vec::new();
+                if let Some(group) = table.groups.first() {
+                    let wider: Vec<&str> = user.groups.iter().chain([group]).map(String::as_str).collect();
+                    advice.push(format!("sidegate user groups {name} {}", wider.join(" ")));
+                }
+                advice.push(format!(
+                    "or name {name} in access.users of the route {}",
+                    self.route.name
+                ));
+                (
+                    format!(
+                        "the route asks for {}; {name} is in the groups {}",
+                        people(&table),
+                        groups.join(", ")
+                    ),
+                    advice,
+                )
+            }
+            "methods" => (
+                format!("the route allows {}, and this is {method}", words(&table.methods)),
+                vec![format!(
+                    "add it to access.methods of the route {}",
+                    self.route.name
+                )],
+            ),
+            "networks" => (
+                format!(
+                    "the route is for clients from {}, and the client is {}",
+                    words(&table.networks),
+                    self.client()
+                ),
+                vec![format!(
+                    "add the client's network to access.networks of the route {}",
+                    self.route.name
+                )],
+            ),
+            other => (format!("the condition {other:?} does not hold"), Vec::new()),
+        }
+    }
+
+    fn throttled(&self, why: &str, left: Duration) -> Because {
+        // Milliseconds would only be noise.
+        let left = duration_text(Duration::from_secs(left.as_secs()));
+        match (why, self.facts.client) {
+            ("banned", Client::Address(address)) => (
+                format!(
+                    "{address} is banned for now (Retry-After: {left}); only credentials that were right lately pass"
+                ),
+                vec![format!("sidegate ban remove {address}")],
+            ),
+            ("rate", _) => (
+                format!("too many requests of this client were refused lately; it may ask again in {left}"),
+                vec!["guard.rate in the configuration says how many are too many".to_owned()],
+            ),
+            _ => (format!("{why}: for another {left}"), Vec::new()),
+        }
+    }
+
+    /// The credential that was tried; never itself.
+    fn credential(&self, ruling: &Ruling) -> Option<String> {
+        let token = ruling.identity.as_deref().and_then(|who| who.token.as_deref());
+        match (token, ruling.carrier) {
+            (Some(token), _) => Some(format!("token {} ({})", token.name(), token.id())),
+            (None, "none" | "network" | "preflight") => None,
+            (None, "assumed") => Some("a right one, assumed".to_owned()),
+            (None, carrier) => Some(match self.token_name() {
+                Some(name) => format!("a token with the name {name} ({carrier})"),
+                None => carrier.to_owned(),
+            }),
+        }
+    }
+
+    /// The name that stands in the token, whoever made it.
+    fn token_name(&self) -> Option<&str> {
+        let Who::Token(SecretField(token)) = &self.question.who else {
+            return None;
+        };
+        token_hash::parse(token.expose(), &self.snapshot.settings.tokens.prefix).map(|parts| parts.name)
+    }
+
+    fn client(&self) -> String {
+        match self.facts.client {
+            Client::Address(address) | Client::Proxy(address) => address.to_string(),
+            Client::Unix => "one without an address".to_owned(),
+        }
+    }
+
+    /// What the asker may have overlooked.
+    fn note_surroundings(&self, ruling: &Ruling, explanation: &mut Explanation) {
+        let settings = &self.snapshot.settings;
+        let condition = matches!(&self.route.access, Access::Table(table) if !table.networks.is_empty());
+        let source = ruling.identity.as_deref().and_then(|who| who.token.as_deref());
+        let counts = condition
+            || source.is_some_and(|token| !token.networks().is_empty())
+            || (ruling.carrier == "none" && !settings.trusted_networks.is_empty());
+        if counts && explanation.decision != Verdict::Allow && self.question.from.is_none() {
+            explanation.advice.push(
+                "networks count here, and no client address was given: ask again with --from IP".to_owned(),
+            );
+        }
+        if let Client::Address(address) = self.facts.client
+            && settings
+                .server
+                .trusted_proxies
+                .iter()
+                .any(|proxy| proxy.contains(&address))
+        {
+            explanation.advice.push(format!(
+                "{address} is a trusted proxy: a request through it is judged by the client that it names"
+            ));
+        }
+        let redirects = settings.tls.as_ref().is_some_and(|tls| tls.redirect_http);
+        if redirects && self.facts.scheme == Scheme::Http {
+            explanation
+                .advice
+                .push("over plain http a client is sent to https first (tls.redirect_http)".to_owned());
+        }
+    }
+}
+
+/// A request that nobody could judge.
+pub(super) fn rejected(rejection: &Rejection) -> Explanation {
+    Explanation {
+        status: Some(rejection.status.as_u16()),
+        reason: format!("{} ({})", rejection.message, rejection.reason),
+        advice: vec!["no rule is asked about such a request, and no backend sees it".to_owned()],
+        ..empty(Verdict::Deny)
+    }
+}
+
+/// What is under our own prefix.
+pub(super) fn own_address(prefix: &str) -> Explanation {
+    Explanation {
+        reason: format!("{prefix} belongs to sidegate itself: what is below it is never forwarded"),
+        advice: vec!["server.prefix can move it elsewhere".to_owned()],
+        ..empty(Verdict::Deny)
+    }
+}
+
+pub(super) fn empty(decision: Verdict) -> Explanation {
+    Explanation {
+        decision,
+        status: None,
+        reason: String::new(),
+        rule: None,
+        identity: None,
+        credential: None,
+        network: None,
+        route: None,
+        nearly: None,
+        advice: Vec::new(),
+    }
+}
