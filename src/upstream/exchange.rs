@@ -137,6 +137,7 @@ impl Upstreams {
             None => limit,
         };
         let mut last = Instant::now();
+        self.beat.keep();
         loop {
             if let Ok(sent) = tokio::time::timeout(every, &mut sending).await {
                 return Ok(sent);

@@ -1,6 +1,7 @@
 //! The only way to a backend, and it costs a [`Permit`].
 
 mod backends;
+mod beat;
 mod body;
 mod connection;
 mod exchange;
@@ -30,6 +31,7 @@ pub use failure::Failure;
 pub use names::IdentityNames;
 
 use backends::Backend;
+use beat::Beat;
 use identity::IdentityValues;
 use pool::{Pool, Terms};
 use request_head::Head;
@@ -46,6 +48,7 @@ pub struct Upstreams {
     /// Per backend; entries whose backend is no longer configured go when a new one comes.
     pools: RefCell<HashMap<usize, Arc<Pool>>>,
     identities: RefCell<IdentityValues>,
+    beat: Beat,
     signals: Signals,
 }
 
@@ -95,6 +98,7 @@ impl Upstreams {
             shared,
             pools: RefCell::default(),
             identities: RefCell::default(),
+            beat: Beat::default(),
             signals,
         }
     }
