@@ -1,6 +1,7 @@
 //! What each request does. The running server and a verb that opened the store itself both come
 //! here, so both do the same.
 
+mod bans;
 mod keys;
 
 use std::path::{Path, PathBuf};
@@ -360,78 +361,6 @@ impl Operations {
         self.change(&line, self.accounts.revoke_token(&selector, now))
             .await?;
         Ok(Payload::Token(token_view(&found)))
-    }
-
-    async fn ban(
-        &self,
-        network: IpNet,
-        length: Option<Duration>,
-        now: Timestamp,
-    ) -> Result<Payload, Failure> {
-        let network = network.trunc();
-        let what = network.to_string();
-        let line = self.line(Event::BanAdd, "", &what, now);
-        let made = async {
-            let record = match &self.running {
-                Some(running) => running.ban(network, length, now)?,
-                None => self.operators_ban(network, length, now)?,
-            };
-            self.accounts.save_ban(&record).await.map_err(refused)?;
-            Ok(record)
-        };
-        let record = self.noted(&line, made).await?;
-        Ok(Payload::Ban(BanView::from(&record)))
-    }
-
-    fn operators_ban(
-        &self,
-        network: IpNet,
-        length: Option<Duration>,
-        now: Timestamp,
-    ) -> Result<BanRecord, Failure> {
-        if let Some(proxy) = self.proxies.iter().find(|proxy| meet(proxy, &network)) {
-            return Err(Failure::data(format!(
-                "{proxy} is a trusted proxy, behind which everyone would be banned; name the client instead"
-            )));
-        }
-        Ok(BanRecord {
-            network,
-            since: now,
-            until: length.map(|length| now.plus(length)),
-            times: 1,
-            why: "operator".to_owned(),
-        })
-    }
-
-    async fn unban(&self, network: IpNet, now: Timestamp) -> Result<Payload, Failure> {
-        let network = network.trunc();
-        let covered = self.bans(now).await?;
-        if !covered.iter().any(|ban| meet(&ban.network, &network)) {
-            return Err(Failure::missing(format!("{network} is not banned")));
-        }
-        let what = network.to_string();
-        let line = self.line(Event::BanRemove, "", &what, now);
-        let lifted = async {
-            if let Some(running) = &self.running {
-                running.unban(network);
-            }
-            for ban in covered.iter().filter(|ban| meet(&ban.network, &network)) {
-                self.accounts.remove_ban(&ban.network).await.map_err(refused)?;
-            }
-            Ok(())
-        };
-        self.noted(&line, lifted).await?;
-        Ok(Payload::Done)
-    }
-
-    async fn bans(&self, now: Timestamp) -> Result<Vec<BanRecord>, Failure> {
-        let mut bans = match &self.running {
-            Some(running) => running.bans(now),
-            None => self.accounts.load_bans().await.map_err(refused)?,
-        };
-        bans.retain(|ban| ban.until.is_none_or(|until| now < until));
-        bans.sort_by_key(|ban| ban.network);
-        Ok(bans)
     }
 
     /// Writes the line, then makes the change: a change that nobody could find later must not be.
