@@ -26,8 +26,11 @@ enum End {
 }
 
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    frame_on(if kind == SETTINGS { 0 } else { 1 }, kind, flags, payload)
+}
+
+fn frame_on(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("small").to_be_bytes();
-    let stream: u32 = if kind == SETTINGS { 0 } else { 1 };
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
@@ -416,4 +419,36 @@ fn cookie_crumbs_are_joined_without_ours() {
     let (end, seen) = talk(&stage, &request(&fields));
     assert_eq!(end, End::Status(200));
     assert_eq!(seen[0].only("cookie"), Some("a=1; b=2; c=3"));
+}
+
+// "All frame types 0-255 on stream 0/odd/even with lengths 0,1,16384,16385: no panic"
+#[test]
+fn frames_of_any_type_and_length_do_no_harm() {
+    let stage = Stage::start(&[]);
+    for stream in [0, 1, 2, 0x7fff_ffff] {
+        for length in [0, 1, 9, 16_384, 16_385] {
+            let payload = vec![0; length];
+            for kind in 0..=9 {
+                let frames = [
+                    frame_on(stream, kind, 0xff, &payload),
+                    frame_on(stream, kind, 0, &payload),
+                ];
+                let (_, seen) = talk(
+                    &stage,
+                    &[&frames[..], &request(&get("/admin", "gate.test"))].concat(),
+                );
+                assert!(seen.is_empty(), "{kind} {stream} {length}: {seen:?}");
+            }
+        }
+        // RFC 9113 section 5.5: "Implementations MUST discard frames that have unknown or unsupported types."
+        let mut frames: Vec<Vec<u8>> = (10..=255)
+            .map(|kind| frame_on(stream, kind, 0xff, &[0; 16]))
+            .collect();
+        frames.extend(request(&get("/public", "gate.test")));
+        let (end, _) = talk(&stage, &frames);
+        assert_eq!(end, End::Status(200), "unknown frames on stream {stream}");
+    }
+    assert!(!stage.gate.log().contains("panicked"));
+    let (end, seen) = talk(&stage, &request(&get("/public", "gate.test")));
+    assert_eq!((end, seen.len()), (End::Status(200), 1));
 }

@@ -12,6 +12,7 @@ mod credentials;
 mod frames;
 mod http2;
 mod limits;
+mod regressions;
 mod roads;
 mod run;
 mod stage;

@@ -149,6 +149,21 @@ impl Stage {
         Self::with(backend, &format!("{routes}{settings}"))
     }
 
+    /// Among so many routes of other hosts and paths.
+    pub fn among(routes: u32) -> Self {
+        let backend = StrictBackend::start();
+        let address = backend.address;
+        let others = (0..routes).map(|number| {
+            format!(
+                "[[route]]\nhost = \"h{number}.example\"\nupstream = \"http://{address}\"\naccess = \"public\"\n\
+                 [[route]]\npath = \"/other/{number}\"\nupstream = \"http://{address}\"\naccess = \"public\"\n"
+            )
+        });
+        let routes = ROUTES.replace("BACKEND", &address.to_string());
+        let settings = format!("{}{routes}{SETTINGS}", others.collect::<String>());
+        Self::with(backend, &settings)
+    }
+
     fn with(backend: StrictBackend, settings: &str) -> Self {
         let tls = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
         let mut gate = Sidegate::prepare("");

@@ -104,9 +104,9 @@ impl StrictBackend {
         std::mem::take(&mut *self.state.seen.lock().expect("not poisoned"))
     }
 
-    /// What was not well-formed.
+    /// What was not well-formed since the last call.
     pub fn violations(&self) -> Vec<String> {
-        self.state.violations.lock().expect("not poisoned").clone()
+        std::mem::take(&mut *self.state.violations.lock().expect("not poisoned"))
     }
 }
 
@@ -261,7 +261,11 @@ fn parse_head(head: &[u8]) -> Result<Seen, &'static str> {
     if method.is_empty() || !method.bytes().all(is_token) || version != "HTTP/1.1" {
         return Err("a strange request line");
     }
-    if !(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let graphic = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    // A query is opaque: curl and others send what people typed as UTF-8.
+    let opaque = |byte: u8| graphic(byte) || byte >= 0x80;
+    if !(path.starts_with('/') && path.bytes().all(graphic) && query.bytes().all(opaque)) {
         return Err("a strange target");
     }
     let mut headers = Vec::new();
