@@ -1,7 +1,9 @@
 //! One request, from arrival to answer. Start reading here.
 
+mod access;
 pub mod record;
 pub mod snapshot;
+mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;

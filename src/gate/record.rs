@@ -1,37 +1,36 @@
 //! What is written down of one request: metrics always, an audit line when there is something to
 //! say, an access line when that log is on.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use tracing::warn;
 
 use super::Shared;
+use super::access::{Access, Counted, Unwritten};
+use super::words::{message, reason, upstream_failure};
 use crate::authn::Identity;
 use crate::config::settings::AuditAllowed;
 use crate::decision::guard::Throttled;
 use crate::decision::{Decision, Ruling};
 use crate::dialect::direct;
 use crate::observe::Outcome;
-use crate::observe::access::{AccessLine, AccessLog};
+use crate::observe::access::AccessLog;
 use crate::observe::audit::{Audit, Event, Line};
 use crate::observe::log::Explained;
-use crate::observe::metrics::{Metrics, UpstreamFailure, WorkerCounters};
+use crate::observe::metrics::{Metrics, WorkerCounters};
 use crate::policy::Route;
 use crate::request::admission::Rejection;
 use crate::request::{Client, Facts, Peer, RequestId};
 use crate::time::Timestamp;
 use crate::upstream::Failure;
 use crate::wire::problem::{Form, problem};
-use crate::wire::{Body, BodyError, accept};
+use crate::wire::{Body, accept};
 
 /// What nginx writes for a client that did not wait for its answer.
 const CLIENT_GONE: u16 = 499;
@@ -63,18 +62,6 @@ pub struct Record<'g> {
     rule: Option<&'g str>,
     access: Option<Box<Access>>,
     form: Form,
-}
-
-/// What the access line needs after the head has gone to the upstream.
-struct Access {
-    log: Arc<AccessLog>,
-    method: String,
-    path: String,
-    query: String,
-    version: &'static str,
-    agent: String,
-    user: String,
-    upstream: String,
 }
 
 impl<'g> Record<'g> {
@@ -408,168 +395,9 @@ impl Drop for Undecided<'_, '_> {
     }
 }
 
-impl Access {
-    fn new(log: Arc<AccessLog>, parts: &Parts) -> Self {
-        Self {
-            log,
-            method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().unwrap_or("").to_owned(),
-            version: match parts.version {
-                http::Version::HTTP_10 => "HTTP/1.0",
-                http::Version::HTTP_2 => "HTTP/2.0",
-                _ => "HTTP/1.1",
-            },
-            agent: agent(&parts.headers).to_owned(),
-            user: String::new(),
-            upstream: String::new(),
-        }
-    }
-}
-
-/// A line that is written when the answer has been sent, or given up.
-struct Unwritten {
-    access: Box<Access>,
-    time: Timestamp,
-    client: Client,
-    status: u16,
-    id: RequestId,
-    began: Duration,
-    clock: crate::time::Clock,
-    bytes: u64,
-}
-
-impl Drop for Unwritten {
-    fn drop(&mut self) {
-        let access = &self.access;
-        access.log.record(&AccessLine {
-            time: self.time,
-            client: self.client,
-            user: &access.user,
-            method: &access.method,
-            path: &access.path,
-            query: &access.query,
-            version: access.version,
-            agent: &access.agent,
-            status: self.status,
-            bytes: self.bytes,
-            duration: self.clock.monotonic().saturating_sub(self.began),
-            upstream: &access.upstream,
-            request_id: self.id,
-        });
-    }
-}
-
-/// A body whose bytes are counted for the access line.
-struct Counted {
-    body: Body,
-    line: Unwritten,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.line.bytes += data.len() as u64;
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn agent(headers: &HeaderMap) -> &str {
+pub(super) fn agent(headers: &HeaderMap) -> &str {
     headers
         .get(USER_AGENT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("")
-}
-
-/// The word for the audit line, and the sentence for the log that says what to send instead.
-fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
-    match decision {
-        Decision::Allow(_) => ("", None),
-        Decision::Challenge(challenge) => {
-            let hint = match challenge.why {
-                "none" => {
-                    "no credential was sent: send a token as \"Authorization: Bearer TOKEN\", as \
-                     \"X-OPENHAB-TOKEN: TOKEN\", or as the user name of Basic with an empty password"
-                }
-                "no-owner-yet" => "there is no user yet: run \"sidegate user add NAME\"",
-                "token-with-password" => "a token as the user name of Basic needs an empty password",
-                "token-expired" | "token-revoked" => {
-                    "the token has ended: make a new one with \"sidegate token create\""
-                }
-                "cross-site" => {
-                    "a page of another site asked through its visitor's browser, and a trusted network does \
-                     not speak for that; let the page send a token"
-                }
-                "token-source-network" => "the token may not be used from this address",
-                "token-malformed" => "that is not a token of ours, or it was cut off or mistyped",
-                _ => "the credential is wrong",
-            };
-            (challenge.why, Some(hint))
-        }
-        Decision::Deny(denial) => (
-            denial.why,
-            Some("the user is known and may not do this: see \"sidegate explain\""),
-        ),
-        Decision::Throttle { why, .. } => (why, None),
-        Decision::Fail(fault) => (&fault.why, None),
-    }
-}
-
-fn upstream_failure(failure: &Failure) -> Option<UpstreamFailure> {
-    use crate::outbound::ConnectError;
-    match failure {
-        Failure::AllDown { .. } => Some(UpstreamFailure::Unhealthy),
-        Failure::Connect(ConnectError::TimedOut(_)) | Failure::Silent => Some(UpstreamFailure::Timeout),
-        Failure::Connect(ConnectError::Tls { .. }) => Some(UpstreamFailure::Tls),
-        Failure::Connect(_) => Some(UpstreamFailure::Connect),
-        Failure::Broken(_) => Some(UpstreamFailure::Closed),
-        Failure::BadResponse(_) => Some(UpstreamFailure::Protocol),
-        Failure::NoUpstream
-        | Failure::TooLarge
-        | Failure::ClientSlow
-        | Failure::ClientGone
-        | Failure::Loop
-        | Failure::Revoked
-        | Failure::BadUpgrade(_)
-        | Failure::BadAuthority => None,
-    }
-}
-
-/// For the client: nothing of addresses behind us.
-fn message(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::NoUpstream => "Nothing is served at this host and path.",
-        Failure::AllDown { .. } | Failure::Connect(_) => {
-            "The application behind this gate cannot be reached. Try again; if it stays so, tell whoever runs it."
-        }
-        Failure::Broken(_) | Failure::BadResponse(_) => {
-            "The application behind this gate gave no proper answer."
-        }
-        Failure::Silent => "The application behind this gate did not answer in time.",
-        Failure::TooLarge => "The body is larger than this gate lets through.",
-        Failure::ClientSlow => "The body did not arrive in time.",
-        Failure::ClientGone => "The body did not arrive whole.",
-        Failure::Loop => "The request came back to this gate: its upstream is this gate itself.",
-        Failure::Revoked => "The credential was revoked.",
-        Failure::BadUpgrade(_) => "Only an upgrade to WebSocket, without a body, can be forwarded.",
-        Failure::BadAuthority => "The Host of the request cannot be forwarded.",
-    }
 }

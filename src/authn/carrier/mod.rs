@@ -72,7 +72,8 @@ pub fn build(shape: &Shape) -> Vec<Box<dyn Carrier>> {
 /// The scheme word and what follows it, of the `Authorization` header. RFC 9110, section 11.4: the word is
 /// case-insensitive, then one or more spaces.
 fn authorization<'r>(headers: &'r HeaderMap, scheme: &str) -> Option<&'r [u8]> {
-    let value = headers.get(http::header::AUTHORIZATION)?.as_bytes();
+    // HTTP/2 brings white space around a value that HTTP/1.1 takes off (RFC 9113, section 8.2.1).
+    let value = headers.get(http::header::AUTHORIZATION)?.as_bytes().trim_ascii();
     let (word, rest) = value.split_at_checked(scheme.len())?;
     let ours = word.eq_ignore_ascii_case(scheme.as_bytes());
     (ours && rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'))).then(|| rest.trim_ascii())

@@ -1,0 +1,112 @@
+//! The access line of one request, and the body that counts for it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body::{Frame, SizeHint};
+
+use super::record::agent;
+use crate::observe::access::{AccessLine, AccessLog};
+use crate::request::{Client, RequestId};
+use crate::time::{Clock, Timestamp};
+use crate::wire::{Body, BodyError};
+
+/// What the access line needs after the head has gone to the upstream.
+pub(super) struct Access {
+    pub(super) log: Arc<AccessLog>,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) version: &'static str,
+    pub(super) agent: String,
+    pub(super) user: String,
+    pub(super) upstream: String,
+}
+
+impl Access {
+    pub(super) fn new(log: Arc<AccessLog>, parts: &Parts) -> Self {
+        Self {
+            log,
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or("").to_owned(),
+            version: match parts.version {
+                http::Version::HTTP_10 => "HTTP/1.0",
+                http::Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
+            agent: agent(&parts.headers).to_owned(),
+            user: String::new(),
+            upstream: String::new(),
+        }
+    }
+}
+
+/// A line that is written when the answer has been sent, or given up.
+pub(super) struct Unwritten {
+    pub(super) access: Box<Access>,
+    pub(super) time: Timestamp,
+    pub(super) client: Client,
+    pub(super) status: u16,
+    pub(super) id: RequestId,
+    pub(super) began: Duration,
+    pub(super) clock: Clock,
+    pub(super) bytes: u64,
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        let access = &self.access;
+        access.log.record(&AccessLine {
+            time: self.time,
+            client: self.client,
+            user: &access.user,
+            method: &access.method,
+            path: &access.path,
+            query: &access.query,
+            version: access.version,
+            agent: &access.agent,
+            status: self.status,
+            bytes: self.bytes,
+            duration: self.clock.monotonic().saturating_sub(self.began),
+            upstream: &access.upstream,
+            request_id: self.id,
+        });
+    }
+}
+
+/// A body whose bytes are counted for the access line.
+pub(super) struct Counted {
+    pub(super) body: Body,
+    pub(super) line: Unwritten,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.line.bytes += data.len() as u64;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
