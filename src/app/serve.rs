@@ -396,7 +396,7 @@ pub(super) fn open_access(settings: &Log) -> Result<Option<Arc<AccessLog>>, Fail
 
 fn open_audit(settings: &Settings, clock: Clock) -> Result<Arc<Audit>, Failure> {
     let audit = Audit::open(&settings.audit.file, clock)
-        .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
+        .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error.to_string()))?;
     match audit.opening() {
         Opening::Continued { .. } | Opening::Begun => {}
         Opening::Recovered { bytes, side } => warn!(
