@@ -32,8 +32,9 @@ pub(super) fn user(name: &str) -> Result<String, AccountsError> {
         return Err(AccountsError::invalid(
             "user name",
             format!(
-                "{name:?} is not 1 to {MAX_NAME} of a-z, 0-9 and ._@+- that start with a letter or a digit; \
-                 other letters can stand in the display name"
+                "{} is not 1 to {MAX_NAME} of a-z, 0-9 and ._@+- that start with a letter or a digit; \
+                 other letters can stand in the display name",
+                quoted(name)
             ),
         ));
     }
@@ -64,14 +65,17 @@ pub(super) fn group(name: &str) -> Result<(), AccountsError> {
     if name.to_ascii_lowercase().parse::<Role>().is_ok() {
         return Err(AccountsError::invalid(
             "group name",
-            format!("{name:?} is a role, and every role is a group of its own already"),
+            format!(
+                "{} is a role, and every role is a group of its own already",
+                quoted(name)
+            ),
         ));
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(allowed) {
         return Err(AccountsError::invalid(
             "group name",
-            format!("{name:?} is not 1 to {MAX_NAME} of A-Z, a-z, 0-9 and ._-"),
+            format!("{} is not 1 to {MAX_NAME} of A-Z, a-z, 0-9 and ._-", quoted(name)),
         ));
     }
     Ok(())
@@ -85,7 +89,8 @@ pub(super) fn token(name: &str) -> Result<(), AccountsError> {
     Err(AccountsError::invalid(
         "token name",
         format!(
-            "{name:?} is not 1 to {} of A-Z, a-z and 0-9; the name is a part of the token",
+            "{} is not 1 to {} of A-Z, a-z and 0-9; the name is a part of the token",
+            quoted(name),
             token_hash::MAX_NAME
         ),
     ))
@@ -115,7 +120,10 @@ pub(super) fn email(text: &str) -> Result<String, AccountsError> {
     if !text.is_empty() && (text.len() > MAX_EMAIL || shaped().is_none()) {
         return Err(AccountsError::invalid(
             "e-mail address",
-            format!("{text:?} is not one address like anna@home.example of at most {MAX_EMAIL} bytes"),
+            format!(
+                "{} is not one address like anna@home.example of at most {MAX_EMAIL} bytes",
+                quoted(text)
+            ),
         ));
     }
     printable("e-mail address", text)
@@ -128,7 +136,10 @@ pub(super) fn scope(text: &str) -> Result<String, AccountsError> {
     if let Some(word) = words.iter().find(|word| !word.bytes().all(allowed)) {
         return Err(AccountsError::invalid(
             "scope",
-            format!("{word:?} has characters other than printable ASCII without \" and \\"),
+            format!(
+                "{} has characters other than printable ASCII without \" and \\",
+                quoted(word)
+            ),
         ));
     }
     let scope = words.join(" ");
@@ -154,6 +165,13 @@ fn printable(what: &'static str, text: &str) -> Result<String, AccountsError> {
             format!("it contains U+{:04X}, which cannot be seen", u32::from(c)),
         )),
     }
+}
+
+/// As it was typed, or as much of it as a person wants to see.
+fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(MAX_NAME).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    format!("{shown:?}{more}")
 }
 
 #[cfg(test)]

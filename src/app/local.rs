@@ -36,7 +36,7 @@ pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<
         })?;
         let parts = Arc::new(Parts::load(instance, settings, clock.clone()).await?);
         let audit = Audit::open(&settings.audit.file, clock.clone())
-            .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
+            .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error.to_string()))?;
         let audit = Arc::new(audit);
         let operations = Operations::alone(
             Arc::clone(&parts.lasting.accounts),

@@ -106,7 +106,7 @@ pub(super) fn open_access(settings: &Log) -> Result<Option<Arc<AccessLog>>, Fail
 /// The audit file; what was wrong with it is told.
 pub(super) fn open_audit(settings: &Settings, clock: Clock) -> Result<Arc<Audit>, Failure> {
     let audit = Audit::open(&settings.audit.file, clock)
-        .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))?;
+        .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error.to_string()))?;
     match audit.opening() {
         Opening::Continued { .. } | Opening::Begun => {}
         Opening::Recovered { bytes, side } => warn!(

@@ -105,6 +105,8 @@ pub enum AuditError {
         file: PathBuf,
         /// In the words of the operating system.
         why: String,
+        /// The kind of it.
+        kind: io::ErrorKind,
     },
     /// More lines are waiting than fit.
     Busy,
@@ -117,6 +119,21 @@ impl AuditError {
         Self::Unwritable {
             file: file.to_owned(),
             why: error.to_string(),
+            kind: error.kind(),
+        }
+    }
+
+    /// The exit code of `sysexits.h` for it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            AuditError::Unwritable { kind, .. } => match kind {
+                io::ErrorKind::PermissionDenied => 77,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => 74,
+                _ => 73,
+            },
+            AuditError::NotAFile(_) => 73,
+            AuditError::InUse(_) => 69,
+            AuditError::Busy | AuditError::Closed => 74,
         }
     }
 }
@@ -134,8 +151,15 @@ impl fmt::Display for AuditError {
                 "{} is written by another process; give each instance its own data directory",
                 file.display()
             ),
-            AuditError::Unwritable { file, why } => {
-                write!(f, "the audit file {} cannot be written: {why}", file.display())
+            AuditError::Unwritable { file, why, kind } => {
+                write!(f, "the audit file {} cannot be written: {why}", file.display())?;
+                match kind {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; run as the user whom it belongs to, or give it to this one with chown")
+                    }
+                    io::ErrorKind::StorageFull => f.write_str("; make room"),
+                    _ => Ok(()),
+                }
             }
             AuditError::Busy => f.write_str("too many audit lines are waiting; try again in a moment"),
             AuditError::Closed => f.write_str("the audit file is closed; the server is stopping"),

@@ -532,3 +532,14 @@ fn cost_of_a_line() {
         println!("{what}: {} ns a line", took.as_nanos() / u128::from(COUNT));
     }
 }
+
+// "Exit codes are sysexits: … 73 cannot create, 74 I/O, 77 no permission"
+#[test]
+fn a_file_that_may_not_be_written_is_told_from_one_that_cannot() {
+    let error = |kind: io::ErrorKind| AuditError::unwritable(Path::new("/data/audit.jsonl"), &kind.into());
+    let refused = error(io::ErrorKind::PermissionDenied);
+    assert_eq!(refused.exit_code(), 77);
+    assert!(refused.to_string().contains("chown"), "{refused}");
+    assert_eq!(error(io::ErrorKind::StorageFull).exit_code(), 74);
+    assert_eq!(error(io::ErrorKind::NotFound).exit_code(), 73);
+}

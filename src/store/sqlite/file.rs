@@ -106,6 +106,11 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
             ErrorCode::DiskFull => {
                 StoreError::Unavailable(format!("{}: the disk is full; make room", path.display()))
             }
+            // With no room for the files beside the store, SQLite says this and not that the disk is full.
+            ErrorCode::SystemIoFailure => StoreError::Unavailable(format!(
+                "{}: {error}; make sure that the disk is not full, and look at the system's log",
+                path.display()
+            )),
             // Our statements are constant and right, so what SQLite cannot make sense of is the file.
             ErrorCode::Unknown if failure.extended_code == rusqlite::ffi::SQLITE_ERROR => {
                 damaged(path, &error.to_string())
