@@ -6,10 +6,8 @@
 #[allow(dead_code, unreachable_pub, reason = "read here for its requests only")]
 #[path = "bad_inputs/case.rs"]
 mod case;
-#[allow(unreachable_pub, reason = "what support offers is for every test file")]
 #[path = "support/strict.rs"]
 mod strict;
-#[allow(unreachable_pub, reason = "what support offers is for every test file")]
 mod support;
 
 use std::cell::Cell;
