@@ -1,6 +1,8 @@
 //! A backend that takes nothing for granted: every byte it gets must be a well-formed HTTP/1.1
 //! request by the narrow reading of RFC 9112, or a violation is on record.
 
+#![allow(unreachable_pub, reason = "each test file uses its part")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
