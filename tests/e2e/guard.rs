@@ -145,8 +145,8 @@ fn what_is_no_guess_is_not_counted() {
 #[test]
 fn a_ban_ends_and_the_next_one_is_twice_as_long() {
     let backend = Backend::start();
-    let gate = Sidegate::with_anna(&backend, &STRICT.replace("1h", "1s"));
-    for (times, seconds) in [(1, 1), (2, 2)] {
+    let gate = Sidegate::with_anna(&backend, &STRICT.replace("1h", "2s"));
+    for (times, seconds) in [(1, 2), (2, 4)] {
         fail_five_times(&gate, "127.0.0.2", &[]);
         assert!(is_banned(&get(&gate, "127.0.0.2", &[])) <= seconds);
         let ban = &bans(&gate)[0];
