@@ -125,6 +125,24 @@ fn an_old_phone_with_one_wrong_token_is_not_banned() {
 #[test]
 fn what_is_dead_or_none_of_ours_never_counts() {
     let stage = strict();
+    // More dead tokens than failures that ban: each counts once at most.
+    let run = |arguments: &str| {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        stage.gate.cli(&words).success().stdout.trim_end().to_owned()
+    };
+    for number in 0..=FAILURES {
+        run(&format!("user add u{number}"));
+        let disabled = run(&format!("token create t --user u{number}"));
+        run(&format!("user disable u{number}"));
+        let revoked = run(&format!("token create r{number} --user ben"));
+        run(&format!("token revoke r{number} --user ben"));
+        for token in [disabled, revoked] {
+            assert_eq!(
+                get(&stage, client(1), &TokenRoad::Bearer.line(&token)).status,
+                401
+            );
+        }
+    }
     for number in 0..20 {
         for token in ["expired", "revoked", "disabled", "elsewhere"] {
             for road in TokenRoad::ALL {
