@@ -179,7 +179,7 @@ impl fmt::Display for InstanceError {
             Self::CannotCreate(path, error) => write!(f, "cannot create {}: {error}", path.display()),
             Self::NotPermitted(path, error) => write!(
                 f,
-                "{}: {error}; run as the user who owns the data directory, or give it to this one with chown",
+                "{}: {error}; run as the user who owns the data directory, give it to this one with chown, or name another with --data",
                 path.display()
             ),
             Self::NoBackupThere(path, error) => write!(
