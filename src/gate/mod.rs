@@ -193,6 +193,7 @@ impl Gate {
             identity_names: &snapshot.identity_names,
             timeouts: &settings.timeouts,
             limits: &settings.limits,
+            name_backend: record.writes_access(),
         };
         match self
             .upstreams

@@ -28,7 +28,7 @@ use crate::policy::Route;
 use crate::request::admission::Rejection;
 use crate::request::{Client, Facts, Peer, RequestId};
 use crate::time::Timestamp;
-use crate::upstream::Failure;
+use crate::upstream::{Failure, ServedBy};
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Body, accept};
 
@@ -241,6 +241,11 @@ impl<'g> Record<'g> {
         }
     }
 
+    /// Whether the access log is on.
+    pub fn writes_access(&self) -> bool {
+        self.access.is_some()
+    }
+
     /// No upstream answered, or the client broke off.
     pub fn failed(&self, failure: &Failure) -> Response<Body> {
         if let Some(why) = upstream_failure(failure) {
@@ -276,6 +281,11 @@ impl<'g> Record<'g> {
         let digits = HeaderValue::from_bytes(&self.id.digits()).expect("hex digits are a valid header value");
         response.headers_mut().insert(X_REQUEST_ID, digits);
         self.counters.answered(self.elapsed());
+        if let (Some(access), Some(ServedBy(backend))) =
+            (&mut self.access, response.extensions_mut().remove())
+        {
+            access.upstream = backend.into();
+        }
         let Some(mut line) = self.access_line(response.status().as_u16()) else {
             return response;
         };

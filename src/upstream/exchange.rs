@@ -14,7 +14,7 @@ use super::connection::{Connection, Http1};
 use super::failure::Failure;
 use super::pool::Loan;
 use super::request_head::Head;
-use super::{Outgoing, Upstreams, response_head};
+use super::{Outgoing, ServedBy, Upstreams, response_head};
 use crate::decision::Permit;
 use crate::outbound::Protocol;
 use crate::wire::Body;
@@ -102,7 +102,12 @@ impl Upstreams {
                             asked: head.method,
                             version,
                         };
-                        return self.relay(permit, outgoing, response, exchanged);
+                        let mut answer = self.relay(permit, outgoing, response, exchanged)?;
+                        if outgoing.name_backend {
+                            let name = backend.connector.authority().into();
+                            answer.extensions_mut().insert(ServedBy(name));
+                        }
+                        return Ok(answer);
                     }
                     Err(error) => error,
                 };

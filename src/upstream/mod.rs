@@ -89,7 +89,13 @@ pub struct Outgoing<'a> {
     pub timeouts: &'a Timeouts,
     /// `[limits]`
     pub limits: &'a Limits,
+    /// Whether the response is to say, by [`ServedBy`] among its extensions, which backend gave it.
+    pub name_backend: bool,
 }
+
+/// The address of the backend that gave a response: for the access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy(pub Box<str>);
 
 impl Upstreams {
     /// Without any connection yet.

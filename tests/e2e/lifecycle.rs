@@ -115,6 +115,37 @@ fn requests_that_do_not_end_are_cut_off_when_the_time_is_over() {
     assert!(gate.log().contains("aborted=1"), "{}", gate.log());
 }
 
+// The line names the upstream; `-` for what was answered here.
+#[test]
+fn the_access_log_names_the_upstream() {
+    let backend = Backend::start();
+    let gate = Sidegate::with_anna(&backend, "[log]\naccess = \"access.log\"\n");
+    let token = gate.token("anna", "phone");
+    let bearer = format!("Authorization: Bearer {token}");
+    assert_eq!(gate.get("/forwarded", &[&bearer]).status, 200);
+    assert_eq!(gate.get("/refused", &[]).status, 401);
+    let file = gate.state().join("access.log");
+    let line = |path: &str| {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.lines().find(|line| line.contains(path)).map(str::to_owned)
+    };
+    eventually(
+        || line("/forwarded").is_some() && line("/refused").is_some(),
+        || "no access lines".to_owned(),
+    );
+    let named = format!("\"{}\"", backend.address);
+    assert!(
+        line("/forwarded").is_some_and(|line| line.contains(&named)),
+        "{:?}",
+        line("/forwarded")
+    );
+    assert!(
+        line("/refused").is_some_and(|line| line.contains("\"-\"")),
+        "{:?}",
+        line("/refused")
+    );
+}
+
 // "access = "off" | FILE (reopened on SIGUSR1)"
 #[test]
 fn sigusr1_opens_the_access_log_again() {

@@ -253,6 +253,7 @@ impl Inside {
             identity_names: &self.names,
             timeouts: &self.setup.timeouts,
             limits: &self.setup.limits,
+            name_backend: false,
         };
         let permit = Permit::for_tests(self.setup.identity.clone(), self.setup.preflight);
         match self.upstreams.forward(permit, outgoing, request).await {
