@@ -384,7 +384,7 @@ impl Default for Tokens {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ForeignScopes {
-    /// It neither grants nor narrows.
+    /// It grants nothing; the other words of the scope count.
     Ignore,
     /// A token with one may do nothing.
     Deny,
