@@ -187,7 +187,7 @@ impl Gate {
             Ok(()) => {
                 let answer = asker.dialect.refuse(rejection, record.id(), record.form());
                 record.rejected(&refused, rejection.reason, answer.status());
-                record.explain_rejection(&refused, rejection);
+                record.explain_rejection(&refused, rejection, asker.may_ask);
                 answer
             }
             Err(throttled) => self.throttle(asker.dialect, record, &refused, &throttled),
@@ -202,7 +202,7 @@ impl Gate {
 /// believes that the header counts is.
 fn tell_of_ignored(record: &Record<'_>, dialect: &dyn Dialect, ignored: &[HeaderName]) {
     for name in ignored {
-        if record.is_news(dialect.name(), name.as_str()) {
+        if record.is_news(name.as_str()) {
             warn!(
                 road = dialect.name(),
                 header = name.as_str(),

@@ -175,16 +175,16 @@ impl<'g> Record<'g> {
         });
     }
 
-    /// Tells the operator once per client what was wrong with a question. The gateway has no page
-    /// for it, and whoever sees a 403 there does not know whose it is.
-    pub fn explain_rejection(&self, refused: &Refused<'_>, rejection: &Rejection) {
-        let told = format!("{} {}", self.road, rejection.message);
-        if self
-            .shared
-            .observers
-            .explained
-            .is_first(self.client, &told, self.now)
-        {
+    /// Tells the operator what was wrong with a question: of a gateway once an hour, of a stranger
+    /// once. The gateway has no page for it, and whoever sees a 403 there does not know whose it is.
+    pub fn explain_rejection(&self, refused: &Refused<'_>, rejection: &Rejection, gateway: bool) {
+        let explained = &self.shared.observers.explained;
+        let news = if gateway {
+            explained.is_news(&(self.road, rejection.message), self.now)
+        } else {
+            explained.is_first(self.client, rejection.message, self.now)
+        };
+        if news {
             warn!(
                 request.id = %self.id,
                 client.ip = %self.client,
@@ -197,13 +197,10 @@ impl<'g> Record<'g> {
         }
     }
 
-    /// Whether nobody was told of this yet.
-    pub fn is_news(&self, what: &str, of: &str) -> bool {
-        let news = format!("{what} {of}");
-        self.shared
-            .observers
-            .explained
-            .is_first(Client::Unix, &news, self.now)
+    /// Whether nobody was told of this header at this endpoint within the hour.
+    pub fn is_news(&self, header: &str) -> bool {
+        let news = (self.road, header);
+        self.shared.observers.explained.is_news(&news, self.now)
     }
 
     fn problem(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
