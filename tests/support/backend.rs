@@ -13,6 +13,15 @@ pub struct Received {
 }
 
 impl Received {
+    /// The request line and every header line, as text with `\n` at their ends.
+    pub fn head(&self) -> String {
+        let lines = self
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\n"));
+        format!("{}\n", self.line) + &lines.collect::<String>()
+    }
+
     /// Every value of a header, by exact name in any case.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers

@@ -89,6 +89,7 @@ static_resources:
               "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
               # Without an answer nobody passes.
               failure_mode_allow: false
+              status_on_error: {{ code: ServiceUnavailable }}
               allowed_headers:
                 patterns:
                 - prefix: sec-fetch-
