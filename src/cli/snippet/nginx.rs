@@ -171,7 +171,7 @@ fn asked(site: &Site, indent: &str) -> String {
     let names = || site.identity.iter().chain(&site.credentials);
     let taken = lines(names(), |name| {
         let name = variable(name);
-        format!("{indent}auth_request_set $sidegate_{name} $upstream_http_{name};")
+        format!("{indent}auth_request_set $sidegate_header_{name} $upstream_http_{name};")
     });
     format!(
         "{indent}auth_request {}/auth/nginx;\n{indent}auth_request_set $sidegate_login \
@@ -185,7 +185,12 @@ fn asked(site: &Site, indent: &str) -> String {
 
 /// What the application is told.
 fn told(site: &Site) -> String {
-    let set = |name: &str| format!("        proxy_set_header {name} $sidegate_{};", variable(name));
+    let set = |name: &str| {
+        format!(
+            "        proxy_set_header {name} $sidegate_header_{};",
+            variable(name)
+        )
+    };
     let identity = lines(&site.identity, set);
     let credentials = lines(&site.credentials, set);
     let believed: Vec<String> = believed()
