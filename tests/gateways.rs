@@ -5,6 +5,8 @@
 
 #[path = "gateways/credentials.rs"]
 mod credentials;
+#[path = "gateways/forms.rs"]
+mod forms;
 #[path = "gateways/outage.rs"]
 mod outage;
 mod support;
@@ -148,6 +150,8 @@ fn introduced(gateway: &str, listener: &str) -> String {
 struct Tested {
     name: &'static str,
     settings: String,
+    /// The host name.
+    site: &'static str,
     /// User, groups, name and e-mail address, as the application knows them.
     identity: [&'static str; 4],
     gate: Sidegate,
@@ -202,9 +206,12 @@ impl Tested {
         self.the_decision_endpoint_is_not_to_be_had_through_the_gateway();
         self.a_websocket_opens_for_who_may_write();
         let other = self.settings.replace("/secret-", "/another-secret-");
-        let secret = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("another-secret-{}", self.name));
-        std::fs::write(&secret, "another").unwrap();
-        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let secret = other
+            .split('"')
+            .find(|word| word.contains("/another-secret-"))
+            .unwrap();
+        std::fs::write(secret, "another").unwrap();
+        std::fs::set_permissions(secret, std::fs::Permissions::from_mode(0o600)).unwrap();
         self.gate.write_config(&other);
         self.gate.signal("HUP");
         let bob = format!("Authorization: Bearer {}", self.bob);
@@ -327,11 +334,8 @@ impl Tested {
             "/a%20b?c=d",
             &["Sec-Fetch-Mode: navigate", "Accept: text/html"],
         );
-        let host = format!("gate.test:{}", self.address.port());
-        let back = format!(
-            "http%3A%2F%2Fgate.test%3A{}%2Fa%2520b%3Fc%3Dd",
-            self.address.port()
-        );
+        let host = self.host();
+        let back = format!("http%3A%2F%2F{}%2Fa%2520b%3Fc%3Dd", host.replace(':', "%3A"));
         assert_eq!(answer.status, 302, "{answer:?}");
         assert_eq!(
             answer.header("location"),
@@ -610,7 +614,7 @@ impl Tested {
     }
 
     fn host(&self) -> String {
-        format!("gate.test:{}", self.address.port())
+        format!("{}:{}", self.site, self.address.port())
     }
 
     fn send(&self, method: &str, target: &str, lines: &[&str]) -> Answer {
@@ -632,19 +636,39 @@ impl Tested {
     }
 
     fn start(name: &'static str, settings: &str) -> Self {
+        Self::start_form(name, settings, &[])
+    }
+
+    /// With what `snippet` prints for these options.
+    fn start_form(name: &'static str, settings: &str, options: &[&str]) -> Self {
+        Self::begin(name, settings, "gate.test", |place| {
+            let app = format!("http://{}", place.app);
+            let host = format!("gate.test:{}", place.port);
+            let always = ["snippet", name, "--host", &host, "--app", &app];
+            let printed = place.gate.cli(&[&always, options].concat()).success().stdout;
+            run(name, place, &printed)
+        })
+    }
+
+    /// With a gateway that is started by that.
+    fn begin(
+        name: &'static str,
+        settings: &str,
+        site: &'static str,
+        gateway: impl FnOnce(&Place<'_>) -> Child,
+    ) -> Self {
         let uploaded = Arc::new(AtomicU64::new(0));
         let sum = Arc::clone(&uploaded);
         let backend = Backend::serving(move |stream, recorder| answer(stream, recorder, &sum));
         let gate = Sidegate::start(settings);
         let port = port_of_every_address();
-        let app = format!("http://{}", backend.address);
-        let host = format!("gate.test:{port}");
-        let printed = gate
-            .cli(&["snippet", name, "--host", &host, "--app", &app])
-            .success()
-            .stdout;
         let folder = tempfile::tempdir().unwrap();
-        let gateway = run(name, port, &printed, &gate, folder.path());
+        let gateway = gateway(&Place {
+            gate: &gate,
+            app: backend.address,
+            port,
+            folder: folder.path(),
+        });
         let identity = if settings.contains("oauth2-proxy") {
             [
                 "x-auth-request-user",
@@ -658,6 +682,7 @@ impl Tested {
         let mut tested = Self {
             name,
             settings: settings.to_owned(),
+            site,
             identity,
             anna: String::new(),
             bob: String::new(),
@@ -671,8 +696,11 @@ impl Tested {
         };
         // Until they have read their configuration, some gateways answer 404 or 502.
         let up = || {
-            TcpStream::connect(tested.address).is_ok()
-                && matches!(tested.send("GET", "/public", &[]).status, 403 | 503)
+            TcpStream::connect(tested.address).is_ok() && {
+                let answer = tested.send("GET", "/public", &[]);
+                matches!(answer.status, 403 | 503)
+                    && (name == "nginx" || answer.header("x-auth-error").is_some())
+            }
         };
         eventually(up, || format!("{name} does not answer"));
         tested.without_an_owner_nobody_passes_and_programs_are_told_why();
@@ -708,14 +736,38 @@ fn port_of_every_address() -> u16 {
     }
 }
 
-/// Starts the program with what was printed.
-fn run(name: &str, port: u16, printed: &str, gate: &Sidegate, folder: &Path) -> Child {
-    let write = |file: &str, text: &str| {
-        let path = folder.join(file);
+/// What is around a gateway.
+struct Place<'p> {
+    gate: &'p Sidegate,
+    app: SocketAddr,
+    port: u16,
+    folder: &'p Path,
+}
+
+impl Place<'_> {
+    fn write(&self, file: &str, text: &str) -> PathBuf {
+        let path = self.folder.join(file);
         std::fs::write(&path, text).unwrap();
         path
-    };
-    let log = std::fs::File::create(folder.join("log")).unwrap();
+    }
+
+    fn spawn(&self, name: &str, command: &mut Command) -> Child {
+        let log = std::fs::File::create(self.folder.join("log")).unwrap();
+        command
+            .current_dir(self.folder)
+            .env("HOME", self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}; run tests/gateways/install"))
+    }
+}
+
+/// Starts the program with what was printed.
+fn run(name: &str, place: &Place<'_>, printed: &str) -> Child {
+    let (folder, port) = (place.folder, place.port);
+    let write = |file: &str, text: &str| place.write(file, text);
     let mut command = match name {
         "nginx" => {
             write("home.conf", printed);
@@ -772,7 +824,7 @@ fn run(name: &str, port: u16, printed: &str, gate: &Sidegate, folder: &Path) -> 
         "haproxy" => {
             write(
                 "sidegate.lua",
-                &gate.cli(&["snippet", "haproxy", "--lua"]).success().stdout,
+                &place.gate.cli(&["snippet", "haproxy", "--lua"]).success().stdout,
             );
             let mut command = Command::new(program("haproxy"));
             command.arg("-db").arg("-f").arg(write("haproxy.cfg", printed));
@@ -780,14 +832,7 @@ fn run(name: &str, port: u16, printed: &str, gate: &Sidegate, folder: &Path) -> 
         }
         other => panic!("no gateway is called {other}"),
     };
-    command
-        .current_dir(folder)
-        .env("HOME", folder)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{name}: {error}; run tests/gateways/install"))
+    place.spawn(name, &mut command)
 }
 
 /// Where `tests/gateways/install` put it, or the system.

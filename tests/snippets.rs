@@ -152,7 +152,7 @@ fn what_is_printed_follows_the_settings() {
             "_sidegate/",
             "10.0.0.7",
             "OPENHAB",
-            "header_remote_user",
+            "$upstream_http_remote_user",
             "- Remote-User",
             "exact: remote-user",
             "one.test",

@@ -104,8 +104,13 @@ fn outdented(text: &str) -> String {
     lines
 }
 
-fn variable(name: &str) -> String {
-    name.to_ascii_lowercase().replace('-', "_")
+/// The headers that the application gets from an answer, each with its variable. Numbers, because nginx does not
+/// start with a name longer than `variables_hash_bucket_size` has room for.
+fn copied(site: &Site) -> impl Iterator<Item = (String, &String)> {
+    let names = site.identity.iter().chain(&site.credentials);
+    names
+        .enumerate()
+        .map(|(index, name)| (format!("$sidegate_{}", index + 1), name))
 }
 
 /// The location that asks.
@@ -168,11 +173,12 @@ fn our_pages(site: &Site, pages: &str, off: &str) -> String {
 
 /// The directives by which a request is asked about.
 fn asked(site: &Site, indent: &str) -> String {
-    let names = || site.identity.iter().chain(&site.credentials);
-    let taken = lines(names(), |name| {
-        let name = variable(name);
-        format!("{indent}auth_request_set $sidegate_header_{name} $upstream_http_{name};")
-    });
+    let taken: String = copied(site)
+        .map(|(variable, name)| {
+            let name = name.to_ascii_lowercase().replace('-', "_");
+            format!("{indent}auth_request_set {variable} $upstream_http_{name};\n")
+        })
+        .collect();
     format!(
         "{indent}auth_request {}/auth/nginx;\n{indent}auth_request_set $sidegate_login \
          $upstream_http_x_auth_location;\n{indent}auth_request_set $sidegate_wait \
@@ -185,14 +191,11 @@ fn asked(site: &Site, indent: &str) -> String {
 
 /// What the application is told.
 fn told(site: &Site) -> String {
-    let set = |name: &str| {
-        format!(
-            "        proxy_set_header {name} $sidegate_header_{};",
-            variable(name)
-        )
-    };
-    let identity = lines(&site.identity, set);
-    let credentials = lines(&site.credentials, set);
+    let mut identity: Vec<String> = copied(site)
+        .map(|(variable, name)| format!("        proxy_set_header {name} {variable};\n"))
+        .collect();
+    let credentials = identity.split_off(site.identity.len()).concat();
+    let identity = identity.concat();
     let believed: Vec<String> = believed()
         .into_iter()
         .chain(WRITTEN_BY_TRAEFIK.map(str::to_owned))
