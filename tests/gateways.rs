@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "gateways/attack.rs"]
+mod attack;
 #[path = "gateways/credentials.rs"]
 mod credentials;
 #[path = "gateways/forms.rs"]

@@ -1,5 +1,5 @@
--- Asks Sidegate about a request, and lets it pass or answers in its place. Loaded with "lua-load sidegate.lua", called
--- with "http-request lua.sidegate" after these variables are set:
+-- Asks Sidegate about a request, and sets txn.sidegate_allowed or answers in its place. Loaded with "lua-load
+-- sidegate.lua", called with "http-request lua.sidegate" after these variables are set:
 --   txn.sidegate_url      the decision endpoint
 --   txn.sidegate_socket   where to connect for it, if that is not in the URL: unix@/run/sidegate/http.sock
 --   txn.sidegate_headers  which headers of the answer the application gets, separated by commas
@@ -84,6 +84,8 @@ core.register_action("sidegate", { "http-req" }, function(txn)
                 txn.http:req_del_header(name)
             end
         end
+        -- Where this is not reached, for whatever reason, the configuration lets nobody pass.
+        txn:set_var("txn.sidegate_allowed", true)
     elseif status == 401 and headers["x-auth-location"] then
         refuse(txn, 302, headers)
     elseif status == 403 and headers["retry-after"] then

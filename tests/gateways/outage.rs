@@ -2,6 +2,37 @@
 
 use super::*;
 
+// Where Lua fails HAProxy goes on with the request.
+#[test]
+#[ignore = "needs HAProxy: run tests/gateways/install first"]
+fn a_lua_that_fails_lets_nobody_pass() {
+    let tested = Tested::begin("haproxy", SETTINGS, "gate.test", |place| {
+        let app = format!("http://{}", place.app);
+        let host = format!("gate.test:{}", place.port);
+        let always = ["snippet", "haproxy", "--host", &host, "--app", &app];
+        let printed = place.gate.cli(&always).success().stdout;
+        let lua = place.gate.cli(&["snippet", "haproxy", "--lua"]).success().stdout;
+        let begins = "core.register_action(\"sidegate\", { \"http-req\" }, function(txn)\n";
+        assert!(lua.contains(begins), "{lua}");
+        let fails =
+            format!("{begins}    if txn.f:path() == \"/public/fail\" then error(\"as it may\") end\n");
+        place.write("sidegate.lua", &lua.replace(begins, &fails));
+        let mut command = Command::new(program("haproxy"));
+        command
+            .arg("-db")
+            .arg("-f")
+            .arg(place.write("haproxy.cfg", &printed));
+        place.spawn("haproxy", &mut command)
+    });
+    let bob = format!("Authorization: Bearer {}", tested.bob);
+    for lines in [&[][..], &[&*bob]] {
+        assert_eq!(tested.send("GET", "/public", lines).status, 200);
+        tested.backend.take();
+        assert_eq!(tested.send("GET", "/public/fail", lines).status, 503);
+        assert!(tested.backend.take().is_empty());
+    }
+}
+
 impl Tested {
     // Section 6, "our fault": 403 at nginx and Envoy, 503 elsewhere; section 1: "503 on decision endpoints says why
     // in its header"

@@ -10,6 +10,8 @@ pub struct Received {
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// The lines behind the last chunk.
+    pub trailers: Vec<String>,
 }
 
 impl Received {
@@ -147,10 +149,13 @@ impl Recorder {
                 let size = usize::from_str_radix(line.trim(), 16).ok()?;
                 let mut chunk = vec![0; size];
                 reader.read_exact(&mut chunk).ok()?;
-                self.line(reader)?;
                 if size == 0 {
+                    while let Some(line) = self.line(reader).filter(|line| !line.is_empty()) {
+                        received.trailers.push(line);
+                    }
                     break;
                 }
+                self.line(reader)?;
                 received.body.extend(chunk);
             }
         }

@@ -4,6 +4,10 @@ use super::names::BELIEVED;
 use super::site::{Site, lines, place};
 use crate::config::settings::UpstreamScheme;
 
+/// What a name may have besides letters, digits and `-` (RFC 9110, section 5.6.2). Applications read `_` and `.`
+/// as `-` (CVE-2025-64484, CVE-2026-52845), and old CGI every other one.
+const STRANGE: &str = "_.!#$%&'*+^`|~";
+
 /// A Caddyfile, or a part of one.
 pub(super) fn snippet(site: &Site) -> String {
     let head = site.head("Caddy", "A Caddyfile, or a part of one.");
@@ -26,7 +30,7 @@ pub(super) fn snippet(site: &Site) -> String {
         [] => (*beginning).to_owned(),
         _ => format!("{beginning}*"),
     });
-    let mut forged: Vec<String> = ["*_*".to_owned(), "*.*".to_owned()].into();
+    let mut forged: Vec<String> = STRANGE.chars().map(|letter| format!("*{letter}*")).collect();
     forged.extend(site.own_identity().into_iter().cloned());
     forged.extend(believed);
     forged.push("X-Real-IP".into());

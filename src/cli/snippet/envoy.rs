@@ -22,7 +22,9 @@ pub(super) fn snippet(site: &Site) -> Result<String, Failure> {
     let endpoint = format!("{prefix}/auth/envoy");
     let matched =
         |how: &str, text: &str| format!("remove_on_match: {{ key_matcher: {{ {how}: \"{text}\" }} }}");
-    let mut forged = vec![matched("contains", "."), "remove: X-Forwarded-For".to_owned()];
+    // Names of letters, digits and - stay, and those that begin with : are none of the client's.
+    let strange = "remove_on_match: { key_matcher: { safe_regex: { regex: \"[a-z0-9-]*[^a-z0-9:-].*\" } } }";
+    let mut forged = vec![strange.to_owned(), "remove: X-Forwarded-For".to_owned()];
     forged.extend(site.own_identity().iter().map(|name| format!("remove: {name}")));
     forged.extend(BELIEVED.iter().map(|(beginning, rests)| match rests {
         [] => format!("remove: {beginning}"),

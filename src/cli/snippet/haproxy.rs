@@ -15,6 +15,7 @@ pub(super) fn snippet(site: &Site) -> String {
          --lua > sidegate.lua",
     );
     let (host, port, prefix) = (&site.host, site.port, &site.prefix);
+    let host_pattern = host.replace('.', "\\.").replace('[', "\\[").replace(']', "\\]");
     let endpoint = site.question("haproxy");
     let (decisions, pages) = (&site.decisions, &site.pages);
     let app = place(&site.app);
@@ -71,10 +72,13 @@ defaults
 frontend web
     bind :{port}
     # With TLS: bind :443 ssl crt /etc/haproxy/home.pem
-    acl sidegate_host req.fhdr(host),host_only,lower -m str {host}
+    acl sidegate_host req.fhdr(host) -m reg -i ^{host_pattern}(:[0-9]+)?$
     acl sidegate_auth path_beg {prefix}/auth
     acl sidegate_pages path_beg {prefix}/
     http-request deny deny_status 404 unless sidegate_host
+    # The application gets the path that was asked about, and nothing before it.
+    http-request deny deny_status 400 unless {{ path -m beg / }}
+    http-request set-uri %[pathq]
     # Nobody but HAProxy asks for decisions.
     http-request deny deny_status 404 if sidegate_auth
     # What an application might believe of whoever says it, and names that it may take for others.
@@ -88,6 +92,8 @@ frontend web
     # Where to ask, which headers of the answer the application gets, and of which of its own the client's
     # are left when what was for Sidegate is out.
 {variables}    http-request lua.sidegate unless sidegate_pages
+    # A request goes on where Lua fails: only one that was allowed may.
+    http-request deny deny_status 503 unless sidegate_pages or {{ var(txn.sidegate_allowed) -m bool }}
     use_backend sidegate_pages if sidegate_pages
     default_backend app
 
