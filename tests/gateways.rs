@@ -9,6 +9,8 @@ mod attack;
 mod credentials;
 #[path = "gateways/forms.rs"]
 mod forms;
+#[path = "gateways/http2.rs"]
+mod http2;
 #[path = "gateways/outage.rs"]
 mod outage;
 mod support;
@@ -534,6 +536,37 @@ impl Tested {
             open(&format!("Authorization: Bearer {}", self.rita)).0.status,
             403
         );
+        // A reader opens none however it is asked for.
+        let rita = format!("Authorization: Bearer {}", self.rita);
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        for lines in [
+            vec!["Connection: Upgrade", "Upgrade: websocket"],
+            vec!["Connection: upgrade", "Upgrade: WEBSOCKET", key],
+            vec!["Connection: keep-alive, Upgrade", "Upgrade: foo, websocket", key],
+            vec!["Connection: keep-alive, Upgrade", "Upgrade: foo, websocket"],
+            vec!["Connection: Upgrade", "Upgrade: foo", "Upgrade: websocket", key],
+            vec!["Connection: Upgrade", "Upgrade: websocket", "Upgrade: foo"],
+            vec![
+                "Connection: Upgrade, Sec-WebSocket-Key",
+                "Upgrade: websocket",
+                key,
+            ],
+            vec![
+                "Connection: Upgrade, Upgrade",
+                "Upgrade: websocket",
+                "Sec-WebSocket-Key:",
+            ],
+            vec!["Upgrade: websocket", key],
+            vec!["Upgrade: websocket"],
+        ] {
+            let lines = [&[&*rita, "Sec-WebSocket-Version: 13"], &lines[..]].concat();
+            let answer = self.send("GET", "/ws", &lines);
+            assert_ne!(answer.status, 101, "{lines:?}");
+            for received in self.backend.take() {
+                // A GET may arrive, and ask for nothing else.
+                assert_eq!(received.all("upgrade").concat(), "", "{lines:?}: {received:?}");
+            }
+        }
         // openHAB contract, section 1.7: a browser's script has no header for its token
         let carried = {
             use base64::Engine;
@@ -869,9 +902,15 @@ fn answer(stream: TcpStream, recorder: &Recorder, sum: &AtomicU64) {
             let Some(received) = recorder.read(&mut reader) else {
                 return;
             };
-            if received.line.contains(" /ws ") && received.only("upgrade").is_some() {
-                let accepted = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-                if writer.write_all(accepted).is_ok() {
+            // Less strict than any should be.
+            if received.line.contains(" /ws ") && !received.all("upgrade").is_empty() {
+                let key = received.only("sec-websocket-key").unwrap_or("");
+                let accepted = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: \
+                     websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+                    sidegate::crypto::websocket_accept(key.as_bytes())
+                );
+                if writer.write_all(accepted.as_bytes()).is_ok() {
                     let _ = std::io::copy(&mut reader, &mut writer);
                 }
                 return;
