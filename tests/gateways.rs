@@ -587,6 +587,7 @@ impl Tested {
         let gigabyte = std::env::var_os("SIDEGATE_TEST_GIGABYTE").is_some();
         let size: u64 = if gigabyte { 1 << 30 } else { 10 << 20 };
         let bob = format!("Authorization: Bearer {}", self.bob);
+        let before = self.gate.peak();
         for framing in [
             format!("Content-Length: {size}"),
             "Transfer-Encoding: chunked".to_owned(),
@@ -617,6 +618,13 @@ impl Tested {
             assert_eq!(answer.status, 200, "{framing}: {answer:?}");
             assert_eq!(self.uploaded.load(Ordering::SeqCst), 7 * size, "{framing}");
         }
+        // The body is the gateway's: none of it comes here.
+        let more = self.gate.peak() - before;
+        eprintln!(
+            "{}: two uploads of {size} bytes, {more} KiB more at most in Sidegate",
+            self.name
+        );
+        assert!(more < 4096, "{more} KiB");
         // Nobody waits for the body of a request that is refused, but Caddy: it has our answer, and gives it
         // when the body has come.
         let stream = connect(self.address);
