@@ -13,6 +13,8 @@ mod forms;
 mod http2;
 #[path = "gateways/outage.rs"]
 mod outage;
+#[path = "gateways/shapes.rs"]
+mod shapes;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -192,6 +194,8 @@ impl Tested {
         self.the_decision_endpoint_is_not_to_be_had_through_the_gateway();
         self.our_pages_are();
         self.cookies_arrive_whole();
+        self.a_path_arrives_as_it_was_sent();
+        self.a_long_head_arrives_whole_or_not_at_all();
         self.credentials_of_ours_stay_here_and_all_others_arrive();
         self.a_preflight_passes_without_anything_that_tells_who_asks();
         self.a_websocket_opens_for_who_may_write();
