@@ -15,10 +15,8 @@ use crate::config::settings::HostHeader;
 use crate::decision::Permit;
 use crate::outbound::Protocol;
 use crate::request::Scheme;
+use crate::wire::cookie;
 use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name};
-
-/// The names of our session cookie, on https and on plain http.
-pub(super) const OUR_COOKIES: [&str; 2] = ["__Host-sidegate", "sidegate"];
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
 /// harm: nothing but a small number is believed, and nothing but a small number goes on.
@@ -226,7 +224,7 @@ fn remove_credentials(headers: &mut HeaderMap, permit: &Permit, outgoing: &Outgo
 
 fn is_our_cookie(pair: &[u8]) -> bool {
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-    OUR_COOKIES
+    cookie::OURS
         .iter()
         .any(|ours| name.trim_ascii() == ours.as_bytes())
 }

@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod body;
+pub mod cookie;
 pub mod escape;
 pub mod headers;
 pub mod hex;
