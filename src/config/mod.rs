@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod grammar;
 mod load;
+mod people;
 mod print;
 mod reference;
 mod resolve;
