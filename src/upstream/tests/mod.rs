@@ -86,6 +86,7 @@ fn route_to(upstream: Vec<UpstreamAddr>) -> Route {
         websocket: WebSocket::Write,
         encoded_slash: false,
         path_params: false,
+        csrf: crate::config::settings::Csrf::Enforce,
     }
 }
 
@@ -116,6 +117,7 @@ fn for_ever() -> Lease {
     Lease {
         user: Flag::up(),
         shown: None,
+        session: None,
     }
 }
 
