@@ -30,6 +30,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rustls", &["outbound", "server", "app"]),
     ("notify", &["app"]),
     ("jiff", &["time"]),
+    ("askama", &["pages"]),
+    ("qrcode", &["app"]),
 ];
 
 /// Folders whose every file is one entry of a table: `(folder, table file, files that are not entries)`.

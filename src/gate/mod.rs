@@ -9,18 +9,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::decision::{Core, Decision, Guard};
+use crate::decision::{Core, Decision, Guard, Ruling};
 use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
 use crate::policy::Route;
 use crate::request::admission::{self, Rejection, Target};
-use crate::request::{Facts, Peer, client_addr, safe_path};
+use crate::request::{Expects, Facts, Peer, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
 use crate::wire::Body;
+use crate::wire::cookie::{Cookie, Found};
 use record::Record;
 use snapshot::Snapshot;
 
@@ -140,9 +142,10 @@ impl Gate {
             return unless_banned(guard, record, &parts, host, || elsewhere);
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return unless_banned(guard, record, &parts, host, || {
-                pages::serve(&snapshot.site, &facts)
-            });
+            return match snapshot.authority.visitor(&lane.core, &facts).await {
+                Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
+                Err(throttled) => record.throttled(&parts, host, throttled),
+            };
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
             return reject(guard, record, &parts, host, NO_ROUTE);
@@ -157,18 +160,17 @@ impl Gate {
         let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
         undecided.is_decided();
         record.ruled(route, &facts, &ruling, settings.audit.allowed);
-        if let Some(token) = ruling
-            .identity
-            .as_deref()
-            .and_then(|identity| identity.token.as_ref())
-        {
-            snapshot
-                .authority
-                .accounts
-                .note_used(token, facts.now, facts.client.address());
+        if let Some(identity) = ruling.identity.as_deref() {
+            snapshot.authority.note_used(identity, &facts);
         }
         let Decision::Allow(permit) = ruling.decision else {
-            let answer = self.direct.answer(&snapshot.site, &facts, &ruling.decision);
+            let mut answer = match (&ruling.decision, &ruling.identity) {
+                (Decision::Deny(_), Some(who)) if facts.expects == Expects::Page => {
+                    pages::denied(&self.house(snapshot), &facts, who)
+                }
+                _ => self.direct.answer(&snapshot.site, &facts, &ruling.decision),
+            };
+            clear_dead_cookie(&facts, &ruling, &mut answer);
             record.refused(&facts, &ruling, &answer);
             return answer;
         };
@@ -202,6 +204,17 @@ impl Gate {
         {
             Ok(response) => response,
             Err(failure) => record.failed(&failure),
+        }
+    }
+
+    fn house<'s>(&'s self, snapshot: &'s Snapshot) -> pages::House<'s> {
+        let observers = &self.shared.observers;
+        pages::House {
+            site: &snapshot.site,
+            settings: &snapshot.settings,
+            authority: &snapshot.authority,
+            audit: &observers.audit,
+            metrics: &observers.metrics,
         }
     }
 
@@ -239,6 +252,19 @@ fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Reje
         .without_prefix(&settings.path)
         .map(Some)
         .ok_or(NO_PREFIX)
+}
+
+/// "A session cookie that is unknown, expired, ended, damaged or sent twice counts as absent and is
+/// cleared" (product contract, section 6.2). One that a stronger credential kept from being looked at
+/// stays.
+fn clear_dead_cookie(facts: &Facts<'_>, ruling: &Ruling, answer: &mut Response<Body>) {
+    let secure = facts.scheme == Scheme::Https;
+    let passed_over = matches!(ruling.carrier, "none" | "network");
+    if passed_over && Cookie::Session.find(facts.headers, secure) != Found::Nothing {
+        answer
+            .headers_mut()
+            .append(SET_COOKIE, Cookie::Session.clear(secure));
+    }
 }
 
 /// What is answered without a decision is not for those who are banned or too fast either.

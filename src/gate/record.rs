@@ -357,7 +357,10 @@ impl<'g> Record<'g> {
             agent: agent(facts.headers),
             user: identity.map_or("", Identity::name),
             auth: identity.map_or("", |identity| identity.method.as_str()),
-            credential: token.map_or("", |token| token.id()),
+            credential: token
+                .map(|token| token.id())
+                .or_else(|| Some(identity?.session()?.id()))
+                .unwrap_or(""),
             credential_name: token.map_or("", |token| token.name()),
             carrier: ruling.carrier,
             status,
