@@ -36,6 +36,10 @@ pub(super) fn register(
     metrics.gauge("sidegate_tokens", "API tokens that are not revoked.", move || {
         tokens.token_count() as f64
     });
+    let sessions = Arc::clone(&accounts);
+    metrics.gauge("sidegate_sessions", "Logins of browsers.", move || {
+        sessions.session_count() as f64
+    });
     metrics.counter(
         "sidegate_password_hashes_total",
         "Slow hashes computed.",

@@ -123,7 +123,13 @@ impl Asked<'_> {
                     ),
                 ],
             ),
-            "no-owner-yet" => because("there is no user yet", "sidegate user add NAME".to_owned()),
+            "no-owner-yet" => (
+                "there is no user yet".to_owned(),
+                vec![
+                    "sidegate user add NAME".to_owned(),
+                    "or open the link that this prints: sidegate setup-link".to_owned(),
+                ],
+            ),
             "token-malformed" => because(
                 "that is no token: it has not the form, or its last six characters do not fit the rest",
                 "was all of it copied, and nothing else? A token cannot be shown again; make another with: \
