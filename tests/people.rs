@@ -938,7 +938,7 @@ fn a_person_makes_replaces_and_revokes_a_token() {
             [("name", "other"), ("networks", "192.168.1")],
             "Those networks cannot be read",
         ),
-        // It would mean nothing, so that the token could do everything.
+        // It would mean nothing, so that the token could do nothing.
         (
             [("name", "other"), ("scope", "readonly")],
             "There is no right “readonly” here",

@@ -188,6 +188,7 @@ fn help_lists_what_is_built_and_nothing_else() {
             "session list|revoke",
             "ban add|list|remove",
             "explain",
+            "snippet",
             "backup",
             "restore",
             "reset",

@@ -91,6 +91,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         password,
         session,
         scopes: _,
+        aliases,
     } = settings;
     let s::Server {
         data,
@@ -99,6 +100,8 @@ fn settings_rows(settings: &Settings) -> Rows {
         public_url,
         trusted_proxies,
         trust_unix,
+        decision_listen,
+        decision_secret,
         client_ip_header,
         workers,
     } = server;
@@ -160,6 +163,11 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("server.prefix", prefix.clone()),
         ("server.public_url", or_not_set(public_url.as_ref())),
         ("server.trusted_proxies", list(proxies)),
+        ("server.decision_listen", list(decision_listen)),
+        (
+            "server.decision_secret_file",
+            or_not_set(decision_secret.as_ref().map(|secret| secret.file.display())),
+        ),
         ("server.client_ip_header", or_not_set(client_ip_header.as_ref())),
         ("server.workers", workers.to_string()),
     ];
@@ -253,6 +261,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("session.idle", time(session_idle)),
         ("session.absolute", time(absolute)),
         ("session.remember", remember.as_ref().map_or_else(off, time)),
+        ("compat.aliases", list(aliases)),
     ]);
     rows
 }

@@ -356,7 +356,11 @@ impl Authority {
                 carrier: "preflight",
                 ..Ruling::without(Decision::Allow(permit))
             },
-            Err(throttled) => Ruling::without(throttle(throttled)),
+            // Nobody looked at its cookie, so it must not be taken for a dead one.
+            Err(throttled) => Ruling {
+                carrier: "preflight",
+                ..Ruling::without(throttle(throttled))
+            },
         }
     }
 
