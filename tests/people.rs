@@ -646,6 +646,10 @@ fn another_site_s_page_cannot_use_the_cookie() {
     let browser = logged_in(&gate, "anna");
     let cookie = format!("Cookie: sidegate={}", browser.session().expect("logged in"));
     let send = |method, path, header: &str| gate.send(method, path, &[&cookie, header], b"x").status;
+    let refused = gate.send("POST", "/a", &[&cookie, "Origin: http://evil.test"], b"x");
+    let id = refused.header("x-request-id").expect("an id");
+    let why = || gate.cli(&["explain", "--id", id]).stdout;
+    eventually(|| why().contains("a page of another site asked"), why);
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         for foreign in [
             "Origin: http://evil.test",

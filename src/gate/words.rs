@@ -39,7 +39,9 @@ pub(super) fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
                     "a page of another site asked through a browser that is logged in; csrf of the route says \
                      from where a page may"
                 }
-                _ => "the user is known and may not do this: see \"sidegate explain\"",
+                _ => {
+                    "the user is known and may not do this; \"sidegate explain --id\" with this request.id says why"
+                }
             }),
         ),
         Decision::Throttle { why, .. } => (why, None),
