@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
@@ -296,7 +295,7 @@ async fn told(mut said: watch::Receiver<bool>) {
 struct Worker(Gate);
 
 impl Serve for Worker {
-    async fn serve(&self, request: Request<Incoming>, peer: Peer, _: Role) -> Response<Body> {
+    async fn serve(&self, request: Request<Body>, peer: Peer, _: Role) -> Response<Body> {
         self.0.handle(request, peer).await
     }
 }

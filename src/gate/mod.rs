@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::decision::{Core, Decision, Guard};
 use crate::dialect::{Arrival, Dialect, direct};
@@ -86,7 +85,7 @@ impl Gate {
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let lane = self.lane();
         let (parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
@@ -99,7 +98,7 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         mut parts: Parts,
-        body: Incoming,
+        body: Body,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Response<Body> {

@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -175,11 +176,18 @@ impl<S: Serve> Visit<S> {
         flight: Flight,
         http1_body: bool,
     ) -> Result<Response<Answer>, Infallible> {
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::Empty
+            } else {
+                Body::stream(body.map_err(Into::into))
+            }
+        });
         let mut response = self.service.serve(request, self.peer, self.role).await;
         // A refusal of ours usually comes before the body was read. hyper then closes instead of
         // looking for the next request inside that body (CVE-2025-4366 in Pingora); the client
         // should hear of it.
-        let ours = !matches!(response.body(), Body::Stream(_));
+        let ours = response.body().is_ours();
         if http1_body && ours && (response.status().is_client_error() || response.status().is_server_error())
         {
             response

@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::{Limits, Listen, Timeouts};
@@ -44,12 +43,7 @@ pub trait Serve: 'static {
     ///
     /// Time limits on the request's body are the callee's; on HTTP/1.1 a 4xx or 5xx answer with
     /// a body of ours to a request with a body gets `Connection: close` added here.
-    fn serve(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-        role: Role,
-    ) -> impl Future<Output = Response<Body>>;
+    fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> impl Future<Output = Response<Body>>;
 }
 
 /// What a listener is for.

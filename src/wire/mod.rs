@@ -2,9 +2,11 @@
 
 pub mod accept;
 mod body;
+pub mod chunked;
 pub mod escape;
 pub mod headers;
 pub mod hex;
+pub mod http1;
 pub mod problem;
 pub mod query;
 
