@@ -8,7 +8,10 @@ mod answer;
 mod connection;
 mod counters;
 mod frames;
+mod head;
+mod line;
 mod listen;
+mod plain;
 mod pulse;
 mod socket;
 pub mod systemd;
@@ -28,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::{Limits, Listen, Timeouts};
 use crate::request::Peer;
+use crate::time::Clock;
 use crate::wire::Body;
 
 pub use counters::Counters;
@@ -134,6 +138,7 @@ impl Server {
             pacing: ArcSwap::from_pointee(Pacing::new(timeouts, limits)),
             tls: ArcSwapOption::empty(),
             complained: Mutex::default(),
+            clock: Clock::system(),
         });
         let factory = Arc::new(factory);
         let workers = (0..workers)

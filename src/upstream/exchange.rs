@@ -26,7 +26,10 @@ pub(super) struct Received {
 }
 
 /// Where its body comes from.
-#[expect(clippy::large_enum_variant, reason = "a box would cost each response more than its moves")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would cost each response more than its moves"
+)]
 pub(super) enum Source {
     Http1(Exchange),
     Http2(Incoming),

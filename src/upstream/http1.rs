@@ -1,6 +1,6 @@
 //! One request and its response on an HTTP/1.1 connection of ours.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,7 +16,7 @@ use super::pool::MOST_IDLE;
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Chunks, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
-use crate::wire::{Body, BodyError};
+use crate::wire::{Body, BodyError, Pieces};
 
 /// Room for a head, and with it for a small body.
 const FIRST_READ: usize = 8 * 1024;
@@ -50,11 +50,7 @@ pub(super) struct Exchange {
 
 #[derive(Debug)]
 struct Sending {
-    head: Bytes,
-    /// The next piece of the body, as it stands on the wire.
-    size: Bytes,
-    data: Bytes,
-    after: Bytes,
+    pieces: Pieces,
     upload: Upload,
     framing: Framing,
     state: State,
@@ -94,10 +90,7 @@ impl Exchange {
         Self {
             http1: Some(http1),
             sending: Sending {
-                head,
-                size: Bytes::new(),
-                data: Bytes::new(),
-                after: Bytes::new(),
+                pieces: Pieces::of_head(head),
                 upload,
                 framing: length.map_or(Framing::Chunked, Framing::Length),
                 state: State::Sending,
@@ -212,7 +205,7 @@ impl Exchange {
     pub(super) fn unsent(self) -> Option<Upload> {
         let sending = self.sending;
         // A piece that was taken out of the body cannot be put back.
-        (!sending.begun && sending.data.is_empty()).then_some(sending.upload)
+        (!sending.begun && !sending.pieces.has_data()).then_some(sending.upload)
     }
 
     /// The socket, and what was read of it beyond the head: for a tunnel.
@@ -349,7 +342,7 @@ impl Sending {
         loop {
             match self.state {
                 State::Done | State::Failed => return Poll::Ready(Ok(())),
-                State::Sending if self.data.is_empty() => {
+                State::Sending if !self.pieces.has_data() => {
                     if let Err(why) = self.next_piece(cx) {
                         self.state = State::Failed;
                         return Poll::Ready(Err(SendError::Cut(why)));
@@ -357,8 +350,7 @@ impl Sending {
                 }
                 State::Sending | State::Last => {}
             }
-            let waiting = [&self.head, &self.size, &self.data, &self.after];
-            if waiting.iter().all(|piece| piece.is_empty()) {
+            if self.pieces.is_empty() {
                 // TLS gathers records; without this the last one would wait for the next.
                 let flushed = ready!(Pin::new(&mut *stream).poll_flush(cx));
                 if let Err(error) = flushed {
@@ -371,13 +363,8 @@ impl Sending {
                 self.state = State::Done;
                 return Poll::Ready(Ok(()));
             }
-            let slices = waiting.map(|piece| IoSlice::new(piece));
-            let written = match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices)) {
-                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                written => written,
-            };
-            match written {
-                Ok(count) => self.wrote(count),
+            match ready!(self.pieces.poll_write(cx, stream)) {
+                Ok(_) => self.begun = true,
                 Err(error) => {
                     self.state = State::Failed;
                     return Poll::Ready(Err(SendError::Io(error)));
@@ -406,17 +393,12 @@ impl Sending {
         match &mut self.framing {
             Framing::Length(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(Cut::ClientGone)?;
-                self.data = data;
+                self.pieces.set_data(data);
                 if *left == 0 {
                     self.state = State::Last;
                 }
             }
-            Framing::Chunked => {
-                let mut size = Vec::with_capacity(18);
-                chunked::write_size(data.len(), &mut size);
-                (self.size, self.data) = (size.into(), data);
-                self.after = Bytes::from_static(chunked::AFTER);
-            }
+            Framing::Chunked => self.pieces.set_chunk(data),
         }
         Ok(())
     }
@@ -425,19 +407,10 @@ impl Sending {
         match self.framing {
             Framing::Length(0) => {}
             Framing::Length(_) => return Err(Cut::ClientGone),
-            Framing::Chunked => self.data = Bytes::from_static(chunked::LAST),
+            Framing::Chunked => self.pieces.set_data(Bytes::from_static(chunked::LAST)),
         }
         self.state = State::Last;
         Ok(())
-    }
-
-    fn wrote(&mut self, mut count: usize) {
-        self.begun = true;
-        for piece in [&mut self.head, &mut self.size, &mut self.data, &mut self.after] {
-            let part = count.min(piece.len());
-            piece.advance(part);
-            count -= part;
-        }
     }
 }
 
