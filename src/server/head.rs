@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 use crate::wire::http1::{self, NoHead, RequestHead};
 
 /// What bytes turned out to be.
+#[expect(clippy::large_enum_variant, reason = "nearly every one is the large one")]
 pub(super) enum Found {
     /// A request that this lane can serve.
     Asked(Asked),

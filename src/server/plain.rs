@@ -4,7 +4,7 @@
 //! head that can be read in one way only, and a body of a known length or none. It shares the service,
 //! the time limits and the places with the other lane, and has no rule of its own. The first request
 //! that is anything else goes to the HTTP library, with the socket and every byte that was read.
-//! `tests/lanes` holds the two against each other.
+//! `tests/bad_inputs/lanes.rs` holds the two against each other.
 
 use std::future::Future;
 use std::io;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::Serve;
 use super::connection::{Connection, Visit, linger};
-use super::counters::Place;
+use super::counters::{Place, count};
 use super::head::{self, Asked, Content, Found, Framing};
 use super::line::{Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
@@ -52,7 +52,10 @@ impl<S: Serve> Visit<S> {
             return;
         };
         match end {
-            End::HandOver => Box::pin(visit.http1(io, ahead.into(), since, place)).await,
+            End::HandOver => {
+                count(&visit.counters.handed_over);
+                Box::pin(visit.http1(io, ahead.into(), since, place)).await;
+            }
             End::Unread => linger(io).await,
             End::Closed => {}
         }
