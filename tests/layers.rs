@@ -20,6 +20,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("governor", &["decision"]),
     ("moka", &["authn"]),
     ("quick_cache", &["authn", "decision"]),
+    ("httparse", &["wire"]),
     ("prometheus_client", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("toml", &["config"]),

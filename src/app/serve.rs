@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
@@ -320,7 +319,7 @@ async fn told(mut said: watch::Receiver<bool>) {
 struct Worker(Gate);
 
 impl Serve for Worker {
-    async fn serve(&self, request: Request<Incoming>, peer: Peer, role: Role) -> Response<Body> {
+    async fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> Response<Body> {
         let door = match role {
             Role::Decisions => Door::Decisions,
             Role::Http | Role::Https | Role::Operations => Door::Front,

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
@@ -105,7 +104,7 @@ impl Gate {
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer, door: Door) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Body>, peer: Peer, door: Door) -> Response<Body> {
         let lane = self.lane();
         let (parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
@@ -122,7 +121,7 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         mut parts: Parts,
-        body: Incoming,
+        body: Body,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Response<Body> {

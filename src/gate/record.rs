@@ -342,9 +342,8 @@ impl<'g> Record<'g> {
             drop(line);
             return response;
         }
-        // What is there whole is counted now and stays what it is: the server closes the connection
-        // after an answer of ours to an unread body, and knows ours by not being a stream.
-        if let Body::Empty | Body::Full(_) = response.body() {
+        // What is there as a whole is counted now.
+        if !matches!(response.body(), Body::Stream(_)) {
             if line.access.method != "HEAD" {
                 line.bytes = response.body().size_hint().exact().unwrap_or_default();
             }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use askama::Template;
 use http::header::{RETRY_AFTER, SET_COOKIE, USER_AGENT};
 use http::{HeaderValue, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
@@ -74,7 +73,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Somebody typed a name and a password.
-pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let words = visit.words;
     let form = match Form::read(&visit.facts, body).await {
         Ok(form) => form,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use askama::Template;
 use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::form::{self, Form};
 use super::frame::{self, Frame};
@@ -96,7 +95,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Another name for people.
-pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -111,7 +110,7 @@ pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Incoming)
 }
 
 /// Another password: all logins end, and this browser gets a new one.
-pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -154,7 +153,7 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
 }
 
 /// One login ends, or all but this one.
-pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -200,7 +199,7 @@ pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Inc
 pub(super) async fn open(
     house: &House<'_>,
     visit: &Visit<'_>,
-    body: Incoming,
+    body: Body,
 ) -> Result<(Person, Form), Box<Response<Body>>> {
     let Some(person) = person(visit) else {
         return Err(visit.to_login(house, "/profile").into());
