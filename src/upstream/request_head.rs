@@ -11,7 +11,7 @@ use super::Outgoing;
 use super::backends::Backend;
 use super::failure::Failure;
 use super::identity::IdentityValues;
-use crate::config::settings::HostHeader;
+use crate::config::settings::{HostHeader, Route};
 use crate::decision::Permit;
 use crate::request::Scheme;
 use crate::wire::cookie;
@@ -224,6 +224,13 @@ fn remove_credentials(headers: &mut HeaderMap, permit: &Permit, outgoing: &Outgo
         for name in outgoing.strip {
             headers.remove(name);
         }
+    }
+    strip_cookies(headers, permit, outgoing.route);
+}
+
+/// Joins the fields of cookies to one, without ours unless the route passes credentials.
+pub fn strip_cookies(headers: &mut HeaderMap, permit: &Permit, route: &Route) {
+    if permit.is_preflight() || !route.pass_credentials {
         rebuild_cookies(headers, is_our_cookie);
     } else {
         rebuild_cookies(headers, |_| false);

@@ -495,6 +495,12 @@ pub fn run_cli(arguments: &[&str], input: &str, environment: &[(String, String)]
     }
 }
 
+/// A token with another last character.
+pub fn mistyped(token: &str) -> String {
+    let (rest, last) = token.split_at(token.len() - 1);
+    format!("{rest}{}", if last == "x" { "y" } else { "x" })
+}
+
 /// Standard Base64, for Basic.
 pub fn base64(text: &str) -> String {
     use base64::Engine;
