@@ -1,5 +1,6 @@
 //! Where all parts meet: the only folder that knows them all.
 
+mod address;
 mod announce;
 mod check;
 mod commands;
@@ -7,6 +8,7 @@ mod demo;
 mod echo;
 mod explain;
 mod gauges;
+mod invitation;
 mod local;
 mod near;
 mod open;
@@ -17,6 +19,7 @@ mod reasons;
 mod reload;
 mod serve;
 mod stop;
+mod unjudged;
 
 pub use check::check;
 pub use demo::demo;

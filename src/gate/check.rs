@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::endpoints::{self, OURS};
 use super::record::{Record, Refused};
-use super::{Door, Gate, Lane, NO_ROUTE, path_on};
+use super::{Door, Gate, Lane, NO_ROUTE, clear_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
 use crate::decision::Decision;
 use crate::dialect::{Arrival, Dialect, Family};
@@ -140,6 +140,7 @@ impl Gate {
             }
             // A refusal lets nobody in, so it names nobody.
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
+                clear_dead_cookie(&facts, &ruling, &mut answer);
                 record.refused(&facts, &ruling, &answer);
                 None
             }

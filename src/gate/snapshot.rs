@@ -88,6 +88,7 @@ impl Snapshot {
             accounts: Arc::clone(accounts),
             routes: names,
             own_host: settings.server.public_url.as_deref().and_then(origin::host_of),
+            public_url: settings.server.public_url.clone(),
         };
         let backends = backends
             .resolve(&settings.routes)

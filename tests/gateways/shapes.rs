@@ -98,8 +98,10 @@ impl Tested {
         } else {
             // What every gateway takes by default, it takes here too. 0: it closed while we still sent.
             assert!(line.len() > 7500, "{context}");
+            // nginx makes 500 of every answer to its question but three, also of one to a head of too many lines.
+            let fault = if self.name == "nginx" { 500 } else { 503 };
             assert!(
-                matches!(answer.status, 0 | 400 | 403 | 413 | 431 | 503),
+                [0, 400, 403, 413, 431, fault].contains(&answer.status),
                 "{context}"
             );
             assert!(arrived.is_empty(), "{context}");

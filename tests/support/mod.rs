@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 
 pub mod asking;
 pub mod backend;
+pub mod browser;
 pub mod client;
 pub mod measure;
 pub mod tls;
 pub mod tools;
 
 pub use backend::{Backend, Received};
+pub use browser::Browser;
 pub use client::{Client, WebSocket};
 
 /// Longer than anything takes on a busy machine; a test that waits for it has failed.
