@@ -38,7 +38,7 @@ pub(super) struct Snippet {
 
 /// A gateway that there is a snippet for.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Gateway {
+pub(super) enum Gateway {
     /// `auth_request`
     Nginx,
     /// `forwardAuth`
@@ -49,6 +49,18 @@ enum Gateway {
     Envoy,
     /// A question from Lua
     Haproxy,
+}
+
+impl From<Gateway> for crate::doctor::Gateway {
+    fn from(gateway: Gateway) -> Self {
+        match gateway {
+            Gateway::Nginx => Self::Nginx,
+            Gateway::Traefik => Self::Traefik,
+            Gateway::Caddy => Self::Caddy,
+            Gateway::Envoy => Self::Envoy,
+            Gateway::Haproxy => Self::Haproxy,
+        }
+    }
 }
 
 /// Prints the configuration.
