@@ -6,14 +6,14 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::backend::{Received, Recorder};
+use support::gateway::{Gateway, port_of_every_address};
 use support::{Answer, Backend, Sidegate, base64, connect, eventually};
 
 const SETTINGS: &str = r#"
@@ -102,19 +102,8 @@ struct Tested {
     anna: String,
     bob: String,
     rita: String,
-    gateway: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Drop for Tested {
-    fn drop(&mut self) {
-        let _ = self.gateway.kill();
-        let _ = self.gateway.wait();
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            eprintln!("--- log of {} ---\n{log}", self.name);
-        }
-    }
+    /// Ends with the test.
+    _gateway: Gateway,
 }
 
 impl Tested {
@@ -601,8 +590,8 @@ impl Tested {
             .cli(&["snippet", name, "--host", &host, "--app", &app])
             .success()
             .stdout;
-        let folder = tempfile::tempdir().unwrap();
-        let gateway = run(name, port, &printed, &gate, folder.path());
+        let lua = (name == "haproxy").then(|| gate.cli(&["snippet", name, "--lua"]).success().stdout);
+        let gateway = Gateway::start(name, port, &printed, lua.as_deref());
         let identity = if settings.contains("oauth2-proxy") {
             [
                 "x-auth-request-user",
@@ -624,8 +613,7 @@ impl Tested {
             backend,
             uploaded,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
-            gateway,
-            folder,
+            _gateway: gateway,
         };
         let up =
             || TcpStream::connect(tested.address).is_ok() && tested.send("GET", "/public", &[]).status == 200;
@@ -639,114 +627,6 @@ impl Tested {
 fn in_capitals(name: &str) -> String {
     let word = |word: &str| word[..1].to_uppercase() + &word[1..];
     name.split('-').map(word).collect::<Vec<_>>().join("-")
-}
-
-/// Below those that the system gives to clients: gateways listen on every address, and any
-/// connection of this machine could have taken such a port.
-fn port_of_every_address() -> u16 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let start = u64::from(std::process::id()) * 16;
-    loop {
-        let next = 20_000 + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000;
-        let port = u16::try_from(next).unwrap();
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// Starts the program with what was printed.
-fn run(name: &str, port: u16, printed: &str, gate: &Sidegate, folder: &Path) -> Child {
-    let write = |file: &str, text: &str| {
-        let path = folder.join(file);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    let log = std::fs::File::create(folder.join("log")).unwrap();
-    let mut command = match name {
-        "nginx" => {
-            write("home.conf", printed);
-            let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                .iter()
-                .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.display()))
-                .collect();
-            let whole = format!(
-                "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log \
-                 off;\n{paths}include {0}/home.conf;\n}}\n",
-                folder.display()
-            );
-            let mut command = Command::new(program("nginx"));
-            command
-                .arg("-c")
-                .arg(write("nginx.conf", &whole))
-                .arg("-p")
-                .arg(folder);
-            command
-        }
-        "traefik" => {
-            let mut command = Command::new(program("traefik"));
-            command
-                .arg(format!("--entrypoints.web.address=127.0.0.1:{port}"))
-                .arg(format!(
-                    "--providers.file.filename={}",
-                    write("sidegate.yml", printed).display()
-                ));
-            command
-        }
-        "caddy" => {
-            write("home.Caddyfile", printed);
-            let whole = write("Caddyfile", "{\n\tadmin off\n}\nimport home.Caddyfile\n");
-            let mut command = Command::new(program("caddy"));
-            command
-                .args(["run", "--adapter", "caddyfile", "--config"])
-                .arg(whole);
-            command
-        }
-        "envoy" => {
-            let mut command = Command::new(program("envoy"));
-            command
-                .args([
-                    "--use-dynamic-base-id",
-                    "--concurrency",
-                    "1",
-                    "--log-level",
-                    "warn",
-                    "--config-path",
-                ])
-                .arg(write("sidegate.yaml", printed));
-            command
-        }
-        "haproxy" => {
-            write(
-                "sidegate.lua",
-                &gate.cli(&["snippet", "haproxy", "--lua"]).success().stdout,
-            );
-            let mut command = Command::new(program("haproxy"));
-            command.arg("-db").arg("-f").arg(write("haproxy.cfg", printed));
-            command
-        }
-        other => panic!("no gateway is called {other}"),
-    };
-    command
-        .current_dir(folder)
-        .env("HOME", folder)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{name}: {error}; run tests/gateways/install"))
-}
-
-/// Where `tests/gateways/install` put it, or the system.
-fn program(name: &str) -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/gateways/bin")
-        .join(name);
-    let system = Path::new("/usr/sbin").join(name);
-    [installed, system]
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| name.into())
 }
 
 /// Records requests; sets cookies, opens WebSockets that echo, and adds up what is uploaded.

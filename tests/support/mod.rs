@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 pub mod asking;
 pub mod backend;
 pub mod client;
+pub mod gateway;
 pub mod measure;
 pub mod tls;
 pub mod tools;
