@@ -17,6 +17,7 @@ mod reasons;
 mod reload;
 mod serve;
 mod stop;
+mod unjudged;
 
 pub use check::check;
 pub use demo::demo;

@@ -277,6 +277,9 @@ pub struct Question {
     pub method: String,
     /// Absolute, `http://` or `https://`, without user information.
     pub url: String,
+    /// Whether a browser opens it as a page.
+    #[serde(default)]
+    pub browser: bool,
 }
 
 /// Who a question is about.
@@ -289,6 +292,44 @@ pub enum Who {
     User(String),
     /// Whoever this token is.
     Token(SecretField),
+    /// Whoever it was: the decision has been made.
+    Recorded(Box<Recorded>),
+}
+
+/// What the audit file says of a request that was decided, by the names that it has there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recorded {
+    /// `allow`, `challenge`, `deny`, `throttle`, `fail`, `reject`.
+    pub decision: String,
+    /// The word for why.
+    pub reason: String,
+    /// The route's name.
+    pub rule: String,
+    /// The account, if it was known.
+    pub user: String,
+    /// How it was shown.
+    pub auth: String,
+    /// The token's id.
+    pub credential: String,
+    /// The token's name.
+    pub credential_name: String,
+    /// Where in the request the credential was.
+    pub carrier: String,
+    /// By which road the request came.
+    pub road: String,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// When.
+    pub time: String,
+    /// The client's address, or `unix`.
+    pub client: String,
+    /// The method.
+    pub method: String,
+    /// The host.
+    pub host: String,
+    /// The path.
+    pub path: String,
 }
 
 /// The server's answer.
@@ -531,6 +572,18 @@ mod tests {
                 from: Some("203.0.113.7".parse().expect("an address")),
                 method: "GET".into(),
                 url: "https://home.example/api/".into(),
+                browser: true,
+            }),
+            Request::Explain(Question {
+                who: Who::Recorded(Box::new(Recorded {
+                    decision: "deny".into(),
+                    status: Some(403),
+                    ..Recorded::default()
+                })),
+                from: None,
+                method: "GET".into(),
+                url: "http://home.example/".into(),
+                browser: false,
             }),
             Request::Watch,
             Request::WatchTake { nonce: secret() },

@@ -145,8 +145,11 @@ impl From<&BanRecord> for BanView {
 pub struct Explanation {
     /// The decision.
     pub decision: Verdict,
-    /// The status that a program is answered with; none: the backend's.
+    /// The status of the answer in proxy mode; none: the backend's.
     pub status: Option<u16>,
+    /// The status on every road, in proxy mode first.
+    #[serde(default)]
+    pub answers: Vec<AnswerView>,
     /// Why, in words.
     pub reason: String,
     /// Who it was, with the role.
@@ -164,6 +167,15 @@ pub struct Explanation {
     /// What would change it, and what may have been overlooked.
     #[serde(default)]
     pub advice: Vec<String>,
+}
+
+/// How a decision is answered on one road.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerView {
+    /// `proxy`, or the gateway that asks.
+    pub road: String,
+    /// The status; none: what is forwarded, or a page of ours.
+    pub status: Option<u16>,
 }
 
 /// A decision as one word.

@@ -137,6 +137,13 @@ impl Authority {
         }))
     }
 
+    /// As [`Authority::identity_of`], with that token of theirs, if there still is one of that id.
+    pub fn identity_recorded(&self, name: &str, token: &str) -> Option<Identity> {
+        let mut identity = Arc::into_inner(self.identity_of(name)?)?;
+        identity.token = self.accounts.live_token(token);
+        Some(identity)
+    }
+
     async fn verify(
         &self,
         core: &Core,

@@ -30,7 +30,8 @@ use snapshot::Snapshot;
 
 pub use record::Observers;
 
-const NO_ROUTE: Rejection = Rejection {
+/// Nothing is served there.
+pub const NO_ROUTE: Rejection = Rejection {
     status: StatusCode::NOT_FOUND,
     reason: "no-route",
     message: "nothing is served at this host and path",

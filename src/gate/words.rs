@@ -32,7 +32,9 @@ pub(super) fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
         }
         Decision::Deny(denial) => (
             denial.why,
-            Some("the user is known and may not do this: see \"sidegate explain\""),
+            Some(
+                "the user is known and may not do this; \"sidegate explain --id\" with this request.id says why",
+            ),
         ),
         Decision::Throttle { why, .. } => (why, None),
         Decision::Fail(fault) => (&fault.why, None),

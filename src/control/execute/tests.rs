@@ -337,6 +337,7 @@ impl Running for Server {
             Ok(Explanation {
                 decision: Verdict::Challenge,
                 status: Some(401),
+                answers: Vec::new(),
                 identity: None,
                 advice: Vec::new(),
                 reason: question.method,
