@@ -52,7 +52,12 @@ impl House {
     fn run(&self, spoilt: Spoilt<'_>) -> Gateway {
         let host = format!("gate.test:{}", self.port);
         let app = format!("http://127.0.0.1:{}", self.app);
-        let print = |words: &[&str]| self.gate.cli(&[&["snippet", self.name], words].concat()).success().stdout;
+        let print = |words: &[&str]| {
+            self.gate
+                .cli(&[&["snippet", self.name], words].concat())
+                .success()
+                .stdout
+        };
         let mut configuration = print(&["--host", &host, "--app", &app]);
         let mut lua = (self.name == "haproxy").then(|| print(&["--lua"]));
         for (there, instead) in spoilt {
@@ -61,12 +66,19 @@ impl House {
                 Some(lua) if in_lua => lua,
                 _ => &mut configuration,
             };
-            assert!(text.contains(there), "{there:?} is not in the snippet of {}:\n{text}", self.name);
+            assert!(
+                text.contains(there),
+                "{there:?} is not in the snippet of {}:\n{text}",
+                self.name
+            );
             *text = text.replace(there, instead);
         }
         let gateway = Gateway::start(self.name, self.port, &configuration, lua.as_deref());
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        let question = format!("GET /public HTTP/1.1\r\nHost: gate.test:{}\r\nConnection: close\r\n\r\n", self.port);
+        let question = format!(
+            "GET /public HTTP/1.1\r\nHost: gate.test:{}\r\nConnection: close\r\n\r\n",
+            self.port
+        );
         let answers = || support::ask(address, question.as_bytes());
         eventually(
             || answers().is_some_and(|answer| !answer.is_empty() && !answer.contains(" 404 ")),
@@ -110,7 +122,12 @@ impl House {
         let found = checks
             .iter()
             .find(|found| found["check"] == check && found["verdict"] == "fail")
-            .unwrap_or_else(|| panic!("{}: {check} did not fail after {spoilt:?}: {checks:#?}", self.name));
+            .unwrap_or_else(|| {
+                panic!(
+                    "{}: {check} did not fail after {spoilt:?}: {checks:#?}",
+                    self.name
+                )
+            });
         let change = found["change"].as_str().unwrap();
         for word in words {
             assert!(change.contains(word), "{}: no {word:?} in: {change}", self.name);

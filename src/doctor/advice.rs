@@ -170,11 +170,11 @@ fn nginx(topic: &Topic<'_>, prefix: &str) -> String {
                 let variable = name.replace('-', "_");
                 format!(
                     "auth_request_set $sidegate_{variable} $upstream_http_{variable}; proxy_set_header {name} \
-                     $sidegate_{variable};"
+                     $sidegate_{variable}"
                 )
             });
             format!(
-                "in every location that passes to the application: {} and in the server block: underscores_in_headers off;",
+                "in every location that passes to the application: {}; and in the server block: underscores_in_headers off;",
                 joined(lines)
             )
         }
@@ -204,7 +204,15 @@ fn nginx(topic: &Topic<'_>, prefix: &str) -> String {
             .into(),
         Topic::Preflight => format!("{asking}: proxy_set_header X-Original-Method $request_method; and no \"if ($request_method = OPTIONS)\""),
         Topic::TokenIn(name) => format!("{asking}: take out the line that sets or clears {name}"),
-        Topic::Rewrites(name) | Topic::Keep(name) => format!("where the application is: proxy_set_header {name} \"\";"),
+        Topic::Rewrites(name) => format!("where the application is: proxy_set_header {name} \"\";"),
+        Topic::Keep(name) => {
+            let variable = name.replace('-', "_");
+            format!(
+                "{asking}: proxy_pass http://ADDRESS-OF-SIDEGATE{prefix}/auth/nginx?strip; and where the application is: \
+                 auth_request_set $sidegate_{variable} $upstream_http_{variable}; proxy_set_header {name} \
+                 $sidegate_{variable};"
+            )
+        }
         Topic::AppPath => "where the application is: proxy_pass http://APPLICATION; without a path or a slash behind it".into(),
         Topic::Trusted(_) | Topic::Secret => String::new(),
     }
@@ -257,9 +265,10 @@ fn traefik(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::AppCookies | Topic::WebSocketPass => "http.routers.APP: take out the middlewares that change Cookie, \
              Set-Cookie, Connection or Upgrade"
             .into(),
-        Topic::Keep(name) => {
-            format!("http.middlewares.sidegate-keep.headers.customRequestHeaders, after sidegate: {name}: \"\"")
-        }
+        Topic::Keep(name) => format!(
+            "http.middlewares.sidegate.forwardAuth: address: http://ADDRESS-OF-SIDEGATE{prefix}/auth/traefik?strip, and in \
+             authResponseHeaders: - {name}"
+        ),
         Topic::AppPath => "http.routers.APP: take out the middlewares that change paths (stripPrefix, replacePath, \
                            addPrefix), or set the application's base path"
             .into(),
@@ -342,7 +351,9 @@ fn caddy(topic: &Topic<'_>, prefix: &str) -> String {
                                  Connection Upgrade; take out \"-Connection\" and \"-Upgrade\" for it"
                 .into()
         }
-        Topic::Keep(name) => format!("in reverse_proxy: header_up -{name}"),
+        Topic::Keep(name) => {
+            format!("{question}: uri {prefix}/auth/caddy?strip and copy_headers {name}")
+        }
         Topic::AppPath => "before reverse_proxy: take out rewrite, uri and handle_path".into(),
         Topic::Trusted(_) | Topic::Secret => String::new(),
     }
@@ -408,9 +419,9 @@ fn envoy(topic: &Topic<'_>, prefix: &str) -> String {
                               response_headers_to_remove for cookies"
             .into(),
         Topic::WebSocketPass => "in http_connection_manager: upgrade_configs: - upgrade_type: websocket".into(),
-        Topic::Keep(name) => {
-            format!("in a header_mutation filter behind ext_authz, request_mutations: - remove: {name}")
-        }
+        Topic::Keep(name) => format!(
+            "in ext_authz, authorization_response: allowed_upstream_headers.patterns: - exact: {name}"
+        ),
         Topic::AppPath => "at the route of the application: take out prefix_rewrite and regex_rewrite".into(),
         Topic::Trusted(_) | Topic::Secret => String::new(),
     }
@@ -476,7 +487,11 @@ fn haproxy(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::WebSocketPass => "in the frontend: http-request set-header connection upgrade if { req.hdr(upgrade) -m found \
                                  }; no del-header Upgrade"
             .into(),
-        Topic::Keep(name) => format!("in the backend of the application: http-request del-header {name}"),
+        Topic::Keep(name) => format!(
+            "in the frontend, before lua.sidegate: http-request set-var-fmt(txn.sidegate_url) \
+             http://ADDRESS-OF-SIDEGATE{prefix}/auth/haproxy?strip and http-request set-var-fmt(txn.sidegate_credentials) \
+             {name},..."
+        ),
         Topic::AppPath => "in the backend of the application: no set-path, replace-path or normalize-uri".into(),
         Topic::Trusted(_) | Topic::Secret => String::new(),
     }

@@ -214,6 +214,20 @@ fn client(visit: &Visit<'_>, met: &Met, question: &Sighting) -> Check {
     if question.client == own {
         return Check::pass("client", format!("the request is known to be from {own}"));
     }
+    let told = question.all("x-forwarded-for").join(", ");
+    if told.split(',').any(|hop| hop.trim() == own) {
+        return Check::fail(
+            "client",
+            visit,
+            format!(
+                "the gateway says \"X-Forwarded-For: {told}\", and {} at its end is no trusted proxy, so it counts as the \
+                 client",
+                question.client
+            ),
+            "Everybody looks like the gateway: guessing tokens is never stopped, and nobody is in a trusted network.",
+            &Topic::Trusted(&question.client),
+        );
+    }
     Check::unknown(
         "client",
         format!(
