@@ -92,6 +92,18 @@ pub(super) fn run(doctor: Doctor, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<
     Ok(())
 }
 
+impl From<Gateway> for doctor::Gateway {
+    fn from(gateway: Gateway) -> Self {
+        match gateway {
+            Gateway::Nginx => Self::Nginx,
+            Gateway::Traefik => Self::Traefik,
+            Gateway::Caddy => Self::Caddy,
+            Gateway::Envoy => Self::Envoy,
+            Gateway::Haproxy => Self::Haproxy,
+        }
+    }
+}
+
 /// A table, then what is to be done.
 fn shown(report: &Report) -> String {
     let mut table = show::Table::new(&["CHECK", "RESULT", "SEEN"]);

@@ -51,18 +51,6 @@ pub(super) enum Gateway {
     Haproxy,
 }
 
-impl From<Gateway> for crate::doctor::Gateway {
-    fn from(gateway: Gateway) -> Self {
-        match gateway {
-            Gateway::Nginx => Self::Nginx,
-            Gateway::Traefik => Self::Traefik,
-            Gateway::Caddy => Self::Caddy,
-            Gateway::Envoy => Self::Envoy,
-            Gateway::Haproxy => Self::Haproxy,
-        }
-    }
-}
-
 /// Prints the configuration.
 ///
 /// # Errors
