@@ -1,7 +1,7 @@
 //! What a client may say of itself and of its request, and nobody may believe.
 
 use super::Check;
-use super::advice::Topic;
+use super::advice::{Gateway, Topic};
 use super::asking::Probe;
 use super::meeting::{Met, PATH_DANGER};
 use super::visit::Visit;
@@ -194,16 +194,24 @@ pub(super) fn identity(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) ->
                     .iter()
                     .find(|(known, value)| known != name && fold(known) == *name && value.contains(FORGED))
             });
-            if let Some((arrived, _)) = arrived {
-                checks.push(Check::fail(
+            // Where it stands in for the application, it is seen there whether it was taken away later.
+            let Some((arrived, _)) = arrived.filter(|_| !visit.stands_in()) else {
+                continue;
+            };
+            let seen = format!("{arrived} arrived in the question, so nothing took it away before");
+            checks.push(if visit.gateway == Some(Gateway::Nginx) {
+                Check::fail(
                     "forged-identity",
                     visit,
-                    format!("{arrived} arrived in the question, so nothing took it away before"),
+                    seen,
                     "Applications read _ and . as -, so whoever may come in at all is whoever they say.",
                     &Topic::Spelling(name),
-                ));
-                return Ok(());
-            }
+                )
+            } else {
+                let seen = format!("{seen}; whether it is later cannot be seen without --stand-in");
+                Check::unknown("forged-identity", seen).looking_at(visit, &Topic::Spelling(name))
+            });
+            return Ok(());
         }
     }
     checks.push(if visit.sees() || met.trial.answer.status == 401 {

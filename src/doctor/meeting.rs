@@ -231,8 +231,8 @@ fn client(visit: &Visit<'_>, met: &Met, question: &Sighting) -> Check {
     Check::unknown(
         "client",
         format!(
-            "Sidegate takes the request for one from {}, and this machine sent it from {own}; that is right if addresses \
-             are translated in between",
+            "the gateway says \"X-Forwarded-For: {told}\", so Sidegate takes the request for one from {}; this machine sent it \
+             from {own}, which is right if addresses are translated in between",
             question.client
         ),
     )

@@ -1,7 +1,7 @@
 //! Is the path that Sidegate judges the path that was sent?
 
 use super::Check;
-use super::advice::Topic;
+use super::advice::{Gateway, Topic};
 use super::asking::Probe;
 use super::forged::known;
 use super::meeting::{Met, PATH_DANGER};
@@ -61,12 +61,27 @@ pub(super) fn normal(path: &str) -> String {
     normal
 }
 
+/// Without empty segments and dots (RFC 3986, section 5.2.4).
+fn clean(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}", segments.join("/"))
+}
+
 /// Compares what was sent with what was judged.
 pub(super) fn judged(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -> Result<(), Failure> {
     if known(visit, met, "paths", checks).is_none() {
         return Ok(());
     }
-    let (mut same, mut refused) = (0, 0);
+    let (mut same, mut refused, mut cleaned) = (0, 0, 0);
     for spelling in SPELLINGS {
         let path = visit.below(spelling);
         let trial = visit.send(&Probe::get(&path).query("a=%2F&b=../c"))?;
@@ -80,6 +95,15 @@ pub(super) fn judged(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -> R
                 if is_same || question.decision == "reject" {
                     same += usize::from(is_same);
                     refused += usize::from(!is_same);
+                    continue;
+                }
+                // These clean a path before they ask and before they forward, so it is the same for both.
+                let cleans = matches!(
+                    visit.gateway,
+                    Some(Gateway::Traefik | Gateway::Envoy | Gateway::Haproxy)
+                );
+                if cleans && normal(&asked.path) == clean(&normal(&path)) {
+                    cleaned += 1;
                     continue;
                 }
                 let told = format!("{}?{}", asked.path, asked.query);
@@ -102,7 +126,9 @@ pub(super) fn judged(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -> R
     }
     checks.push(Check::pass(
         "paths",
-        format!("{same} spellings were judged as they were sent, {refused} were refused by the gateway"),
+        format!(
+            "{same} spellings were judged as they were sent, {cleaned} as the gateway cleaned them, {refused} were refused"
+        ),
     ));
     Ok(())
 }
@@ -118,6 +144,7 @@ mod tests {
         assert_eq!(normal("/%2f"), "/%2F");
         assert_ne!(normal("/%2F"), normal("//"));
         assert_ne!(normal("/%2561"), normal("/%61"));
+        assert_eq!(clean("//a/./b/../c"), "/a/c");
         for odd in ["/%", "/%4", "/%+1", "/%\u{e4}", "/%zz"] {
             assert!(normal(odd).starts_with("/%"), "{odd}");
         }
