@@ -228,6 +228,15 @@ fn client(visit: &Visit<'_>, met: &Met, question: &Sighting) -> Check {
             &Topic::Trusted(&question.client),
         );
     }
+    if visit.own().is_some_and(|own| own.is_loopback()) {
+        return Check::unknown(
+            "client",
+            format!(
+                "the gateway says \"X-Forwarded-For: {told}\" of a client on its own machine; ask from another one, to see \
+                 what it says of others"
+            ),
+        );
+    }
     Check::unknown(
         "client",
         format!(
