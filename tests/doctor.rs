@@ -177,8 +177,22 @@ fn nginx_is_examined() {
         (
             &[(
                 "X-Original-URL $scheme://$http_host$request_uri;",
-                "X-Original-URL $scheme://$http_host$uri?$args;",
+                "X-Original-URL $scheme://$http_host$uri;",
             )],
+            "asked",
+            &["$request_uri;"],
+        ),
+        (
+            &[
+                (
+                    "X-Original-URL $scheme://$http_host$request_uri;",
+                    "X-Original-URL $scheme://$http_host$merged?$args;",
+                ),
+                (
+                    "    location / {\n",
+                    "    location / {\n        set $merged $uri;\n",
+                ),
+            ],
             "paths",
             &["$request_uri;"],
         ),

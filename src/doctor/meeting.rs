@@ -126,7 +126,16 @@ fn unjudged(visit: &Visit<'_>, question: &Sighting) -> Check {
         question.peer, question.reason
     );
     let danger = "Nobody gets in, as long as this lasts.";
+    let asked = question.asked.as_ref().map_or("", |asked| &asked.path);
+    let is_ours = question.reason == "no-route" && asked.starts_with(&visit.order.prefix);
     match question.reason.as_str() {
+        _ if is_ours && !visit.path().starts_with(&visit.order.prefix) => Check::fail(
+            "asked",
+            visit,
+            format!("the gateway asks about {asked}, its own question, and not about what was asked for"),
+            danger,
+            &Topic::Path,
+        ),
         "untrusted-peer" => Check::fail("asked", visit, seen, danger, &Topic::Trusted(&question.peer)),
         "wrong-secret" => Check::fail("asked", visit, seen, danger, &Topic::Secret),
         _ => Check {
