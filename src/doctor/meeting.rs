@@ -12,6 +12,8 @@ use crate::observe::sightings::Sighting;
 pub(super) struct Met {
     /// Whether anything more can be found out.
     pub(super) is_asked: bool,
+    /// Whether the answers mean anything.
+    pub(super) is_judged: bool,
     /// What Sidegate was asked when nothing was forged; none when it does not tell, or could not judge.
     pub(super) plain: Option<Sighting>,
     /// The answer to that.
@@ -40,6 +42,7 @@ pub(super) fn meet(visit: &mut Visit<'_>, checks: &mut Vec<Check>) -> Result<Met
     };
     let Some(question) = question else {
         met.is_asked = !visit.sees();
+        met.is_judged = met.is_asked;
         checks.push(unasked(visit, &met.trial));
         return Ok(met);
     };
@@ -68,6 +71,7 @@ pub(super) fn meet(visit: &mut Visit<'_>, checks: &mut Vec<Check>) -> Result<Met
     met.is_open = question.decision == "allow";
     checks.push(address(visit, &question));
     checks.push(client(visit, &met, &question));
+    met.is_judged = true;
     met.plain = Some(question);
     Ok(met)
 }
@@ -126,7 +130,9 @@ fn unjudged(visit: &Visit<'_>, question: &Sighting) -> Check {
         question.peer, question.reason
     );
     let danger = "Nobody gets in, as long as this lasts.";
-    let asked = question.asked.as_ref().map_or("", |asked| &asked.path);
+    let told = question.asked.clone().unwrap_or_default();
+    let asked = &*told.path;
+    let is_known = question.reason == "no-route" && !told.authority.is_empty();
     let is_ours = question.reason == "no-route" && asked.starts_with(&visit.order.prefix);
     match question.reason.as_str() {
         _ if is_ours && !visit.path().starts_with(&visit.order.prefix) => Check::fail(
@@ -135,6 +141,16 @@ fn unjudged(visit: &Visit<'_>, question: &Sighting) -> Check {
             format!("the gateway asks about {asked}, its own question, and not about what was asked for"),
             danger,
             &Topic::Path,
+        ),
+        _ if is_known && !same_host(&told.authority, visit) => Check::fail(
+            "address",
+            visit,
+            format!(
+                "sent was {}, judged was the host {}",
+                visit.order.address, told.authority
+            ),
+            danger,
+            &Topic::Host,
         ),
         "untrusted-peer" => Check::fail("asked", visit, seen, danger, &Topic::Trusted(&question.peer)),
         "wrong-secret" => Check::fail("asked", visit, seen, danger, &Topic::Secret),
@@ -191,6 +207,12 @@ fn address(visit: &Visit<'_>, question: &Sighting) -> Check {
 
 pub(super) const PATH_DANGER: &str =
     "One address is judged and another one is served: what is closed may be had by the name of what is open.";
+
+/// Whether that is the host that was asked for; a refusal says no port.
+fn same_host(told: &str, visit: &Visit<'_>) -> bool {
+    told.trim_matches(['[', ']'])
+        .eq_ignore_ascii_case(&visit.order.address.host)
+}
 
 /// Whether that is the authority that was asked for; the scheme's own port may be said or not.
 pub(super) fn same_authority(told: &str, visit: &Visit<'_>) -> bool {

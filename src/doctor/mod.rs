@@ -114,11 +114,16 @@ pub fn examine(order: &Order) -> Result<Report, Failure> {
     let mut visit = Visit::begin(order)?;
     let mut checks = Vec::new();
     let met = meeting::meet(&mut visit, &mut checks)?;
-    if met.is_asked {
+    if met.is_judged {
         meeting::program(&visit, &met, &mut checks)?;
         browser::login(&visit, &met, &mut checks)?;
         forged::client(&visit, &met, &mut checks)?;
+    }
+    // What nobody can judge may become what a client wishes.
+    if met.is_asked {
         forged::address(&visit, &met, &mut checks)?;
+    }
+    if met.is_judged {
         forged::identity(&visit, &met, &mut checks)?;
         paths::judged(&visit, &met, &mut checks)?;
         carried::cookies(&visit, &met, &mut checks)?;
@@ -127,7 +132,7 @@ pub fn examine(order: &Order) -> Result<Report, Failure> {
         carried::token(&visit, &met, &mut checks)?;
     }
     endpoint::refused(&visit, &met, &mut checks)?;
-    if met.is_asked {
+    if met.is_judged {
         application::receives(&visit, &met, &mut checks)?;
     }
     Ok(Report {
