@@ -78,8 +78,11 @@ fn spawn(name: &str, port: u16, configuration: &str, lua: Option<&str>, folder: 
             command
         }
         "traefik" => {
+            // What belongs to the static configuration stands behind "#!".
+            let flags = configuration.lines().filter_map(|line| line.strip_prefix("#! "));
             let mut command = Command::new(program("traefik"));
             command
+                .args(flags)
                 .arg(format!("--entrypoints.web.address=127.0.0.1:{port}"))
                 .arg(format!(
                     "--providers.file.filename={}",

@@ -3,7 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod caddy;
+mod envoy;
+mod haproxy;
+mod nginx;
+mod traefik;
 
 use std::net::SocketAddr;
 
@@ -24,6 +31,9 @@ access = "public"
 
 /// What was spoilt in a configuration: the text, what stands there instead.
 type Spoilt<'t> = &'t [(&'t str, &'t str)];
+
+/// What is spoilt, the check that must fail, and words of the advice.
+type Case = (Spoilt<'static>, &'static str, &'static [&'static str]);
 
 /// A gateway with a configuration, before the real program.
 struct House {
@@ -140,6 +150,12 @@ impl House {
         }
         assert_eq!(code, 65, "{}: {spoilt:?}", self.name);
     }
+
+    fn are_ill(&self, cases: &[Case]) {
+        for (spoilt, check, words) in cases {
+            self.is_ill(spoilt, check, words);
+        }
+    }
 }
 
 #[test]
@@ -147,193 +163,7 @@ impl House {
 fn nginx_is_examined() {
     let house = House::new("nginx");
     house.is_well(&[]);
-    for (spoilt, check, words) in [
-        (
-            &[("        auth_request /_sidegate/auth/nginx;\n", "")][..],
-            "asked",
-            &["auth_request /_sidegate/auth/nginx;"][..],
-        ),
-        (
-            &[(
-                "proxy_set_header X-Forwarded-For $remote_addr;",
-                "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
-            )],
-            "forged-client",
-            &["proxy_set_header X-Forwarded-For $remote_addr;"],
-        ),
-        (
-            &[("proxy_set_header X-Forwarded-For $remote_addr;", "")],
-            "forged-client",
-            &["proxy_set_header X-Forwarded-For $remote_addr;"],
-        ),
-        (
-            &[(
-                "proxy_set_header X-Forwarded-For $remote_addr;",
-                "proxy_set_header X-Forwarded-For \"\";",
-            )],
-            "client",
-            &["proxy_set_header X-Forwarded-For $remote_addr;"],
-        ),
-        (
-            &[(
-                "X-Original-URL $scheme://$http_host$request_uri;",
-                "X-Original-URL $scheme://$http_host$uri;",
-            )],
-            "asked",
-            &["$request_uri;"],
-        ),
-        (
-            &[
-                (
-                    "X-Original-URL $scheme://$http_host$request_uri;",
-                    "X-Original-URL $scheme://$http_host$merged?$args;",
-                ),
-                (
-                    "    location / {\n",
-                    "    location / {\n        set $merged $uri;\n",
-                ),
-            ],
-            "paths",
-            &["$request_uri;"],
-        ),
-        (
-            &[(
-                "X-Original-URL $scheme://$http_host$request_uri;",
-                "X-Original-URL $scheme://$server_addr$request_uri;",
-            )],
-            "address",
-            &["$http_host"],
-        ),
-        (
-            &[(
-                "X-Original-URL $scheme://$http_host$request_uri;",
-                "X-Original-URL https://$http_host$request_uri;",
-            )],
-            "address",
-            &["X-Original-URL $scheme://"],
-        ),
-        (
-            &[(
-                "        proxy_set_header X-Original-URL $scheme://$http_host$request_uri;\n",
-                "",
-            )],
-            "asked",
-            &["proxy_set_header X-Original-URL $scheme://$http_host$request_uri;"],
-        ),
-        (
-            &[
-                (
-                    "        proxy_set_header X-Original-URL $scheme://$http_host$request_uri;\n",
-                    "",
-                ),
-                (
-                    "        proxy_set_header X-Original-Method $request_method;\n",
-                    "",
-                ),
-            ],
-            "forged-address",
-            &["X-Original-URL $scheme", "X-Original-Method $request_method"],
-        ),
-        (
-            &[(
-                "        return 404;\n",
-                "        proxy_pass http://sidegate_pages;\n",
-            )],
-            "endpoint",
-            &["location ^~ /_sidegate/auth { return 404; }", "internal;"],
-        ),
-        (
-            &[("location ^~ /_sidegate/ {", "location ^~ /_elsewhere/ {")],
-            "login",
-            &["location ^~ /_sidegate/ { proxy_pass"],
-        ),
-        (
-            &[("            return 302 $sidegate_login;\n", "")],
-            "browser",
-            &["error_page 401 = @sidegate_challenge;"],
-        ),
-        (
-            &[(
-                "        error_page 401 = @sidegate_challenge;\n",
-                "        error_page 401 =302 /_sidegate/login;\n",
-            )],
-            "program",
-            &["@sidegate_challenge"],
-        ),
-        (
-            &[(
-                "            add_header Set-Cookie $sidegate_set_cookie always;\n",
-                "",
-            )],
-            "set-cookie",
-            &["add_header Set-Cookie"],
-        ),
-        (
-            &[(
-                "        proxy_pass_request_body off;\n",
-                "        proxy_pass_request_body off;\n        proxy_set_header Cookie \"\";\n",
-            )],
-            "cookies",
-            &["Cookie"],
-        ),
-        (
-            &[(
-                "    client_max_body_size 0;\n",
-                "    client_max_body_size 0;\n    underscores_in_headers on;\n",
-            )],
-            "app-identity",
-            &["underscores_in_headers off;"],
-        ),
-        (
-            &[(
-                "        proxy_set_header Remote-User $sidegate_remote_user;\n",
-                "",
-            )],
-            "app-identity",
-            &["proxy_set_header remote-user $sidegate_remote_user"],
-        ),
-        (
-            &[("        proxy_set_header X-Original-URL \"\";\n", "")],
-            "app-address",
-            &["proxy_set_header X-Original-URL \"\";"],
-        ),
-        (
-            &[(
-                "proxy_pass http://sidegate_app;",
-                "proxy_pass http://sidegate_app/;",
-            )],
-            "app-path",
-            &["proxy_pass"],
-        ),
-        (
-            &[("        proxy_set_header Upgrade $http_upgrade;\n", "")],
-            "app-websocket",
-            &["proxy_set_header Upgrade $http_upgrade;"],
-        ),
-        (
-            &[("X-Original-Method $request_method;", "X-Original-Method GET;")],
-            "preflight",
-            &["X-Original-Method $request_method;"],
-        ),
-        (
-            &[(
-                "        proxy_pass_request_body off;\n",
-                "        proxy_pass_request_body off;\n        proxy_set_header Sec-WebSocket-Key \"\";\n",
-            )],
-            "websocket",
-            &["Sec-WebSocket-Key"],
-        ),
-        (
-            &[(
-                "        proxy_pass_request_body off;\n",
-                "        proxy_pass_request_body off;\n        proxy_set_header Authorization \"\";\n",
-            )],
-            "token",
-            &["Authorization"],
-        ),
-    ] {
-        house.is_ill(spoilt, check, words);
-    }
+    house.are_ill(nginx::CASES);
 }
 
 #[test]
@@ -341,6 +171,7 @@ fn nginx_is_examined() {
 fn traefik_is_examined() {
     let house = House::new("traefik");
     house.is_well(&[]);
+    house.are_ill(traefik::CASES);
 }
 
 #[test]
@@ -348,6 +179,7 @@ fn traefik_is_examined() {
 fn caddy_is_examined() {
     let house = House::new("caddy");
     house.is_well(&[]);
+    house.are_ill(caddy::CASES);
 }
 
 #[test]
@@ -356,6 +188,7 @@ fn envoy_is_examined() {
     let house = House::new("envoy");
     // For who comes by loopback Envoy writes an address of its own.
     house.is_well(&["client"]);
+    house.are_ill(envoy::CASES);
 }
 
 #[test]
@@ -363,4 +196,5 @@ fn envoy_is_examined() {
 fn haproxy_is_examined() {
     let house = House::new("haproxy");
     house.is_well(&[]);
+    house.are_ill(haproxy::CASES);
 }
