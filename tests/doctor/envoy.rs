@@ -114,9 +114,4 @@ pub const CASES: &[Case] = &[
         "app-websocket",
         &["upgrade_type: websocket"],
     ),
-    (
-        &[("\n                    - exact: authorization\n", "\n")],
-        "app-credentials",
-        &["allowed_upstream_headers", "- exact: authorization"],
-    ),
 ];

@@ -152,7 +152,7 @@ pub const CASES: &[Case] = &[
     (
         &[(
             "proxy_pass http://sidegate_app;",
-            "proxy_pass http://sidegate_app/;",
+            "proxy_pass http://sidegate_app/x/;",
         )],
         "app-path",
         &["proxy_pass"],
