@@ -133,7 +133,8 @@ fn shown(report: &Report) -> String {
         let gateway = report
             .gateway
             .map_or_else(String::new, |gateway| format!(" ({})", gateway.name()));
-        text.push_str(&format!("  {word}{gateway}: {}\n", printable(&check.change)));
+        let change = printable(&check.change).replace('\n', "\n    ");
+        text.push_str(&format!("  {word}{gateway}: {change}\n"));
     }
     text
 }

@@ -20,16 +20,17 @@ pub enum Gateway {
 }
 
 impl Gateway {
+    const ALL: [Gateway; 5] = [
+        Gateway::Nginx,
+        Gateway::Traefik,
+        Gateway::Caddy,
+        Gateway::Envoy,
+        Gateway::Haproxy,
+    ];
+
     /// By the road of its questions.
     pub(super) fn of_road(road: &str) -> Option<Self> {
-        Some(match road {
-            "nginx" => Gateway::Nginx,
-            "traefik" => Gateway::Traefik,
-            "caddy" => Gateway::Caddy,
-            "envoy" => Gateway::Envoy,
-            "haproxy" => Gateway::Haproxy,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|gateway| gateway.name() == road)
     }
 
     /// By the `Server` header of its answers; Traefik and HAProxy have none.
@@ -130,14 +131,19 @@ pub(super) fn change(gateway: Option<Gateway>, topic: &Topic<'_>, prefix: &str) 
         }
         _ => {}
     }
+    let line = |gateway| match gateway {
+        Gateway::Nginx => nginx(topic, prefix),
+        Gateway::Traefik => traefik(topic, prefix),
+        Gateway::Caddy => caddy(topic, prefix),
+        Gateway::Envoy => envoy(topic, prefix),
+        Gateway::Haproxy => haproxy(topic, prefix),
+    };
     match gateway {
-        Some(Gateway::Nginx) => nginx(topic, prefix),
-        Some(Gateway::Traefik) => traefik(topic, prefix),
-        Some(Gateway::Caddy) => caddy(topic, prefix),
-        Some(Gateway::Envoy) => envoy(topic, prefix),
-        Some(Gateway::Haproxy) => haproxy(topic, prefix),
-        None => "which gateway it is could not be told: repeat this with --gateway nginx, traefik, caddy, envoy or haproxy"
-            .to_owned(),
+        Some(gateway) => line(gateway),
+        None => {
+            let lines = Gateway::ALL.map(|gateway| format!("{}: {}", gateway.name(), line(gateway)));
+            lines.join("\n")
+        }
     }
 }
 
@@ -192,12 +198,14 @@ fn nginx(topic: &Topic<'_>, prefix: &str) -> String {
                              return 401;"
             .into(),
         Topic::CookieIn => format!("{asking}: take out the line that sets or clears Cookie"),
-        Topic::CookieOut => "where auth_request is: auth_request_set $sidegate_cookie $upstream_http_set_cookie; and in \
-                             \"location @sidegate_challenge\": add_header Set-Cookie $sidegate_cookie always;"
+        Topic::CookieOut => "where auth_request is: auth_request_set $sidegate_set_cookie $upstream_http_set_cookie; and in \
+                             \"location @sidegate_challenge\": add_header Set-Cookie $sidegate_set_cookie always;"
             .into(),
-        Topic::AppCookies => "where the application is: take out the lines with Cookie, proxy_hide_header and \
-                              proxy_ignore_headers"
-            .into(),
+        Topic::AppCookies => format!(
+            "{asking}: proxy_pass http://ADDRESS-OF-SIDEGATE{prefix}/auth/nginx?strip; and where the application is: \
+             auth_request_set $sidegate_cookie $upstream_http_cookie; proxy_set_header Cookie $sidegate_cookie; without \
+             proxy_hide_header and proxy_ignore_headers"
+        ),
         Topic::WebSocketAsk => format!("{asking}: take out the lines that clear Sec-WebSocket-Key and other headers"),
         Topic::WebSocketPass => "where the application is: proxy_http_version 1.1; proxy_set_header Upgrade \
                                  $http_upgrade; proxy_set_header Connection $sidegate_connection;"
@@ -262,9 +270,11 @@ fn traefik(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::WebSocketAsk => authorized("Sec-WebSocket-Key"),
         Topic::Preflight => authorized("Origin, Access-Control-Request-Method"),
         Topic::TokenIn(name) => authorized(name),
-        Topic::AppCookies | Topic::WebSocketPass => "http.routers.APP: take out the middlewares that change Cookie, \
-             Set-Cookie, Connection or Upgrade"
-            .into(),
+        Topic::AppCookies => format!(
+            "http.middlewares.sidegate.forwardAuth: address: http://ADDRESS-OF-SIDEGATE{prefix}/auth/traefik?strip, and in \
+             authResponseHeaders: - Cookie; in http.routers.APP no middleware that changes Cookie or Set-Cookie"
+        ),
+        Topic::WebSocketPass => "http.routers.APP: take out the middlewares that change Connection or Upgrade".into(),
         Topic::Keep(name) => format!(
             "http.middlewares.sidegate.forwardAuth: address: http://ADDRESS-OF-SIDEGATE{prefix}/auth/traefik?strip, and in \
              authResponseHeaders: - {name}"
@@ -343,9 +353,10 @@ fn caddy(topic: &Topic<'_>, prefix: &str) -> String {
                 .into()
         }
         Topic::TokenIn(name) => format!("before and {question}: take out the lines that remove {name}"),
-        Topic::AppCookies => {
-            "in reverse_proxy: take out header_up and header_down lines for Cookie and Set-Cookie".into()
-        }
+        Topic::AppCookies => format!(
+            "{question}: uri {prefix}/auth/caddy?strip and copy_headers Cookie; in reverse_proxy no header_up or header_down \
+             for Cookie and Set-Cookie"
+        ),
         Topic::WebSocketPass => {
             "before reverse_proxy: @upgrade header Connection *pgrade* with request_header @upgrade \
                                  Connection Upgrade; take out \"-Connection\" and \"-Upgrade\" for it"
@@ -483,7 +494,11 @@ fn haproxy(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::TokenIn(name) => {
             format!("in the frontend, before lua.sidegate: no \"del-header {name}\", but in the backend of the application")
         }
-        Topic::AppCookies => "in the backend of the application: no line that changes Cookie or Set-Cookie".into(),
+        Topic::AppCookies => format!(
+            "in the frontend: http-request set-var-fmt(txn.sidegate_url) \
+             http://ADDRESS-OF-SIDEGATE{prefix}/auth/haproxy?strip and Cookie in txn.sidegate_credentials; in the backend of \
+             the application no line that changes Cookie or Set-Cookie"
+        ),
         Topic::WebSocketPass => "in the frontend: http-request set-header connection upgrade if { req.hdr(upgrade) -m found \
                                  }; no del-header Upgrade"
             .into(),

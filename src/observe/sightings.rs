@@ -19,8 +19,9 @@ use crate::observe::Outcome;
 use crate::request::{Client, Expects, Facts, Peer};
 use crate::time::Timestamp;
 
-/// The header with the nonce, a dot, and the number of the request.
-pub const HEADER: HeaderName = HeaderName::from_static("x-sidegate-doctor");
+/// The header with the nonce, a dot, and the number of the request. Gateways take away whatever begins with
+/// `X-Sidegate-`.
+pub const HEADER: HeaderName = HeaderName::from_static("sidegate-doctor");
 /// The same in a query, for gateways that ask with few headers.
 pub const QUERY: &str = "sidegate-doctor=";
 /// The cookie that every answer to a remembered request sets, to see whether it reaches the client.
@@ -355,7 +356,7 @@ mod tests {
 
     fn carrying(nonce: &Secret) -> Parts {
         let value = format!("{}.7", nonce.expose_str().expect("text"));
-        parts(&[("x-sidegate-doctor", &value)], "/a")
+        parts(&[("sidegate-doctor", &value)], "/a")
     }
 
     #[test]
@@ -400,7 +401,7 @@ mod tests {
 
         let value = format!("{}.7", nonce.expose_str().expect("text"));
         let long = "x".repeat(10 * LONGEST);
-        let mut headers = vec![("x-sidegate-doctor", value.as_str())];
+        let mut headers = vec![("sidegate-doctor", value.as_str())];
         headers.extend([("x-forwarded-for", long.as_str())].repeat(10 * LINES));
         let noticed = sightings
             .notice(&parts(&headers, "/a"), &PEER, NOW)
@@ -423,7 +424,7 @@ mod tests {
         let hidden = format!("hunter2 {FORGED}");
         let parts = parts(
             &[
-                ("x-sidegate-doctor", &value),
+                ("sidegate-doctor", &value),
                 ("authorization", &hidden),
                 ("cookie", &hidden),
                 ("x-openhab-token", "hunter2"),

@@ -2,7 +2,7 @@
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     (
         &[(
             "\t\t\tforward_auth ",
@@ -54,7 +54,7 @@ pub const CASES: &[Case] = &[
     (
         &[(
             "\t\t\t\turi ",
-            "\t\t\t\theader_up -Sec-WebSocket-Key\n\t\t\t\turi ",
+            "\t\t\t\theader_up -Sec-WebSocket-Key\n\t\t\t\theader_up -Upgrade\n\t\t\t\turi ",
         )],
         "websocket",
         &["header_up -Sec-WebSocket-Key"],
@@ -96,11 +96,6 @@ pub const CASES: &[Case] = &[
         &["copy_headers remote-user"],
     ),
     (
-        &[("\t\t\trequest_header -*_*\n", "")],
-        "app-identity",
-        &["request_header -remote_user"],
-    ),
-    (
         &[("\t\t\trequest_header @no_upgrade -Connection\n", "")],
         "app-identity",
         &["request_header -Connection"],
@@ -110,10 +105,11 @@ pub const CASES: &[Case] = &[
         "app-address",
         &["request_header -X-Original-URL"],
     ),
+    (&[("?strip", "")], "app-cookies", &["/_sidegate/auth/caddy?strip"]),
     (
-        &[("?strip", "")],
+        &[("copy_headers X-Openhab-Token ", "copy_headers ")],
         "app-credentials",
-        &["/_sidegate/auth/caddy?strip"],
+        &["copy_headers x-openhab-token"],
     ),
     (
         &[(

@@ -2,7 +2,7 @@
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     (
         &[("    http-request lua.sidegate unless sidegate_pages\n", "")],
         "asked",
@@ -115,8 +115,16 @@ pub const CASES: &[Case] = &[
     ),
     (
         &[("?strip", "")],
-        "app-credentials",
+        "app-cookies",
         &["/_sidegate/auth/haproxy?strip"],
+    ),
+    (
+        &[(
+            "txn.sidegate_credentials) X-Openhab-Token,",
+            "txn.sidegate_credentials) ",
+        )],
+        "app-credentials",
+        &["txn.sidegate_credentials) x-openhab-token"],
     ),
     (
         &[(

@@ -20,6 +20,8 @@ use support::{Ran, Sidegate, eventually, free_port};
 
 const SETTINGS: &str = r#"
 server: trusted_proxies = ["127.0.0.1/32"]
+[guard]
+rate = "10000/s burst 10000"
 [[route]]
 host = "gate.test"
 path = "/"

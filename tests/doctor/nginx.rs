@@ -2,7 +2,7 @@
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     (
         &[("        auth_request /_sidegate/auth/nginx;\n", "")],
         "asked",
@@ -183,4 +183,13 @@ pub const CASES: &[Case] = &[
         "token",
         &["Authorization"],
     ),
+    (
+        &[(
+            "        proxy_set_header X-Openhab-Token $sidegate_x_openhab_token;\n",
+            "",
+        )],
+        "app-credentials",
+        &["proxy_set_header x-openhab-token $sidegate_x_openhab_token;"],
+    ),
+    (&[("?strip", "")], "app-cookies", &["/_sidegate/auth/nginx?strip"]),
 ];

@@ -2,7 +2,7 @@
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     (
         &[(
             "middlewares: [sidegate-forget, sidegate]",
@@ -96,8 +96,13 @@ pub const CASES: &[Case] = &[
     ),
     (
         &[("?strip", "")],
-        "app-credentials",
+        "app-cookies",
         &["/_sidegate/auth/traefik?strip"],
+    ),
+    (
+        &[("          - X-Openhab-Token\n", "")],
+        "app-credentials",
+        &["authResponseHeaders: - x-openhab-token"],
     ),
     (
         &[
