@@ -93,7 +93,11 @@ fn given(visit: &Visit<'_>, path: &str, trial: &Trial) -> Option<String> {
             ));
         }
     }
-    let tells = answer.header("x-auth-error").is_some()
+    // A refusal of Sidegate's own gives nothing; that the question lacks something means that it is read.
+    let is_read = answer
+        .header("x-auth-error")
+        .is_some_and(|why| why.starts_with("metadata:"));
+    let tells = is_read
         || answer
             .header("location")
             .is_some_and(|to| to.contains("/login?rd="))
@@ -101,7 +105,7 @@ fn given(visit: &Visit<'_>, path: &str, trial: &Trial) -> Option<String> {
             .order
             .identity
             .iter()
-            .any(|name| answer.header(name).is_some());
+            .any(|name| answer.header(name).is_some_and(|value| !value.is_empty()));
     (tells || matches!(answer.status, 200..=299 | 401))
         .then(|| format!("GET {path} answers a client with {}", answer.shown()))
 }

@@ -12,11 +12,12 @@ mod haproxy;
 mod nginx;
 mod traefik;
 
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
 use support::gateway::{Gateway, port_of_every_address};
-use support::{Ran, Sidegate, eventually, free_port};
+use support::{Backend, Ran, Sidegate, eventually, free_port};
 
 const SETTINGS: &str = r#"
 server: trusted_proxies = ["127.0.0.1/32"]
@@ -88,7 +89,7 @@ impl House {
         let gateway = Gateway::start(self.name, self.port, &configuration, lua.as_deref());
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let question = format!(
-            "GET /public HTTP/1.1\r\nHost: gate.test:{}\r\nConnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: gate.test:{}\r\nConnection: close\r\n\r\n",
             self.port
         );
         let answers = || support::ask(address, question.as_bytes());
@@ -162,6 +163,139 @@ impl House {
         (!missing.is_empty() || code != 65)
             .then(|| format!("{check} after {spoilt:?}: {code}, no {missing:?} in: {change}"))
     }
+}
+
+fn checks(ran: &Ran) -> Vec<(String, String)> {
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    let word = |check: &Value, key: &str| check[key].as_str().unwrap().to_owned();
+    let checks = report["checks"].as_array().unwrap().iter();
+    checks
+        .map(|check| (word(check, "check"), word(check, "verdict")))
+        .collect()
+}
+
+fn verdict_of(ran: &Ran, name: &str) -> String {
+    let found = checks(ran).into_iter().find(|(check, _)| check == name);
+    found.unwrap_or_else(|| panic!("no {name}: {ran:?}")).1
+}
+
+/// Sidegate alone, in front of a backend.
+fn alone() -> (Sidegate, Backend, String) {
+    let backend = Backend::websocket();
+    let gate = Sidegate::with_anna(&backend, "[guard]\nrate = \"10000/s burst 10000\"\n");
+    let token = gate.token("anna", "doctor");
+    (gate, backend, token)
+}
+
+fn examined(gate: &Sidegate, token: &str, arguments: &[&str]) -> Ran {
+    let url = format!("http://{}/", gate.address);
+    let words = [&["doctor", &url, "--token-stdin", "--output", "json"], arguments].concat();
+    gate.cli_with_input(&words, token)
+}
+
+#[test]
+fn sidegate_alone_is_well() {
+    let (gate, _backend, token) = alone();
+    let ran = examined(&gate, &token, &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let others: Vec<_> = checks(&ran)
+        .into_iter()
+        .filter(|(_, verdict)| verdict != "pass")
+        .collect();
+    // It answers with a redirect of its own, so there is nothing that could lose a cookie; all is seen.
+    assert_eq!(others, [], "{ran:?}");
+    assert!(checks(&ran).len() > 15);
+}
+
+// "without access to a control socket it still does what can be judged from outside and says what it could not tell"
+#[test]
+fn from_another_machine_it_says_what_it_cannot_see() {
+    let (gate, _backend, token) = alone();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let data = elsewhere.path().to_str().unwrap();
+    let ran = examined(&gate, &token, &["--data", data]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for seen in ["program", "browser", "login", "token", "endpoint"] {
+        assert_eq!(verdict_of(&ran, seen), "pass", "{seen}: {ran:?}");
+    }
+    for unseen in [
+        "asked",
+        "forged-client",
+        "forged-address",
+        "paths",
+        "cookies",
+        "websocket",
+        "preflight",
+        "set-cookie",
+    ] {
+        assert_eq!(verdict_of(&ran, unseen), "unknown", "{unseen}: {ran:?}");
+    }
+}
+
+#[test]
+fn where_nobody_listens_it_ends_with_69() {
+    let (gate, _backend, _) = alone();
+    let ran = gate.cli(&["doctor", &format!("http://127.0.0.1:{}/", free_port())]);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    assert!(ran.stdout.is_empty());
+    let taken = gate.address.to_string();
+    let ran = gate.cli(&["doctor", &format!("http://{taken}/"), "--stand-in", &taken]);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    assert!(ran.stderr.contains("stop it first"), "{ran:?}");
+}
+
+/// A gateway of a few lines that forwards, with the head changed.
+fn relay(to: SocketAddr, change: fn(&str) -> String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(&client);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
+                let mut upstream = support::connect(to);
+                upstream.write_all(change(&head).as_bytes()).unwrap();
+                let _ = std::io::copy(&mut upstream, &mut &client);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn the_table_says_what_is_wrong_and_what_to_change() {
+    let (gate, _backend, _) = alone();
+    let front = relay(gate.address, |head| {
+        let host = head.lines().find(|line| line.starts_with("Host:")).unwrap();
+        head.replace(host, "Host: app.internal:8080")
+    });
+    let ran = gate.cli(&["doctor", "--gateway", "nginx", &format!("http://{front}/")]);
+    assert_eq!(ran.code, 65, "{ran:?}");
+    assert!(ran.stdout.starts_with("CHECK"), "{ran:?}");
+    for part in [
+        "\nFAIL address: sent was GET http://127.0.0.1:",
+        "\n  danger: The rules of another host are applied",
+        "\n  change (nginx): ",
+        "proxy_set_header Host $http_host;",
+    ] {
+        assert!(ran.stdout.contains(part), "no {part:?}: {ran:?}");
+    }
+    assert!(ran.stderr.contains("checks failed"), "{ran:?}");
+}
+
+// "an attacker who sends such a header gains nothing"
+#[test]
+fn a_nonce_that_nobody_registered_is_a_header_like_any_other() {
+    let (gate, backend, token) = alone();
+    let guess = format!("Sidegate-Doctor: {}.1", "a".repeat(32));
+    let bearer = format!("Authorization: Bearer {token}");
+    for lines in [vec![&*guess], vec![&*guess, &*bearer], vec![&*bearer]] {
+        let answer = gate.get("/?sidegate-doctor=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.2", &lines);
+        assert_eq!(answer.header("set-cookie"), None, "{answer:?}");
+        assert_eq!(answer.status, if lines.contains(&&*bearer) { 200 } else { 401 });
+    }
+    assert_eq!(backend.take().len(), 2);
 }
 
 #[test]
