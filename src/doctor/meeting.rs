@@ -10,6 +10,8 @@ use crate::observe::sightings::Sighting;
 /// What the first request showed.
 #[derive(Debug, Default)]
 pub(super) struct Met {
+    /// Whether nothing is judged for being too much.
+    pub(super) is_turned_away: bool,
     /// Whether anything more can be found out.
     pub(super) is_asked: bool,
     /// Whether the answers mean anything.
@@ -36,10 +38,23 @@ pub(super) fn meet(visit: &mut Visit<'_>, checks: &mut Vec<Check>) -> Result<Met
             .and_then(|question| Gateway::of_road(&question.road));
         visit.gateway = road.or_else(|| Gateway::of_server(trial.answer.header("server")?));
     }
+    let decision = question.as_ref().map_or("", |question| &question.decision);
+    let is_turned_away = decision == "throttle" || trial.answer.status == 429;
     let mut met = Met {
         trial,
+        is_turned_away,
         ..Met::default()
     };
+    if is_turned_away {
+        let who = question.as_ref().map_or("", |question| &question.client);
+        checks.push(Check::unknown(
+            "asked",
+            format!(
+                "requests from here are turned away: {who} is banned or too fast; look at the list of bans, or wait a little"
+            ),
+        ));
+        return Ok(met);
+    }
     let Some(question) = question else {
         met.is_asked = !visit.sees();
         met.is_judged = met.is_asked;

@@ -131,7 +131,9 @@ pub fn examine(order: &Order) -> Result<Report, Failure> {
         carried::preflight(&visit, &met, &mut checks)?;
         carried::token(&visit, &met, &mut checks)?;
     }
-    endpoint::refused(&visit, &met, &mut checks)?;
+    if !met.is_turned_away {
+        endpoint::refused(&visit, &met, &mut checks)?;
+    }
     if met.is_judged {
         application::receives(&visit, &met, &mut checks)?;
     }

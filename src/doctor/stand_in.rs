@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::control::Failure;
-use crate::crypto::websocket_accept;
+use crate::crypto::{Secret, websocket_accept};
 use crate::observe::sightings::{HEADER, QUERY};
 
 /// How long a connection may be silent.
@@ -48,8 +48,8 @@ pub(super) struct StandIn {
 }
 
 impl StandIn {
-    /// Takes the place.
-    pub(super) fn open(address: SocketAddr) -> Result<Self, Failure> {
+    /// Takes the place. What others send meanwhile is answered and not kept: it is theirs.
+    pub(super) fn open(address: SocketAddr, nonce: &Secret) -> Result<Self, Failure> {
         let listener = TcpListener::bind(address).map_err(|error| {
             Failure::unavailable(format!(
                 "cannot stand in for the application at {address}: {error}; stop it first"
@@ -57,11 +57,13 @@ impl StandIn {
         })?;
         let received = Received::default();
         let kept = Arc::clone(&received);
+        let nonce = nonce.expose_str().unwrap_or_default().to_owned();
         // It ends with the process, which makes one examination.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let kept = Arc::clone(&kept);
-                std::thread::spawn(move || serve(&stream, &kept));
+                let nonce = nonce.clone();
+                std::thread::spawn(move || serve(&stream, &kept, &nonce));
             }
         });
         Ok(Self { received })
@@ -84,7 +86,7 @@ impl StandIn {
     }
 }
 
-fn serve(stream: &TcpStream, received: &Received) {
+fn serve(stream: &TcpStream, received: &Received, nonce: &str) {
     let _ = stream.set_read_timeout(Some(PATIENCE));
     let _ = stream.set_write_timeout(Some(PATIENCE));
     let mut reader = BufReader::new(stream);
@@ -101,7 +103,12 @@ fn serve(stream: &TcpStream, received: &Received) {
                 .all("connection")
                 .iter()
                 .any(|value| value.to_ascii_lowercase().contains("upgrade"));
-        {
+        let is_mine = request.target.contains(nonce)
+            || request
+                .all(HEADER.as_str())
+                .iter()
+                .any(|mark| mark.contains(nonce));
+        if is_mine {
             let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
             if received.len() >= KEPT {
                 received.pop_front();

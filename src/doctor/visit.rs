@@ -63,10 +63,13 @@ impl Trial {
 impl<'o> Visit<'o> {
     pub(super) fn begin(order: &'o Order) -> Result<Self, Failure> {
         let client = Client::new(&order.address)?;
-        let stand_in = order.stand_in.map(StandIn::open).transpose()?;
         let (nonce, blind) = match watch(order) {
             Ok(nonce) => (nonce, None),
             Err(failure) => (Secret::new(random::alphanumeric(32)), Some(failure.message)),
+        };
+        let stand_in = match order.stand_in {
+            Some(address) => Some(StandIn::open(address, &nonce)?),
+            None => None,
         };
         Ok(Self {
             order,

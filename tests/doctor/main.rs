@@ -284,6 +284,20 @@ fn the_table_says_what_is_wrong_and_what_to_change() {
     assert!(ran.stderr.contains("checks failed"), "{ran:?}");
 }
 
+#[test]
+fn who_is_banned_is_told_so_and_not_kept_waiting() {
+    let backend = Backend::start();
+    let settings = "server: trusted_proxies = [\"127.0.0.1/32\"]\n[guard]\nexempt = []\n";
+    let gate = Sidegate::with_anna(&backend, settings);
+    let front = relay(gate.address, |head| {
+        head.replace("\r\n\r\n", "\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n")
+    });
+    gate.cli(&["ban", "add", "192.0.2.9"]).success();
+    let ran = gate.cli(&["doctor", &format!("http://{front}/")]);
+    assert!(ran.stdout.contains("192.0.2.9 is banned or too fast"), "{ran:?}");
+    assert_eq!(ran.stdout.lines().count(), 2, "{ran:?}");
+}
+
 // "an attacker who sends such a header gains nothing"
 #[test]
 fn a_nonce_that_nobody_registered_is_a_header_like_any_other() {
