@@ -20,6 +20,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("governor", &["decision"]),
     ("moka", &["authn"]),
     ("quick_cache", &["authn", "decision"]),
+    ("httparse", &["wire"]),
     ("prometheus_client", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("toml", &["config"]),
@@ -30,6 +31,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rustls", &["outbound", "server", "app"]),
     ("notify", &["app"]),
     ("jiff", &["time"]),
+    ("askama", &["pages"]),
+    ("qrcode", &["app"]),
 ];
 
 /// Folders whose every file is one entry of a table: `(folder, table file, files that are not entries)`.

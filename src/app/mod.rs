@@ -1,5 +1,6 @@
 //! Where all parts meet: the only folder that knows them all.
 
+mod address;
 mod announce;
 mod check;
 mod commands;
@@ -7,6 +8,7 @@ mod demo;
 mod echo;
 mod explain;
 mod gauges;
+mod invitation;
 mod local;
 mod near;
 mod open;

@@ -62,6 +62,7 @@ impl Asked<'_> {
             method: match line.auth.as_str() {
                 "network" => Method::Network,
                 "password" => Method::Password,
+                "session" => Method::Session,
                 _ => Method::ApiToken,
             },
             ..who
@@ -208,7 +209,13 @@ impl Asked<'_> {
                     ),
                 ],
             ),
-            "no-owner-yet" => because("there is no user yet", "sidegate user add NAME".to_owned()),
+            "no-owner-yet" => (
+                "there is no user yet".to_owned(),
+                vec![
+                    "sidegate user add NAME".to_owned(),
+                    "or open the link that this prints: sidegate setup-link".to_owned(),
+                ],
+            ),
             "token-malformed" => because(
                 "that is no token: it has not the form, or its last six characters do not fit the rest",
                 "was all of it copied, and nothing else? A token cannot be shown again; make another with: \
@@ -262,6 +269,16 @@ impl Asked<'_> {
             Access::Public | Access::User | Access::Admin => AccessTable::default(),
         };
         match why {
+            "csrf" => (
+                format!(
+                    "a page of another site asked through a browser in which {name} is logged in, or it did not \
+                     say which page; nothing that changes something is done for such a page"
+                ),
+                vec![format!(
+                    "csrf of the route {} says from where a page may",
+                    self.route.name
+                )],
+            ),
             "scope" => (
                 format!(
                     "{name} may, but the token's scope \"{}\" does not cover {method} {}",

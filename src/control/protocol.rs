@@ -10,13 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
-use super::view::{BanView, Explanation, GroupView, KeyView, Status, TokenView, UserView};
+use super::view::{BanView, Explanation, GroupView, KeyView, SessionView, Status, TokenView, UserView};
 use crate::crypto::Secret;
 use crate::model::Role;
 use crate::observe::sightings::Sighting;
+use crate::time::Timestamp;
 
 /// Raised whenever a request or an answer changes its meaning.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest line that a server reads, its end included.
 pub const MAX_REQUEST: usize = 1024 * 1024;
@@ -126,6 +127,8 @@ pub enum Request {
         /// Account name.
         name: String,
     },
+    /// `setup-link`
+    SetupLink,
     /// `group add`
     GroupAdd {
         /// Its name.
@@ -163,6 +166,16 @@ pub enum Request {
         name: String,
         /// How long the old one stays valid, seconds.
         overlap_seconds: u64,
+    },
+    /// `session list`
+    SessionList {
+        /// Only this user's; none: everyone's.
+        user: Option<String>,
+    },
+    /// `session revoke`
+    SessionRevoke {
+        /// Which.
+        ending: Ending,
     },
     /// `ban add`
     BanAdd {
@@ -264,6 +277,16 @@ pub enum Selector {
         /// Which.
         name: String,
     },
+}
+
+/// Which logins end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// That one, by its public id.
+    One(String),
+    /// All of that user.
+    AllOf(String),
 }
 
 /// `explain`: what would be decided about this request?
@@ -392,10 +415,20 @@ pub enum Payload {
         /// What is kept of it.
         view: TokenView,
     },
+    /// A one-time link, which nobody will ever see again.
+    Link {
+        /// All of it; a path alone where nobody knows the address.
+        link: SecretField,
+        /// When it stops working.
+        #[serde(with = "super::view::rfc3339")]
+        expires: Timestamp,
+    },
     /// One token.
     Token(TokenView),
     /// Tokens, by user and name.
     Tokens(Vec<TokenView>),
+    /// Logins, by user: those there are, or those that were ended.
+    Sessions(Vec<SessionView>),
     /// One ban.
     Ban(BanView),
     /// Bans, by network.
@@ -534,6 +567,7 @@ mod tests {
                 groups: vec![],
             },
             Request::UserRecover { name: name() },
+            Request::SetupLink,
             Request::GroupAdd { name: name() },
             Request::GroupList,
             Request::GroupRemove { name: name() },
@@ -558,6 +592,10 @@ mod tests {
                 user: name(),
                 name: "phone".into(),
                 overlap_seconds: 3600,
+            },
+            Request::SessionList { user: Some(name()) },
+            Request::SessionRevoke {
+                ending: Ending::AllOf(name()),
             },
             Request::BanAdd {
                 network: "2001:db8::/64".parse().expect("a network"),
@@ -644,7 +682,7 @@ mod tests {
     #[test]
     fn a_message_that_cannot_be_read_is_not_repeated_in_the_error() {
         let failure =
-            decode_request(br#"{"protocol":1,"request":{"user-password":{"name":1,"password":"hunter2"}}}"#)
+            decode_request(br#"{"protocol":2,"request":{"user-password":{"name":1,"password":"hunter2"}}}"#)
                 .expect_err("not a request");
         assert_eq!(failure.exit, Exit::Internal);
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);
@@ -662,7 +700,7 @@ mod tests {
         );
 
         let failure = Greeting {
-            protocol: 2,
+            protocol: 1,
             version: "0.9.0".into(),
         }
         .check()

@@ -111,6 +111,28 @@ impl TokenView {
     }
 }
 
+/// A login, without anything that could find it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Public id: what logs and `session revoke` name.
+    pub id: String,
+    /// Who logged in.
+    pub user: String,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub began: Timestamp,
+    /// When it ends at the latest.
+    #[serde(with = "rfc3339")]
+    pub expires: Timestamp,
+    /// When it was last seen, to the minute.
+    #[serde(with = "rfc3339")]
+    pub last_used: Timestamp,
+    /// From where it was last seen.
+    pub last_address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub agent: String,
+}
+
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanView {

@@ -16,7 +16,8 @@ impl Gateway {
     /// Starts the program with this configuration, which listens on that port.
     pub fn start(name: &'static str, port: u16, configuration: &str, lua: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let child = spawn(name, port, configuration, lua, folder.path());
+        let mut command = command(name, port, configuration, lua, folder.path());
+        let child = spawn(name, &mut command, folder.path());
         Self { name, child, folder }
     }
 
@@ -50,14 +51,14 @@ pub fn port_of_every_address() -> u16 {
     }
 }
 
-fn spawn(name: &str, port: u16, configuration: &str, lua: Option<&str>, folder: &Path) -> Child {
+/// Writes the configuration there; how to start the program with it.
+pub fn command(name: &str, port: u16, configuration: &str, lua: Option<&str>, folder: &Path) -> Command {
     let write = |file: &str, text: &str| {
         let path = folder.join(file);
         std::fs::write(&path, text).expect("a file can be written");
         path
     };
-    let log = std::fs::File::create(folder.join("log")).expect("a file can be written");
-    let mut command = match name {
+    match name {
         "nginx" => {
             write("home.conf", configuration);
             let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -123,7 +124,12 @@ fn spawn(name: &str, port: u16, configuration: &str, lua: Option<&str>, folder: 
             command
         }
         other => panic!("no gateway is called {other}"),
-    };
+    }
+}
+
+/// Starts it there; what it says goes to the file `log`.
+pub fn spawn(name: &str, command: &mut Command, folder: &Path) -> Child {
+    let log = std::fs::File::create(folder.join("log")).expect("a file can be written");
     command
         .current_dir(folder)
         .env("HOME", folder)
@@ -135,7 +141,7 @@ fn spawn(name: &str, port: u16, configuration: &str, lua: Option<&str>, folder: 
 }
 
 /// Where `tests/gateways/install` put it, or the system.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/gateways/bin")
         .join(name);
