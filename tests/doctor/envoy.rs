@@ -92,7 +92,17 @@ pub(super) const CASES: &[Case] = &[
         "app-identity",
         &["- exact: remote-user", "- remove: remote-user"],
     ),
-    (&[("DROP_HEADER", "ALLOW")], "app-identity", &["DROP_HEADER"]),
+    (
+        &[
+            ("DROP_HEADER", "ALLOW"),
+            (
+                "              - remove_on_match: { key_matcher: { safe_regex: { regex: \"[a-z0-9-]*[^a-z0-9:-].*\" } } }\n",
+                "",
+            ),
+        ],
+        "app-identity",
+        &["DROP_HEADER"],
+    ),
     (
         &[(
             "              - remove_on_match: { key_matcher: { prefix: \"x-original-\" } }\n",

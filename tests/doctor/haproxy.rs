@@ -4,6 +4,17 @@ use super::Case;
 
 pub(super) const CASES: &[Case] = &[
     (
+        &[
+            ("    http-request lua.sidegate unless sidegate_pages\n", ""),
+            (
+                "    http-request deny deny_status 503 unless sidegate_pages or { var(txn.sidegate_allowed) -m bool }\n",
+                "",
+            ),
+        ],
+        "asked",
+        &["http-request lua.sidegate unless sidegate_pages"],
+    ),
+    (
         &[("    http-request lua.sidegate unless sidegate_pages\n", "")],
         "asked",
         &["http-request lua.sidegate unless sidegate_pages"],

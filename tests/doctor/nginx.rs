@@ -137,10 +137,7 @@ pub(super) const CASES: &[Case] = &[
         &["underscores_in_headers off;"],
     ),
     (
-        &[(
-            "        proxy_set_header Remote-User $sidegate_remote_user;\n",
-            "",
-        )],
+        &[("        proxy_set_header Remote-User $sidegate_1;\n", "")],
         "app-identity",
         &["proxy_set_header remote-user $sidegate_remote_user"],
     ),
@@ -184,10 +181,7 @@ pub(super) const CASES: &[Case] = &[
         &["Authorization"],
     ),
     (
-        &[(
-            "        proxy_set_header X-Openhab-Token $sidegate_x_openhab_token;\n",
-            "",
-        )],
+        &[("        proxy_set_header X-Openhab-Token $sidegate_5;\n", "")],
         "app-credentials",
         &["proxy_set_header x-openhab-token $sidegate_x_openhab_token;"],
     ),

@@ -9,7 +9,8 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
     match topic {
         Topic::Asks => "in the frontend: http-request lua.sidegate unless sidegate_pages".into(),
         Topic::Reach => format!(
-            "in the frontend: http-request set-var-fmt(txn.sidegate_url) http://ADDRESS-OF-SIDEGATE{prefix}/auth/haproxy"
+            "in the frontend: http-request set-var-fmt(txn.sidegate_url) \
+             http://ADDRESS-OF-SIDEGATE{prefix}/auth/haproxy?strip and http-request lua.sidegate unless sidegate_pages"
         ),
         Topic::Scheme | Topic::Host | Topic::Path => "in sidegate.lua: headers[\"x-original-url\"] = { scheme .. \"://\" .. \
              host .. txn.f:pathq() }; in the frontend no set-path, replace-path, normalize-uri or set-header Host before \
