@@ -1,13 +1,16 @@
 //! What has to reach Sidegate for a right decision: cookies, handshakes, preflights, credentials.
 
-use super::Check;
 use super::advice::Topic;
 use super::asking::Probe;
 use super::forged::{blind, known};
 use super::meeting::Met;
 use super::visit::Visit;
+use super::{Check, Verdict};
 use crate::control::Failure;
-use crate::observe::sightings::COOKIE_NAME;
+use crate::observe::sightings::{COOKIE_NAME, Sighting};
+
+const READS_AND_WRITES: &str =
+    "A WebSocket needs the right to write; so whoever may only read opens one, and writes through it.";
 
 /// Whether every cookie of a browser arrives.
 pub(super) fn cookies(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -> Result<(), Failure> {
@@ -63,11 +66,14 @@ pub(super) fn websocket(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -
         });
         return Ok(());
     };
-    checks.push(match (&*question.decision, question.websocket, status) {
+    let usual = match (&*question.decision, question.websocket, status) {
         ("reject", ..) => Check::fail(
             "websocket",
             visit,
-            format!("Sidegate refused the handshake of a WebSocket: {}", question.reason),
+            format!(
+                "Sidegate refused the handshake of a WebSocket: {}",
+                question.reason
+            ),
             "No WebSocket opens.",
             &Topic::WebSocketAsk,
         ),
@@ -82,15 +88,46 @@ pub(super) fn websocket(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -
             "websocket",
             visit,
             "Sidegate was asked about a WebSocket, and not told that it is one",
-            "A WebSocket needs the right to write; so whoever may only read opens one, and writes through it.",
+            READS_AND_WRITES,
             &Topic::WebSocketAsk,
         ),
         _ => Check::pass(
             "websocket",
             format!("Sidegate is asked about WebSockets as such; without a credential this one got {status}"),
         ),
+    };
+    // In proxy mode Sidegate forwards what it judged, and such a handshake as no handshake.
+    let unusual = if met.forwards { None } else { unusual(visit)? };
+    checks.push(match unusual {
+        Some(unusual) if usual.verdict == Verdict::Pass => unusual,
+        _ => usual,
     });
     Ok(())
+}
+
+/// A handshake that some application may take for one, and that is told by less than the usual.
+fn unusual(visit: &Visit<'_>) -> Result<Option<Check>, Failure> {
+    for upgrade in ["websocket", "foo, websocket"] {
+        let probe = Probe::get(visit.path())
+            .line("Connection: Upgrade")
+            .line(format!("Upgrade: {upgrade}"))
+            .line("Sec-WebSocket-Version: 13");
+        let trial = visit.send(&probe)?;
+        // To refuse it is right too.
+        let unknown = |question: &Sighting| question.decision != "reject" && !question.websocket;
+        if trial.question().is_some_and(unknown) {
+            return Ok(Some(Check::fail(
+                "websocket",
+                visit,
+                format!(
+                    "with \"Upgrade: {upgrade}\" and without a key Sidegate is not told that a WebSocket is asked for"
+                ),
+                READS_AND_WRITES,
+                &Topic::WebSocketAsk,
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a page of another origin may ask what it may do.

@@ -68,12 +68,15 @@ pub(super) const CASES: &[Case] = &[
         &["\"cookie\""],
     ),
     (
-        &[(
-            "[\"connection\"] = true,",
-            "[\"connection\"] = true, [\"sec-websocket-key\"] = true,",
-        )],
+        &[
+            ("if txn.f:req_fhdr(\"upgrade\") and not", "if false and not"),
+            (
+                "[\"connection\"] = true,",
+                "[\"connection\"] = true, [\"sec-websocket-key\"] = true,",
+            ),
+        ],
         "websocket",
-        &["\"sec-websocket-key\""],
+        &["txn.f:req_fhdr(\"upgrade\")"],
     ),
     (
         &[(

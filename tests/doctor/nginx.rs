@@ -155,7 +155,10 @@ pub(super) const CASES: &[Case] = &[
         &["proxy_pass"],
     ),
     (
-        &[("        proxy_set_header Upgrade $http_upgrade;\n", "")],
+        &[(
+            "        proxy_set_header Upgrade $http_upgrade;\n        proxy_set_header Connection",
+            "        proxy_set_header Connection",
+        )],
         "app-websocket",
         &["proxy_set_header Upgrade $http_upgrade;"],
     ),
@@ -166,11 +169,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     (
         &[(
-            "        proxy_pass_request_body off;\n",
-            "        proxy_pass_request_body off;\n        proxy_set_header Sec-WebSocket-Key \"\";\n",
+            "        proxy_set_header Upgrade $http_upgrade;\n        proxy_set_header X-Original-URL",
+            "        proxy_set_header X-Original-URL",
         )],
         "websocket",
-        &["Sec-WebSocket-Key"],
+        &["proxy_set_header Upgrade $http_upgrade;"],
     ),
     (
         &[(

@@ -118,4 +118,9 @@ pub(super) const CASES: &[Case] = &[
         "app-path",
         &["addPrefix"],
     ),
+    (
+        &[("HeaderRegexp(`Upgrade`, `.`)", "Path(`/never`)")],
+        "websocket",
+        &["http.routers.sidegate-keyless"],
+    ),
 ];

@@ -56,7 +56,9 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
              they are"
         ),
         Topic::CookieIn => format!("{question}: take out \"header_up -Cookie\""),
-        Topic::WebSocketAsk => format!("{question}: take out \"header_up -Sec-WebSocket-Key\""),
+        Topic::WebSocketAsk => {
+            format!("{question}: take out \"header_up -Sec-WebSocket-Key\" and \"header_up -Upgrade\"")
+        }
         Topic::Preflight => {
             "before forward_auth: take out what answers OPTIONS, and request_header lines for Origin and \
                              Access-Control-Request-Method"

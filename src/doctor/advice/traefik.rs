@@ -44,7 +44,12 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
              answers (errors, redirects, headers) around sidegate: it passes refusals on as they are"
             .into(),
         Topic::CookieIn => authorized("Cookie"),
-        Topic::WebSocketAsk => authorized("Sec-WebSocket-Key"),
+        Topic::WebSocketAsk => format!(
+            "{}; and http.routers.sidegate-keyless: rule: Host(`HOST`) && HeaderRegexp(`Upgrade`, `.`) && \
+             !HeaderRegexp(`Sec-WebSocket-Key`, `.`), priority: 10000, middlewares: [sidegate-nobody], service: \
+             noop@internal",
+            authorized("Sec-WebSocket-Key")
+        ),
         Topic::Preflight => authorized("Origin, Access-Control-Request-Method"),
         Topic::TokenIn(name) => authorized(name),
         Topic::AppCookies => format!(
