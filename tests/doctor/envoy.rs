@@ -17,9 +17,12 @@ pub(super) const CASES: &[Case] = &[
         &["- exact: cookie"],
     ),
     (
-        &[("\n                - exact: sec-websocket-key\n", "\n")],
+        &[
+            ("\n                - exact: sec-websocket-key\n", "\n"),
+            ("\n                - exact: upgrade\n", "\n"),
+        ],
         "websocket",
-        &["- exact: sec-websocket-key"],
+        &["- exact: upgrade"],
     ),
     (
         &[("\n                - exact: access-control-request-method\n", "\n")],

@@ -68,12 +68,15 @@ pub(super) const CASES: &[Case] = &[
         &["\"cookie\""],
     ),
     (
-        &[(
-            "[\"connection\"] = true,",
-            "[\"connection\"] = true, [\"sec-websocket-key\"] = true,",
-        )],
+        &[
+            (
+                "[\"connection\"] = true,",
+                "[\"connection\"] = true, [\"sec-websocket-key\"] = true,",
+            ),
+            ("if txn.f:req_fhdr(\"upgrade\") and", "if false and"),
+        ],
         "websocket",
-        &["\"sec-websocket-key\""],
+        &["\"sec-websocket-key\"", "req_fhdr(\"upgrade\")"],
     ),
     (
         &[(

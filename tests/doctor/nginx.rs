@@ -165,12 +165,18 @@ pub(super) const CASES: &[Case] = &[
         &["X-Original-Method $request_method;"],
     ),
     (
-        &[(
-            "        proxy_pass_request_body off;\n",
-            "        proxy_pass_request_body off;\n        proxy_set_header Sec-WebSocket-Key \"\";\n",
-        )],
+        &[
+            (
+                "        proxy_pass_request_body off;\n",
+                "        proxy_pass_request_body off;\n        proxy_set_header Sec-WebSocket-Key \"\";\n",
+            ),
+            (
+                "        # A WebSocket needs other rights than a GET.\n        proxy_set_header Upgrade $http_upgrade;\n",
+                "",
+            ),
+        ],
         "websocket",
-        &["Sec-WebSocket-Key"],
+        &["proxy_set_header Upgrade $http_upgrade;"],
     ),
     (
         &[(

@@ -56,7 +56,7 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::Challenge => told("www-authenticate"),
         Topic::CookieOut => told("set-cookie"),
         Topic::CookieIn => asked_with("cookie"),
-        Topic::WebSocketAsk => asked_with("sec-websocket-key"),
+        Topic::WebSocketAsk => asked_with("upgrade"),
         Topic::Preflight => format!("{}, - exact: access-control-request-method", asked_with("origin")),
         Topic::TokenIn(name) => asked_with(name),
         Topic::AppCookies => "at the route of the application: take out request_headers_to_remove and \

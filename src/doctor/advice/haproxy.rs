@@ -48,7 +48,9 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::CookieIn => "in the frontend, before lua.sidegate: no \"del-header Cookie\"; in sidegate.lua, kept_here: no \
                             \"cookie\""
             .into(),
-        Topic::WebSocketAsk => "in sidegate.lua, kept_here: no \"sec-websocket-key\"".into(),
+        Topic::WebSocketAsk => "in sidegate.lua: no \"sec-websocket-key\" in kept_here, and one given to every request \
+                                for which txn.f:req_fhdr(\"upgrade\") is there"
+            .into(),
         Topic::Preflight => "in the frontend, before lua.sidegate: nothing that answers OPTIONS; in sidegate.lua, kept_here: \
                              no \"origin\" and no \"access-control-request-method\""
             .into(),

@@ -62,7 +62,7 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
              auth_request_set $sidegate_cookie $upstream_http_cookie; proxy_set_header Cookie $sidegate_cookie; without \
              proxy_hide_header and proxy_ignore_headers"
         ),
-        Topic::WebSocketAsk => format!("{asking}: take out the lines that clear Sec-WebSocket-Key and other headers"),
+        Topic::WebSocketAsk => format!("{asking}: proxy_set_header Upgrade $http_upgrade;"),
         Topic::WebSocketPass => "where the application is: proxy_http_version 1.1; proxy_set_header Upgrade \
                                  $http_upgrade; proxy_set_header Connection $sidegate_connection;"
             .into(),
