@@ -172,7 +172,7 @@ fn as_in(
         };
         gateway(place, &read)
     })
-    .as_in_the_example();
+    .works_as_the_example_says();
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn docker(place: &Place<'_>, compose: &str) -> Backend {
 }
 
 impl Tested {
-    fn as_in_the_example(self) {
+    fn works_as_the_example_says(self) {
         self.a_right_token_passes_by_every_road();
         self.nobody_else_says_who_is_there();
         self.a_program_without_a_credential_gets_401();

@@ -249,7 +249,8 @@ impl Tested {
             let mut received = vec![0; sent.len()];
             let (wrote, read) =
                 tokio::join!(writer.write_all(&sent), within(reader.read_exact(&mut received)));
-            (wrote.unwrap(), read.unwrap());
+            wrote.unwrap();
+            read.unwrap();
             assert_eq!(received, sent);
         });
         assert_eq!(open("Accept: */*").0, 401);

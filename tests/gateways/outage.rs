@@ -64,7 +64,13 @@ impl Tested {
             self.host()
         );
         stream.write_all(head.as_bytes()).unwrap();
+        let begun = std::time::Instant::now();
         let answer = Answer::read(&mut stream);
+        eprintln!(
+            "{} gives up a Sidegate that hangs after {:?}",
+            self.name,
+            begun.elapsed()
+        );
         assert!((500..600).contains(&answer.status), "{answer:?}");
         let continued = Command::new("kill").args(["-CONT", &pid]).status();
         assert!(continued.unwrap().success());
@@ -86,6 +92,7 @@ impl Tested {
     }
 
     fn nobody_passes(&self) {
+        let begun = std::time::Instant::now();
         let bob = format!("Authorization: Bearer {}", self.bob);
         let ways = [vec![&*bob], vec![], vec!["Sec-Fetch-Mode: navigate"]];
         // At the same time: HAProxy tries for seconds.
@@ -103,6 +110,11 @@ impl Tested {
                 });
             }
         });
+        eprintln!(
+            "{} gives up a Sidegate that is not there after {:?}",
+            self.name,
+            begun.elapsed()
+        );
         assert!(self.backend.take().is_empty());
     }
 }
