@@ -20,14 +20,15 @@ mod shapes;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::backend::{Received, Recorder};
+use support::gateway::{self, port_of_every_address, program};
 use support::{Answer, Backend, PATIENCE, Sidegate, base64, connect, eventually, mistyped};
 
 const SETTINGS: &str = r#"
@@ -772,20 +773,6 @@ fn in_capitals(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-/// Below those that the system gives to clients: gateways listen on every address, and any
-/// connection of this machine could have taken such a port.
-fn port_of_every_address() -> u16 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let start = u64::from(std::process::id()) * 16;
-    loop {
-        let next = 20_000 + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000;
-        let port = u16::try_from(next).unwrap();
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// What is around a gateway.
 struct Place<'p> {
     gate: &'p Sidegate,
@@ -802,99 +789,15 @@ impl Place<'_> {
     }
 
     fn spawn(&self, name: &str, command: &mut Command) -> Child {
-        let log = std::fs::File::create(self.folder.join("log")).unwrap();
-        command
-            .current_dir(self.folder)
-            .env("HOME", self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}; run tests/gateways/install"))
+        gateway::spawn(name, command, self.folder)
     }
 }
 
 /// Starts the program with what was printed.
 fn run(name: &str, place: &Place<'_>, printed: &str) -> Child {
-    let (folder, port) = (place.folder, place.port);
-    let write = |file: &str, text: &str| place.write(file, text);
-    let mut command = match name {
-        "nginx" => {
-            write("home.conf", printed);
-            let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                .iter()
-                .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.display()))
-                .collect();
-            let whole = format!(
-                "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log \
-                 off;\n{paths}include {0}/home.conf;\n}}\n",
-                folder.display()
-            );
-            let mut command = Command::new(program("nginx"));
-            command
-                .arg("-c")
-                .arg(write("nginx.conf", &whole))
-                .arg("-p")
-                .arg(folder);
-            command
-        }
-        "traefik" => {
-            let mut command = Command::new(program("traefik"));
-            command
-                .arg(format!("--entrypoints.web.address=127.0.0.1:{port}"))
-                .arg(format!(
-                    "--providers.file.filename={}",
-                    write("sidegate.yml", printed).display()
-                ));
-            command
-        }
-        "caddy" => {
-            write("home.Caddyfile", printed);
-            let whole = write("Caddyfile", "{\n\tadmin off\n}\nimport home.Caddyfile\n");
-            let mut command = Command::new(program("caddy"));
-            command
-                .args(["run", "--adapter", "caddyfile", "--config"])
-                .arg(whole);
-            command
-        }
-        "envoy" => {
-            let mut command = Command::new(program("envoy"));
-            command
-                .args([
-                    "--use-dynamic-base-id",
-                    "--concurrency",
-                    "1",
-                    "--log-level",
-                    "warn",
-                    "--config-path",
-                ])
-                .arg(write("sidegate.yaml", printed));
-            command
-        }
-        "haproxy" => {
-            write(
-                "sidegate.lua",
-                &place.gate.cli(&["snippet", "haproxy", "--lua"]).success().stdout,
-            );
-            let mut command = Command::new(program("haproxy"));
-            command.arg("-db").arg("-f").arg(write("haproxy.cfg", printed));
-            command
-        }
-        other => panic!("no gateway is called {other}"),
-    };
+    let lua = (name == "haproxy").then(|| place.gate.cli(&["snippet", name, "--lua"]).success().stdout);
+    let mut command = gateway::command(name, place.port, printed, lua.as_deref(), place.folder);
     place.spawn(name, &mut command)
-}
-
-/// Where `tests/gateways/install` put it, or the system.
-fn program(name: &str) -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/gateways/bin")
-        .join(name);
-    let system = Path::new("/usr/sbin").join(name);
-    [installed, system]
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| name.into())
 }
 
 /// Records requests; sets cookies, opens WebSockets that echo, and adds up what is uploaded.

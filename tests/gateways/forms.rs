@@ -172,7 +172,7 @@ fn as_in(
         };
         gateway(place, &read)
     })
-    .works_as_the_example_says();
+    .answers_as_in_the_example();
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn docker(place: &Place<'_>, compose: &str) -> Backend {
 }
 
 impl Tested {
-    fn works_as_the_example_says(self) {
+    fn answers_as_in_the_example(self) {
         self.a_right_token_passes_by_every_road();
         self.nobody_else_says_who_is_there();
         self.a_program_without_a_credential_gets_401();
