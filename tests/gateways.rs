@@ -13,6 +13,8 @@ mod forms;
 mod http2;
 #[path = "gateways/outage.rs"]
 mod outage;
+#[path = "gateways/people.rs"]
+mod people;
 #[path = "gateways/shapes.rs"]
 mod shapes;
 mod support;
@@ -199,6 +201,7 @@ impl Tested {
         self.a_long_head_arrives_whole_or_not_at_all();
         self.credentials_of_ours_stay_here_and_all_others_arrive();
         self.a_preflight_passes_without_anything_that_tells_who_asks();
+        self.a_person_logs_in_and_comes_back();
         self.a_websocket_opens_for_who_may_write();
         self.an_upload_arrives_whole();
         self.who_is_too_fast_is_told_when_to_come_back();
