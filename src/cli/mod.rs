@@ -22,7 +22,6 @@ mod show;
 mod snippet;
 mod token;
 mod user;
-mod words;
 
 #[cfg(test)]
 mod testing;

@@ -4,14 +4,17 @@
 mod bans;
 mod keys;
 mod people;
+mod seen;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::by::By;
 use super::failure::{Exit, Failure};
 use super::protocol::{Payload, Question, Request, Response, SecretField, Selector, TokenCreate, UserAdd};
 use super::view::{BanView, Explanation, GroupView, Status, TokenView, UserView};
@@ -25,6 +28,8 @@ use crate::time::{Clock, Timestamp};
 
 /// Audit lines of one change on their way at once: fewer than its queue holds.
 const AT_ONCE: usize = 1000;
+
+pub use bans::never_banned;
 
 /// A future of a running server's parts.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
@@ -70,6 +75,12 @@ pub trait Running {
     /// The bans in force.
     fn bans(&self, now: Timestamp) -> Vec<BanRecord>;
 
+    /// The settings in force, as `config print` has them.
+    fn settings(&self) -> String;
+
+    /// The audit file.
+    fn audit_file(&self) -> PathBuf;
+
     /// The names of `[scope.NAME]` in force.
     fn scopes(&self) -> Vec<String>;
 
@@ -84,20 +95,23 @@ pub trait Running {
 }
 
 /// Carries out requests.
+#[derive(Clone)]
 pub struct Operations {
     accounts: Arc<Accounts>,
     property: Arc<dyn Property>,
     clock: Clock,
     /// Who is named in the audit file.
     actor: &'static str,
+    /// Who asks, where it is not the operator of the machine.
+    by: Option<Rc<By>>,
     audit: Option<Arc<Audit>>,
-    running: Option<Box<dyn Running>>,
+    running: Option<Rc<dyn Running>>,
     /// Trusted proxies and exempt networks; a running server knows them itself.
     never_banned: Vec<IpNet>,
     /// The names of `[scope.NAME]`; a running server knows them itself.
     scopes: Vec<String>,
     /// What a link to our pages starts with, as of now.
-    pages: Box<dyn Fn() -> String>,
+    pages: Rc<dyn Fn() -> String>,
 }
 
 impl Operations {
@@ -115,11 +129,12 @@ impl Operations {
             property,
             clock,
             actor: "cli",
+            by: None,
             audit,
             running: None,
             never_banned,
             scopes,
-            pages: Box::new(String::new),
+            pages: Rc::new(String::new),
         }
     }
 
@@ -136,19 +151,33 @@ impl Operations {
             property,
             clock,
             actor: "control",
+            by: None,
             audit,
-            running: Some(running),
+            running: Some(running.into()),
             never_banned: Vec::new(),
             scopes: Vec::new(),
-            pages: Box::new(String::new),
+            pages: Rc::new(String::new),
         }
     }
 
     /// Says what links to our pages start with: scheme, host and prefix, or the prefix alone.
     #[must_use]
     pub fn with_pages(mut self, pages: impl Fn() -> String + 'static) -> Self {
-        self.pages = Box::new(pages);
+        self.pages = Rc::new(pages);
         self
+    }
+
+    /// The same for somebody else than the operator of the machine, if they may.
+    ///
+    /// # Errors
+    /// They may not, or it cannot be done.
+    pub async fn execute_by(&self, by: By, request: Request) -> Result<Payload, Failure> {
+        by.check(&request, &self.accounts, self.clock.now())?;
+        let theirs = Self {
+            by: Some(Rc::new(by)),
+            ..self.clone()
+        };
+        theirs.carry_out(request).await
     }
 
     async fn carry_out(&self, request: Request) -> Result<Payload, Failure> {
@@ -156,6 +185,9 @@ impl Operations {
         match request {
             Request::Ping => Ok(Payload::Done),
             Request::Status => Ok(Payload::Status(self.running()?.status())),
+            Request::Settings => Ok(Payload::Settings(self.running()?.settings())),
+            Request::Decisions(filter) => self.decisions(filter).await,
+            Request::ExplainRecorded { id } => self.explain_recorded(id).await,
             Request::Reload => self.running()?.reload().await.map(|()| Payload::Done),
             Request::Explain(question) => self.running()?.explain(question).await.map(Payload::Explained),
             Request::UserAdd(add) => self.add_user(add, now).await,
@@ -199,6 +231,11 @@ impl Operations {
                     .await?;
                 Ok(user(&account))
             }
+            Request::UserNames {
+                name,
+                display_name,
+                email,
+            } => self.rename(&name, display_name, email, now).await,
             Request::UserRecover { name } => self.recover(&name, now).await,
             Request::SetupLink => self.setup_link(now).await,
             Request::GroupAdd { name } => {
@@ -406,12 +443,16 @@ impl Operations {
         Ok(())
     }
 
-    fn line<'l>(&self, event: Event, user: &'l str, reason: &'l str, now: Timestamp) -> Line<'l> {
-        Line {
+    fn line<'l>(&'l self, event: Event, user: &'l str, reason: &'l str, now: Timestamp) -> Line<'l> {
+        let line = Line {
             user,
             reason,
             actor: self.actor,
             ..Line::new(now, event)
+        };
+        match &self.by {
+            Some(by) => by.sign(line),
+            None => line,
         }
     }
 
@@ -490,19 +531,6 @@ fn selector(token: &Selector) -> TokenSelector {
             name: name.clone(),
         },
     }
-}
-
-/// Whether one network lies in the other.
-/// What an operator is told who bans whom nobody may ban.
-pub fn never_banned(spared: IpNet) -> Failure {
-    Failure::data(format!(
-        "{spared} is a trusted proxy or in guard.exempt, and is never banned; name the client itself, or take {spared} \
-         out of server.trusted_proxies or guard.exempt first"
-    ))
-}
-
-fn meet(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
 }
 
 #[cfg(test)]

@@ -390,6 +390,14 @@ impl Running for Server {
         }]
     }
 
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn audit_file(&self) -> PathBuf {
+        PathBuf::new()
+    }
+
     fn scopes(&self) -> Vec<String> {
         Vec::new()
     }
@@ -418,6 +426,13 @@ impl Running for Server {
             started: NOW,
             listen: vec![],
             ready: true,
+            trouble: vec![],
+            upstreams: vec![],
+            tunnels: 0,
+            users: 0,
+            tokens: 0,
+            sessions: 0,
+            bans: 0,
         }
     }
 
