@@ -628,8 +628,17 @@ fn an_administrator_sees_what_was_decided_and_why() {
     is(&get(&gate, &admin, "/decisions/x"), 400);
     // A refusal of the interface itself is explained as well.
     let own = get(&gate, &bob, "/users");
-    let id = own.header("x-request-id").expect("an id");
-    let _ = id;
+    let id = own.header("x-request-id").expect("an id").to_owned();
+    support::eventually(
+        || {
+            let line = |line: &Value| line["request_id"] == id && line["decision"] == "deny";
+            audit(&gate).iter().any(line)
+        },
+        || "the line is not written".into(),
+    );
+    let told = is(&get(&gate, &admin, &format!("/decisions/{id}")), 200);
+    let reason = told["explained"]["reason"].as_str().expect("a sentence");
+    assert!(reason.contains("for administrators"), "{told}");
 
     let health = is(&get(&gate, &admin, "/health"), 200);
     assert_eq!(health["status"]["ready"], true, "{health}");

@@ -8,6 +8,7 @@ mod bodies;
 mod call;
 mod document;
 mod endpoints;
+mod requests;
 mod table;
 
 use std::sync::Arc;

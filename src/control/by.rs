@@ -9,7 +9,8 @@ use super::failure::{Exit, Failure};
 use super::protocol::{Ending, Request, Selector};
 use crate::accounts::Accounts;
 use crate::model::Role;
-use crate::observe::audit::Line;
+use crate::observe::Outcome;
+use crate::observe::audit::{Event, Line};
 use crate::request::{Client, RequestId};
 use crate::time::Timestamp;
 
@@ -79,6 +80,21 @@ impl By {
             agent: &self.agent,
             request_id: Some(self.request),
             ..line
+        }
+    }
+
+    /// The line of something that they may not.
+    pub(super) fn refusal(&self, now: Timestamp) -> Line<'_> {
+        Line {
+            decision: Some(Outcome::Deny),
+            reason: "rights",
+            user: &self.name,
+            actor: "",
+            auth: match self.shown {
+                Shown::RecentLogin | Shown::Login => "session",
+                Shown::AdminToken | Shown::Other => "",
+            },
+            ..self.sign(Line::new(now, Event::Request))
         }
     }
 

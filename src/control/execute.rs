@@ -172,7 +172,13 @@ impl Operations {
     /// # Errors
     /// They may not, or it cannot be done.
     pub async fn execute_by(&self, by: By, request: Request) -> Result<Payload, Failure> {
-        by.check(&request, &self.accounts, self.clock.now())?;
+        let now = self.clock.now();
+        if let Err(failure) = by.check(&request, &self.accounts, now) {
+            if let Some(audit) = &self.audit {
+                audit.record(&by.refusal(now));
+            }
+            return Err(failure);
+        }
         let theirs = Self {
             by: Some(Rc::new(by)),
             ..self.clone()
