@@ -23,7 +23,6 @@ mod show;
 mod snippet;
 mod token;
 mod user;
-mod words;
 
 #[cfg(test)]
 mod testing;

@@ -4,7 +4,10 @@ use super::*;
 use crate::accounts::{AccountSettings, Found, NewSession, Purpose, TokenKeys};
 use crate::config::settings::StoreUrl;
 use crate::control::protocol::Ending;
+use crate::control::protocol::TokenCreate;
+use crate::control::view::TokenView;
 use crate::control::view::{KeyState, Verdict};
+use crate::crypto::Secret;
 use crate::crypto::password_hash::Cost;
 use crate::instance::Instance;
 use crate::model::Role;
@@ -390,6 +393,14 @@ impl Running for Server {
         }]
     }
 
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn audit_file(&self) -> PathBuf {
+        PathBuf::new()
+    }
+
     fn scopes(&self) -> Vec<String> {
         Vec::new()
     }
@@ -422,6 +433,13 @@ impl Running for Server {
             started: NOW,
             listen: vec![],
             ready: true,
+            trouble: vec![],
+            upstreams: vec![],
+            tunnels: 0,
+            users: 0,
+            tokens: 0,
+            sessions: 0,
+            bans: 0,
         }
     }
 
