@@ -379,17 +379,11 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
 #[test]
 fn what_is_not_built_yet_is_said_to_be_so() {
     for (text, key) in [
-        ("[server]\ndecision_listen = []", "server.decision_listen"),
-        (
-            "[server]\ndecision_secret_file = \"x\"",
-            "server.decision_secret_file",
-        ),
         ("[session]\nidle = \"1h\"", "session"),
         ("[[oidc]]\nissuer = \"https://id.example\"", "oidc"),
         ("[peers]", "peers"),
         ("[rights]\nroot = \"x\"", "rights"),
         ("[compat]\nopenhab = false", "compat.openhab"),
-        ("[compat]\naliases = []", "compat.aliases"),
         ("compat.horao = true", "compat.horao"),
         ("[oauth]\nwell_known = true", "oauth"),
         ("grpc_listen = \"127.0.0.1:1\"", "grpc_listen"),
@@ -694,6 +688,113 @@ fn a_secret_can_be_read_from_a_file_of_its_own() {
     let mut sources = home.sources(&["sidegate.toml"]);
     sources.environment = vec![("SIDEGATE_STORE__URL".into(), "memory:".into())];
     assert_eq!(config::load(&sources).unwrap().settings.store, StoreUrl::Memory);
+}
+
+// Product 3: "decision_listen = []  # decision endpoints on a listener of their own",
+// "decision_secret_file = \"\"  # ask gateways for a shared secret header"
+#[test]
+fn decision_endpoints_have_listeners_and_a_secret_of_their_own() {
+    let home = Home::new()
+        .file("secret", "correct-horse-battery\n")
+        .mode("secret", 0o600)
+        .file("short", "abracadabra")
+        .mode("short", 0o600)
+        .file("lines", "abra\ncadabra")
+        .mode("lines", 0o600)
+        .file("open", "correct-horse-battery")
+        .mode("open", 0o644)
+        .file(
+            "sidegate.toml",
+            "[server]\ntrusted_proxies = [\"unix\"]\ndecision_listen = [\"127.0.0.1:8481\", \"unix:/run/d.sock\"]\ndecision_secret_file = \"secret\"",
+        )
+        .file("none.toml", "[server]\ndecision_secret_file = \"\"\ndecision_listen = []")
+        .file("short.toml", "[server]\ndecision_secret_file = \"short\"")
+        .file("lines.toml", "[server]\ndecision_secret_file = \"lines\"")
+        .file("open.toml", "[server]\ndecision_secret_file = \"open\"")
+        .file("nowhere.toml", "[server]\ndecision_secret_file = \"nowhere\"");
+    let loaded = home.load(&["sidegate.toml"]).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let server = &loaded.settings.server;
+    assert_eq!(
+        server.decision_listen,
+        [
+            Listen::Tcp("127.0.0.1:8481".parse().unwrap()),
+            Listen::Unix("/run/d.sock".into())
+        ]
+    );
+    let secret = server.decision_secret.as_ref().unwrap();
+    assert_eq!(secret.secret.expose(), b"correct-horse-battery");
+    let printed = config::print(&loaded);
+    assert!(
+        !printed.contains("correct-horse") && printed.contains("/secret\""),
+        "{printed}"
+    );
+    assert!(!format!("{loaded:?}").contains("correct-horse"));
+
+    let none = home.load(&["none.toml"]).unwrap().settings;
+    assert_eq!(
+        (none.server.decision_secret, none.server.decision_listen.len()),
+        (None, 0)
+    );
+    let short = home.load(&["short.toml"]).unwrap().warnings.join("\n");
+    assert!(
+        short.contains("fewer than 16 characters") && !short.contains("abracadabra"),
+        "{short}"
+    );
+    assert!(
+        short.contains("server.decision_secret_file is of no use"),
+        "{short}"
+    );
+    for (file, expected) in [
+        ("lines.toml", "holds what no header can carry"),
+        ("open.toml", "everybody on this machine can get at"),
+        ("nowhere.toml", "no such file"),
+    ] {
+        let all = lines(&home.load(&[file]).unwrap_err());
+        assert!(
+            all.contains(expected) && !all.contains("abra") && all.lines().count() == 1,
+            "{all}"
+        );
+    }
+    let twice = wrong("[server]\ndecision_listen = [\"127.0.0.1:8480\"]");
+    assert!(twice.contains("is taken by server.listen[1] already"), "{twice}");
+    let own = wrong(
+        "[server]\ndecision_listen = [\"127.0.0.1:8481\"]\n[[route]]\nupstream = \"http://127.0.0.1:8481\"",
+    );
+    assert!(
+        own.contains("is Sidegate itself (server.decision_listen[1])"),
+        "{own}"
+    );
+    let network =
+        load("[server]\ndecision_listen = [\"192.0.2.1:8481\"]\ntrusted_proxies = [\"192.0.2.2/32\"]");
+    assert!(
+        network.unwrap().warnings[0].contains("server.decision_listen[1] = \"192.0.2.1:8481\" is plain HTTP")
+    );
+}
+
+// Product 3: "aliases = []  # endpoint names of other servers, so that a gateway changes one address"
+#[test]
+fn aliases_are_servers_that_are_known() {
+    let all = "[server]\ntrusted_proxies = [\"10.0.0.1\"]\n[compat]\naliases = [\"oauth2-proxy\", \"authelia\", \"authentik\", \"tinyauth\", \"vouch\"]";
+    assert_eq!(settings(all).aliases.len(), 5);
+    assert_eq!(load(all).unwrap().warnings, Vec::<String>::new());
+    let near = wrong("[compat]\naliases = [\"autelia\"]");
+    assert!(
+        near.contains("compat.aliases[1] = \"autelia\" is not known; did you mean \"authelia\"?"),
+        "{near}"
+    );
+    let twice = wrong("[compat]\naliases = [\"vouch\", \"vouch\"]");
+    assert!(
+        twice.contains("compat.aliases[2] = \"vouch\" is in the list twice"),
+        "{twice}"
+    );
+    let nobody = load("[compat]\naliases = [\"vouch\"]").unwrap().warnings;
+    assert!(
+        nobody[0].contains("compat.aliases is of no use: nobody may ask"),
+        "{nobody:?}"
+    );
+    let by_variable = with_variables("", &[("SIDEGATE_COMPAT__ALIASES", "vouch,authelia")]).unwrap();
+    assert_eq!(by_variable.settings.aliases.len(), 2);
 }
 
 // Product 1: "`--upstream` together with `[[route]]` in a file is an error"

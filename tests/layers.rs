@@ -36,7 +36,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
 const TABLES: &[(&str, &str, &[&str])] = &[
     ("authn/carrier", "authn/carrier/mod.rs", &["mod"]),
     ("authn/scheme", "authn/scheme/mod.rs", &["mod"]),
-    ("dialect", "dialect/mod.rs", &["mod", "question"]),
+    (
+        "dialect",
+        "dialect/mod.rs",
+        &["mod", "question", "metadata", "answers"],
+    ),
 ];
 
 struct File {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::explain;
 use super::parts::Parts;
 use super::reload::Asked;
-use crate::control::execute::{Answer, Running};
+use crate::control::execute::{Answer, Running, never_banned};
 use crate::control::protocol::Question;
 use crate::control::view::{Explanation, Status};
 use crate::control::{Exit, Failure};
@@ -54,11 +54,11 @@ impl Commands {
 
 impl Running for Commands {
     fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, Failure> {
-        self.parts.lasting.guard.ban(network, length, now).map_err(|proxy| {
-            Failure::data(format!(
-                "{proxy} is a trusted proxy, behind which everyone would be banned; name the client instead"
-            ))
-        })
+        self.parts
+            .lasting
+            .guard
+            .ban(network, length, now)
+            .map_err(never_banned)
     }
 
     fn unban(&self, network: IpNet) -> Vec<BanRecord> {

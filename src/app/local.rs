@@ -42,7 +42,7 @@ pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<
             Arc::clone(&parts.lasting.accounts),
             owned::property(&parts),
             Some(Arc::clone(&audit)),
-            settings.server.trusted_proxies.clone(),
+            [settings.server.trusted_proxies.as_slice(), &settings.guard.exempt].concat(),
             settings.scopes.iter().map(|scope| scope.name.clone()).collect(),
             clock,
         );

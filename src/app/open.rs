@@ -36,8 +36,10 @@ pub(super) fn wanted(settings: &Settings) -> Vec<(Listen, Role)> {
         .iter()
         .map(|listen| (listen.clone(), Role::Http));
     let secure = settings.tls.iter().flat_map(|tls| &tls.listen);
+    let decisions = settings.server.decision_listen.iter();
     plain
         .chain(secure.map(|address| (Listen::Tcp(*address), Role::Https)))
+        .chain(decisions.map(|listen| (listen.clone(), Role::Decisions)))
         .collect()
 }
 
@@ -123,10 +125,14 @@ pub(super) fn open_audit(settings: &Settings, clock: Clock) -> Result<Arc<Audit>
 
 /// An address as a person would type it.
 pub(super) fn shown(address: &Listen, role: Role) -> String {
-    let scheme = if role == Role::Https { "https" } else { "http" };
+    let (scheme, what) = match role {
+        Role::Https => ("https", ""),
+        Role::Decisions => ("http", " for the questions of gateways"),
+        Role::Http | Role::Operations => ("http", ""),
+    };
     match address {
-        Listen::Tcp(address) => format!("{scheme}://{address}"),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
+        Listen::Tcp(address) => format!("{scheme}://{address}{what}"),
+        Listen::Unix(path) => format!("unix:{}{what}", path.display()),
     }
 }
 

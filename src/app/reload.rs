@@ -157,12 +157,14 @@ fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<(), Fai
     }
 }
 
-/// The files whose change means a reload: the configuration, and the certificates that it names.
+/// The files whose change means a reload: the configuration, and what it names: certificates, secrets.
 pub(super) fn watched(loaded: &Loaded) -> Vec<PathBuf> {
     let certificates = loaded.settings.tls.iter().flat_map(|tls| &tls.certificates);
     let mut files: Vec<PathBuf> = loaded.files.clone();
     files.extend(loaded.conf_d.clone());
     files.extend(certificates.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+    let secret = &loaded.settings.server.decision_secret;
+    files.extend(secret.iter().map(|secret| secret.file.clone()));
     files
 }
 

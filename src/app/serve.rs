@@ -23,7 +23,7 @@ use crate::accounts::Accounts;
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::control::{self, Exit, Failure, SOCKET};
 use crate::gate::snapshot::Snapshot;
-use crate::gate::{Gate, Observers, Shared};
+use crate::gate::{Door, Gate, Observers, Shared};
 use crate::observe::audit::{Audit, Event, Line};
 use crate::observe::log::{Explained, LogControl};
 use crate::observe::metrics::Metrics;
@@ -296,8 +296,12 @@ async fn told(mut said: watch::Receiver<bool>) {
 struct Worker(Gate);
 
 impl Serve for Worker {
-    async fn serve(&self, request: Request<Incoming>, peer: Peer, _: Role) -> Response<Body> {
-        self.0.handle(request, peer).await
+    async fn serve(&self, request: Request<Incoming>, peer: Peer, role: Role) -> Response<Body> {
+        let door = match role {
+            Role::Decisions => Door::Decisions,
+            Role::Http | Role::Https | Role::Operations => Door::Front,
+        };
+        self.0.handle(request, peer, door).await
     }
 }
 

@@ -17,6 +17,7 @@ mod owner;
 mod reach;
 mod serve;
 mod show;
+mod snippet;
 mod token;
 mod user;
 mod words;
@@ -106,6 +107,8 @@ enum Verb {
     Ban(ban::Ban),
     /// Say what would be decided about a request, and why
     Explain(explain::Explain),
+    /// Print a working configuration for a gateway, as the settings are
+    Snippet(snippet::Snippet),
     /// Copy everything that the instance owns, while it runs
     Backup(backup::Backup),
     /// Put a backup in place of what is there
@@ -182,6 +185,7 @@ impl Verb {
             | Verb::Demo(_)
             | Verb::Check(_)
             | Verb::Audit(_)
+            | Verb::Snippet(_)
             | Verb::Healthcheck
             | Verb::Config(_)
             | Verb::Completions(_)
@@ -205,6 +209,7 @@ fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
         Verb::Token(verb) => token::run(verb, reach, io),
         Verb::Ban(verb) => ban::run(verb, reach, io),
         Verb::Explain(verb) => explain::run(verb, reach, io),
+        Verb::Snippet(verb) => snippet::run(&verb, reach, io),
         Verb::Backup(verb) => backup::backup(verb, reach, io),
         Verb::Restore(verb) => backup::restore(&verb, reach, io),
         Verb::Reset(verb) => backup::reset(&verb, reach, io),

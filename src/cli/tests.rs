@@ -186,6 +186,7 @@ fn help_lists_what_is_built_and_nothing_else() {
             "token create|list|show|revoke|rotate",
             "ban add|list|remove",
             "explain",
+            "snippet",
             "backup",
             "restore",
             "reset",

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::decisions;
 use super::error::Wrong;
 use super::resolve::{Resolver, listener_keys};
 use super::settings::{Access, Listen, Settings, UpstreamTarget};
@@ -15,6 +16,7 @@ pub(super) fn all(resolver: &mut Resolver<'_>, settings: &Settings) {
     headers(resolver, settings);
     plain_text(resolver, settings);
     proxies(resolver, settings);
+    decisions::compare(resolver, settings);
 }
 
 /// Two listeners on one address.
@@ -164,10 +166,14 @@ fn headers(resolver: &mut Resolver<'_>, settings: &Settings) {
 
 /// Credentials on the wire for everybody to read.
 fn plain_text(resolver: &mut Resolver<'_>, settings: &Settings) {
-    if settings.tls.as_ref().is_some_and(|tls| tls.redirect_http) {
-        return;
-    }
-    for (index, listen) in settings.server.listen.iter().enumerate() {
+    let redirected = settings.tls.as_ref().is_some_and(|tls| tls.redirect_http);
+    let plain = settings.server.listen.iter().enumerate();
+    let plain = plain
+        .filter(|_| !redirected)
+        .map(|(index, listen)| (element("server.listen", index), listen));
+    let decisions = settings.server.decision_listen.iter().enumerate();
+    let decisions = decisions.map(|(index, listen)| (element("server.decision_listen", index), listen));
+    for (key, listen) in plain.chain(decisions) {
         let Listen::Tcp(address) = listen else { continue };
         if address.ip().to_canonical().is_loopback() {
             continue;
@@ -178,7 +184,7 @@ fn plain_text(resolver: &mut Resolver<'_>, settings: &Settings) {
             "tokens"
         };
         resolver.warn(
-            &element("server.listen", index),
+            &key,
             format_args!("= \"{address}\" is plain HTTP on a network: {what} can be read on the way; use [tls], or a gateway with TLS on this machine"),
         );
     }

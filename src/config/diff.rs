@@ -90,6 +90,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         limits,
         password,
         scopes: _,
+        aliases,
     } = settings;
     let s::Server {
         data,
@@ -98,6 +99,8 @@ fn settings_rows(settings: &Settings) -> Rows {
         public_url,
         trusted_proxies,
         trust_unix,
+        decision_listen,
+        decision_secret,
         client_ip_header,
         workers,
     } = server;
@@ -154,6 +157,11 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("server.prefix", prefix.clone()),
         ("server.public_url", or_not_set(public_url.as_ref())),
         ("server.trusted_proxies", list(proxies)),
+        ("server.decision_listen", list(decision_listen)),
+        (
+            "server.decision_secret_file",
+            or_not_set(decision_secret.as_ref().map(|secret| secret.file.display())),
+        ),
         ("server.client_ip_header", or_not_set(client_ip_header.as_ref())),
         ("server.workers", workers.to_string()),
     ];
@@ -244,6 +252,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("password.iterations", iterations.to_string()),
         ("password.parallelism", parallelism.to_string()),
         ("password.minimum_length", minimum_length.to_string()),
+        ("compat.aliases", list(aliases)),
     ]);
     rows
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use super::file_names::{Alias, Compat, IdentityHeaders, Preset};
+
 /// The configuration of Sidegate: TOML, usually `/etc/sidegate/sidegate.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,8 @@ pub(super) struct File {
     pub(super) password: Password,
     /// Words for the scope of a token, by name: `[scope."admin.items"]`. A token with several words may do what any of them allows, within the rights of its user. A name may not be that of a role (owner, admin, user, read-only).
     pub(super) scope: BTreeMap<String, Scope>,
+    /// Addresses that other servers have, for clients that were made for them.
+    pub(super) compat: Compat,
 }
 
 /// `[server]`
@@ -64,6 +68,12 @@ pub(super) struct Server {
     /// Gateways in front of us: networks whose `X-Forwarded-*` headers and decision questions are believed, and `"unix"` for peers on unix sockets. Nobody unless listed. `--trust` adds to it.
     #[schemars(extend("x-kind" = "network"))]
     pub(super) trusted_proxies: Vec<String>,
+    /// Addresses for the decision endpoints alone: `ADDRESS:PORT` or `unix:/path`. With any, no other listener answers decision questions. Those who ask must be in `trusted_proxies` here too.
+    #[schemars(extend("x-kind" = "address"))]
+    pub(super) decision_listen: Vec<String>,
+    /// A file with a secret that gateways must send as `X-Sidegate-Secret` with every decision question; `""` asks for none. Not readable by everybody.
+    #[schemars(extend("x-kind" = "path"))]
+    pub(super) decision_secret_file: String,
     /// The one header, besides `X-Forwarded-For`, that is believed to name the client, when a trusted proxy sends it.
     #[schemars(extend("x-kind" = "header name", "examples" = ["CF-Connecting-IP"]))]
     pub(super) client_ip_header: Option<String>,
@@ -80,6 +90,8 @@ impl Default for Server {
             prefix: "/_sidegate".into(),
             public_url: None,
             trusted_proxies: Vec::new(),
+            decision_listen: Vec::new(),
+            decision_secret_file: String::new(),
             client_ip_header: None,
             workers: 0,
         }
@@ -264,49 +276,6 @@ pub(super) struct AccessTable {
     pub(super) networks: Option<Vec<String>>,
 }
 
-/// `identity_headers`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(super) enum IdentityHeaders {
-    Preset(Preset),
-    Table(IdentityTable),
-}
-
-/// `identity_headers`, as a preset
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Preset {
-    /// `Remote-User`, `Remote-Groups`, `Remote-Name`, `Remote-Email`.
-    Remote,
-    /// `X-Forwarded-User`, `-Groups`, `-Preferred-Username`, `-Email`.
-    Oauth2Proxy,
-    /// `X-authentik-username`, `-groups` (separated by `|`), `-name`, `-email`.
-    Authentik,
-    /// `X-WEBAUTH-USER`.
-    Grafana,
-}
-
-/// `identity_headers`, as a table. What is not named is not told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct IdentityTable {
-    /// The header for the account name.
-    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-User"]))]
-    pub(super) user: Option<String>,
-    /// The header for the groups, then the role, separated by commas.
-    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Groups"]))]
-    pub(super) groups: Option<String>,
-    /// The header for the name for people.
-    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Name"]))]
-    pub(super) name: Option<String>,
-    /// The header for the e-mail address.
-    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Email"]))]
-    pub(super) email: Option<String>,
-    /// The header for the scope of the token.
-    #[schemars(extend("x-kind" = "header name", "examples" = ["Remote-Scope"]))]
-    pub(super) scope: Option<String>,
-}
-
 /// `host_header`
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -384,7 +353,7 @@ impl Default for Tokens {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ForeignScopes {
-    /// It neither grants nor narrows.
+    /// It grants nothing; the other words of the scope count.
     Ignore,
     /// A token with one may do nothing.
     Deny,
@@ -629,8 +598,6 @@ pub(super) struct Scope {
 /// Keys and sections of the contract whose feature is not built yet. `*` stands for any one
 /// name or index; what stands below such a key is not looked at.
 pub(super) const NOT_IN_THIS_VERSION: &[&str] = &[
-    "server.decision_listen",
-    "server.decision_secret_file",
     "server.grpc_listen",
     "grpc_listen",
     "session",
@@ -638,7 +605,10 @@ pub(super) const NOT_IN_THIS_VERSION: &[&str] = &[
     "peers",
     "rights",
     "oauth",
-    "compat.*",
+    "compat.openhab",
+    "compat.home_assistant",
+    "compat.horao",
+    "compat.onsphere",
     "route.*.csrf",
     "route.*.access.hours",
     "route.*.access.factors",

@@ -432,7 +432,9 @@ const NOT_FOR_US: &[&str] = &[
     "x-forwarded-proto",
     "x-forwarded-uri",
     "x-original-method",
+    "x-original-uri",
     "x-original-url",
+    "x-sidegate-secret",
 ];
 
 /// A header that a key may name: `[A-Za-z0-9-]+`, and none that means something else already.

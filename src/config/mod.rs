@@ -1,10 +1,12 @@
 //! Text to settings, once.
 
 mod compare;
+mod decisions;
 mod diff;
 mod env;
 mod error;
 mod file;
+mod file_names;
 mod grammar;
 mod load;
 mod print;

@@ -28,6 +28,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "limits",
     "password",
     "scope",
+    "compat",
 ];
 
 /// TOML with a comment of origin behind each value: `# default`, `# from FILE:LINE`,
@@ -124,6 +125,11 @@ fn in_force(loaded: &Loaded, key: &str) -> Option<String> {
     match key {
         "server.data" => Some(path(&settings.server.data)),
         "store.url" => Some(quoted(&settings.store.to_string())),
+        "server.decision_secret_file" => settings
+            .server
+            .decision_secret
+            .as_ref()
+            .map(|secret| path(&secret.file)),
         "tls.certificates" => {
             let pairs = settings.tls.iter().flat_map(|tls| &tls.certificates);
             let pairs: Vec<String> = pairs

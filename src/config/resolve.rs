@@ -15,7 +15,7 @@ use super::settings::{
 use super::shape::{Problems, at};
 use super::source::reason;
 use super::tree::{Origin, element, join, quoted, shortened};
-use super::{compare, grammar, route, schema, units};
+use super::{compare, decisions, grammar, route, schema, units};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -86,6 +86,7 @@ impl Resolver<'_> {
                 .iter()
                 .map(|(name, scope)| self.scope(name, scope))
                 .collect(),
+            aliases: decisions::aliases(self, &file.compat.aliases),
             server,
         };
         compare::all(self, &settings);
@@ -266,6 +267,8 @@ impl Resolver<'_> {
                 .and_then(|text| self.read("server.public_url", text, grammar::public_url)),
             trusted_proxies,
             trust_unix: proxies.iter().any(|text| text == "unix"),
+            decision_listen: self.list("server.decision_listen", &server.decision_listen, grammar::listen),
+            decision_secret: decisions::secret(self, &server.decision_secret_file),
             client_ip_header: server
                 .client_ip_header
                 .as_ref()
@@ -489,6 +492,12 @@ pub(super) fn listener_keys(settings: &Settings) -> Vec<(String, Listen)> {
         .enumerate()
         .map(|(index, listen)| (element("server.listen", index), listen))
         .collect();
+    let decisions = settings.server.decision_listen.iter().cloned();
+    all.extend(
+        decisions
+            .enumerate()
+            .map(|(index, listen)| (element("server.decision_listen", index), listen)),
+    );
     let tls = settings.tls.iter().flat_map(|tls| &tls.listen);
     all.extend(
         tls.enumerate()

@@ -181,7 +181,7 @@ impl IdentityHeaders {
         Self::preset(file::Preset::Remote)
     }
 
-    fn preset(preset: file::Preset) -> Self {
+    pub(super) fn preset(preset: file::Preset) -> Self {
         let (user, groups, name, email, separator) = match preset {
             file::Preset::Remote => ("remote-user", "remote-groups", "remote-name", "remote-email", ','),
             file::Preset::Oauth2Proxy => (

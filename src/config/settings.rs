@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::crypto::Secret;
+
 /// Everything that the server needs to know, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -40,6 +42,8 @@ pub struct Settings {
     pub password: Password,
     /// `[scope.NAME]`, by name.
     pub scopes: Vec<ScopeRule>,
+    /// `compat.aliases`
+    pub aliases: Vec<Alias>,
 }
 
 /// `[server]`
@@ -57,10 +61,23 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether peers on unix sockets are trusted proxies (`"unix"` in the list).
     pub trust_unix: bool,
+    /// Listeners for decision endpoints; with any, the others have none.
+    pub decision_listen: Vec<Listen>,
+    /// What gateways must send with every question.
+    pub decision_secret: Option<DecisionSecret>,
     /// The one header, besides `X-Forwarded-For`, that names the client; from trusted proxies only.
     pub client_ip_header: Option<HeaderName>,
     /// Worker threads; never 0 here.
     pub workers: usize,
+}
+
+/// `server.decision_secret_file`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionSecret {
+    /// Where it was read.
+    pub file: PathBuf,
+    /// What was in it.
+    pub secret: Secret,
 }
 
 /// Where to listen.
@@ -404,4 +421,19 @@ pub struct ScopeRule {
     pub paths: Vec<String>,
     /// Hosts; empty: every one.
     pub hosts: Vec<String>,
+}
+
+/// One of `compat.aliases`: a server whose decision endpoints are answered too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alias {
+    /// `/oauth2/auth`
+    Oauth2Proxy,
+    /// `/api/authz/…` and `/api/verify`
+    Authelia,
+    /// `/outpost.goauthentik.io/auth/…`
+    Authentik,
+    /// `/api/auth/…`
+    Tinyauth,
+    /// `/validate`
+    Vouch,
 }

@@ -181,25 +181,11 @@ fn check_entry(key: &str, pattern: &str, entry: &mut Entry, schema: &Value, prob
 
 /// Whether this key belongs to a feature that is not built; says so.
 fn not_yet(key: &str, pattern: &str, entry: &Entry, problems: &mut Problems) -> bool {
-    if NOT_IN_THIS_VERSION.iter().any(|known| matches(known, pattern)) {
+    let not_yet = NOT_IN_THIS_VERSION.iter().any(|known| matches(known, pattern));
+    if not_yet {
         problems.add(key, at(&entry.origin, key, None, not_in_this_version()));
-        return true;
     }
-    // `[compat]` alone switches nothing on: only its keys are errors.
-    let Node::Table(table) = &entry.node else {
-        return false;
-    };
-    if !NOT_IN_THIS_VERSION
-        .iter()
-        .any(|known| known.strip_suffix(".*") == Some(pattern))
-    {
-        return false;
-    }
-    for (name, inner) in table {
-        let key = join(key, name);
-        problems.add(&key, at(&inner.origin, &key, None, not_in_this_version()));
-    }
-    true
+    not_yet
 }
 
 /// What such a key, section or value gets.

@@ -97,8 +97,8 @@ pub struct Operations {
     actor: &'static str,
     audit: Option<Arc<Audit>>,
     running: Option<Box<dyn Running>>,
-    /// Trusted proxies, which nobody may ban; a running server knows them itself.
-    proxies: Vec<IpNet>,
+    /// Trusted proxies and exempt networks; a running server knows them itself.
+    never_banned: Vec<IpNet>,
     /// The names of `[scope.NAME]`; a running server knows them itself.
     scopes: Vec<String>,
 }
@@ -109,7 +109,7 @@ impl Operations {
         accounts: Arc<Accounts>,
         property: Arc<dyn Property>,
         audit: Option<Arc<Audit>>,
-        proxies: Vec<IpNet>,
+        never_banned: Vec<IpNet>,
         scopes: Vec<String>,
         clock: Clock,
     ) -> Self {
@@ -120,7 +120,7 @@ impl Operations {
             actor: "cli",
             audit,
             running: None,
-            proxies,
+            never_banned,
             scopes,
         }
     }
@@ -140,7 +140,7 @@ impl Operations {
             actor: "control",
             audit,
             running: Some(running),
-            proxies: Vec::new(),
+            never_banned: Vec::new(),
             scopes: Vec::new(),
         }
     }
@@ -509,6 +509,14 @@ fn selector(token: &Selector) -> TokenSelector {
 }
 
 /// Whether one network lies in the other.
+/// What an operator is told who bans whom nobody may ban.
+pub fn never_banned(spared: IpNet) -> Failure {
+    Failure::data(format!(
+        "{spared} is a trusted proxy or in guard.exempt, and is never banned; name the client itself, or take {spared} \
+         out of server.trusted_proxies or guard.exempt first"
+    ))
+}
+
 fn meet(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }

@@ -1,12 +1,15 @@
 //! Proxy mode: the request asks about itself, and a refusal goes to the client.
 
-use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::{Arrival, Dialect, Question, Site};
+use super::{Arrival, Asked, Dialect, Endpoint, Site};
 use crate::decision::Decision;
 use crate::request::admission::Rejection;
-use crate::request::{Expects, Facts, SafePath};
+use crate::request::{Expects, Facts, RequestId};
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Body, accept};
 
@@ -25,19 +28,19 @@ impl Dialect for Direct {
         "proxy"
     }
 
-    fn question<'r>(&self, arrival: &Arrival<'r>) -> Result<Question<'r>, Rejection> {
+    fn endpoint(&self) -> Option<Endpoint> {
+        None
+    }
+
+    fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection> {
         let parts = arrival.parts;
-        let path = SafePath::parse(parts.uri.path())?;
-        Ok(Question {
+        Ok(Asked {
             method: parts.method.clone(),
             scheme: arrival.hop.scheme,
             authority: arrival.authority,
-            host: arrival.host,
-            path,
+            host: Cow::Borrowed(arrival.host),
+            path: parts.uri.path(),
             query: parts.uri.query().unwrap_or(""),
-            client: arrival.hop.client,
-            headers: &parts.headers,
-            expects: accept::expects(&parts.method, &parts.headers, arrival.upgrade),
         })
     }
 
@@ -63,18 +66,41 @@ impl Dialect for Direct {
                 refusal(facts, StatusCode::FORBIDDEN, &detail)
             }
             Decision::Throttle { retry_after, .. } => {
-                let seconds = retry_after.as_millis().div_ceil(1000);
-                let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
+                let (seconds, detail) = wait(*retry_after);
                 let mut response = refusal(facts, StatusCode::TOO_MANY_REQUESTS, &detail);
-                let seconds = HeaderValue::from_str(&seconds.to_string());
-                response.headers_mut().insert(
-                    RETRY_AFTER,
-                    seconds.expect("decimal digits are a valid header value"),
-                );
+                response.headers_mut().insert(RETRY_AFTER, seconds);
                 response
             }
         }
     }
+
+    fn refuse(&self, rejection: &Rejection, id: RequestId, form: Form) -> Response<Body> {
+        let title = rejection.status.canonical_reason().unwrap_or("Refused");
+        let mut response = problem(rejection.status, title, rejection.message, &id.to_string(), form);
+        if rejection.close {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn turn_away(&self, retry_after: Duration, id: RequestId, form: Form) -> Response<Body> {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let (seconds, detail) = wait(retry_after);
+        let mut response = problem(status, title(status), &detail, &id.to_string(), form);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+        response
+    }
+}
+
+/// `Retry-After` in whole seconds, at least one, and the sentence for whoever has to wait.
+fn wait(retry_after: Duration) -> (HeaderValue, String) {
+    let seconds = u64::try_from(retry_after.as_millis().div_ceil(1000))
+        .unwrap_or(u64::MAX)
+        .max(1);
+    let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
+    (HeaderValue::from(seconds), detail)
 }
 
 /// The 401. `Basic` is offered only to programs: a browser would show its own password box for it, and

@@ -1,6 +1,8 @@
 //! One request, from arrival to answer. Start reading here.
 
 mod access;
+mod check;
+pub mod endpoints;
 pub mod record;
 pub mod snapshot;
 mod words;
@@ -13,15 +15,17 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::decision::{Core, Decision, Guard};
+use crate::config::settings::IdentityHeaders;
+use crate::decision::guard::Throttled;
+use crate::decision::{Core, Decision, Ruling};
 use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
 use crate::policy::Route;
-use crate::request::admission::{self, Rejection, Target};
+use crate::request::admission::{self, Handshake, Rejection, Target};
 use crate::request::{Facts, Peer, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
 use crate::wire::Body;
-use record::Record;
+use record::{Record, Refused};
 use snapshot::Snapshot;
 
 pub use record::Observers;
@@ -57,12 +61,23 @@ pub struct Shared {
     pub observers: Observers,
 }
 
+/// By what a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `server.listen` and `tls.listen`: everything.
+    Front,
+    /// `server.decision_listen`: questions of gateways, and nothing else.
+    Decisions,
+}
+
 /// The gate of one core.
 pub struct Gate {
     shared: Arc<Shared>,
     lane: RefCell<Rc<Lane>>,
     upstreams: Upstreams,
     direct: Box<dyn Dialect>,
+    /// The identity headers of answers that belong to no route.
+    remote: IdentityHeaders,
     worker: usize,
 }
 
@@ -81,16 +96,21 @@ impl Gate {
             lane,
             upstreams,
             direct: direct::build(),
+            remote: IdentityHeaders::remote(),
             worker,
         }
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer, door: Door) -> Response<Body> {
         let lane = self.lane();
         let (parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
-        let response = self.answer(&lane, parts, body, peer, &mut record).await;
+        let response = if lane.snapshot.endpoints.cover(parts.uri.path(), door) {
+            self.check(&lane, door, parts, peer, &mut record).await
+        } else {
+            self.answer(&lane, parts, body, peer, &mut record).await
+        };
         record.finish(response)
     }
 
@@ -105,20 +125,19 @@ impl Gate {
     ) -> Response<Body> {
         let snapshot = &*lane.snapshot;
         let settings = &snapshot.settings;
-        let guard = &*snapshot.authority.guard;
         let token_headers = &settings.credentials.token_headers;
         let admitted = match admission::admit(&mut parts, token_headers, settings.limits.head) {
             Ok(admitted) => admitted,
-            Err(rejection) => return reject(guard, record, &parts, "", rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, ""), &rejection),
         };
         let host = admitted.authority.host();
         let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
             Ok(hop) => hop,
-            Err(rejection) => return reject(guard, record, &parts, host, rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
         };
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
-            return unless_banned(guard, record, &parts, host, || {
+            return self.unless_banned(lane, record, &Refused::of(&parts, host), || {
                 pages::empty(StatusCode::NO_CONTENT)
             });
         }
@@ -128,45 +147,37 @@ impl Gate {
             parts: &parts,
             authority,
             host,
-            upgrade,
+            handshake: if upgrade {
+                Handshake::Upgrade
+            } else {
+                Handshake::None
+            },
             hop,
+            rest: "",
         };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
-            Err(rejection) => return reject(guard, record, &parts, host, rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
         };
         let facts = question.facts(record.now(), record.id());
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return unless_banned(guard, record, &parts, host, || elsewhere);
+            return self.unless_banned(lane, record, &Refused::of(&parts, host), || elsewhere);
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return unless_banned(guard, record, &parts, host, || {
+            return self.unless_banned(lane, record, &Refused::of(&parts, host), || {
                 pages::serve(&snapshot.site, &facts)
             });
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return reject(guard, record, &parts, host, NO_ROUTE);
+            return self.reject(lane, record, &Refused::of(&parts, host), &NO_ROUTE);
         };
         record.route(route);
         let cut = match path_on(route, &facts) {
             Ok(cut) => cut,
-            Err(rejection) => return reject(guard, record, &parts, host, rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
         };
 
-        let undecided = record.undecided(&facts);
-        let ruling = snapshot.authority.decide(&lane.core, route, &facts).await;
-        undecided.is_decided();
-        record.ruled(route, &facts, &ruling, settings.audit.allowed);
-        if let Some(token) = ruling
-            .identity
-            .as_deref()
-            .and_then(|identity| identity.token.as_ref())
-        {
-            snapshot
-                .authority
-                .accounts
-                .note_used(token, facts.now, facts.client.address());
-        }
+        let ruling = self.decide(lane, route, &facts, record).await;
         let Decision::Allow(permit) = ruling.decision else {
             let answer = self.direct.answer(&snapshot.site, &facts, &ruling.decision);
             record.refused(&facts, &ruling, &answer);
@@ -178,7 +189,7 @@ impl Gate {
         let cut = cut.map(str::to_owned);
         let query = snapshot.take_credentials(route, &permit, upgrade, &mut parts);
         let Ok(target) = snapshot::target(&parts.uri, cut.as_deref(), query) else {
-            return reject(guard, record, &parts, host, NO_TARGET);
+            return self.reject(lane, record, &Refused::of(&parts, host), &NO_TARGET);
         };
         let outgoing = Outgoing {
             route: &route.settings,
@@ -205,6 +216,68 @@ impl Gate {
         }
     }
 
+    /// Decides, and writes down what was decided. Every road comes through here.
+    async fn decide(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, record: &mut Record<'_>) -> Ruling {
+        let snapshot = &*lane.snapshot;
+        let undecided = record.undecided(facts);
+        let ruling = snapshot.authority.decide(&lane.core, route, facts).await;
+        undecided.is_decided();
+        record.ruled(route, facts, &ruling, snapshot.settings.audit.allowed);
+        if let Some(token) = ruling
+            .identity
+            .as_deref()
+            .and_then(|identity| identity.token.as_ref())
+        {
+            snapshot
+                .authority
+                .accounts
+                .note_used(token, facts.now, facts.client.address());
+        }
+        ruling
+    }
+
+    /// What is answered without a decision is not for those who are banned or too fast either.
+    fn unless_banned(
+        &self,
+        lane: &Lane,
+        record: &Record<'_>,
+        refused: &Refused<'_>,
+        answer: impl FnOnce() -> Response<Body>,
+    ) -> Response<Body> {
+        match lane.snapshot.authority.guard.admit(record.whose(), record.now()) {
+            Ok(()) => answer(),
+            Err(throttled) => self.throttle(&*self.direct, record, refused, &throttled),
+        }
+    }
+
+    /// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
+    fn reject(
+        &self,
+        lane: &Lane,
+        record: &Record<'_>,
+        refused: &Refused<'_>,
+        rejection: &Rejection,
+    ) -> Response<Body> {
+        if let Err(throttled) = lane.spend(record) {
+            return self.throttle(&*self.direct, record, refused, &throttled);
+        }
+        record.rejected(refused, rejection.reason, rejection.status);
+        self.direct.refuse(rejection, record.id(), record.form())
+    }
+
+    /// Turns away, unjudged, whoever is banned or too fast.
+    fn throttle(
+        &self,
+        dialect: &dyn Dialect,
+        record: &Record<'_>,
+        refused: &Refused<'_>,
+        throttled: &Throttled,
+    ) -> Response<Body> {
+        let answer = dialect.turn_away(throttled.retry_after, record.id(), record.form());
+        record.throttled(refused, throttled.why, answer.status());
+        answer
+    }
+
     /// The current snapshot with what this core remembers under it. One atomic load; counts no
     /// reference that another core counts too.
     fn lane(&self) -> Rc<Lane> {
@@ -221,6 +294,16 @@ impl Lane {
     fn new(snapshot: Arc<Snapshot>) -> Self {
         let core = Core::new(&snapshot.authority);
         Self { snapshot, core }
+    }
+
+    /// Spends from the rate of a client whose request nobody could judge.
+    ///
+    /// # Errors
+    /// It is banned or too fast.
+    fn spend(&self, record: &Record<'_>) -> Result<(), Throttled> {
+        let guard = &*self.snapshot.authority.guard;
+        guard.admit(record.whose(), record.now())?;
+        guard.spend_refused(record.whose())
     }
 }
 
@@ -239,36 +322,4 @@ fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Reje
         .without_prefix(&settings.path)
         .map(Some)
         .ok_or(NO_PREFIX)
-}
-
-/// What is answered without a decision is not for those who are banned or too fast either.
-fn unless_banned(
-    guard: &Guard,
-    record: &Record<'_>,
-    parts: &Parts,
-    host: &str,
-    answer: impl FnOnce() -> Response<Body>,
-) -> Response<Body> {
-    match guard.admit(record.whose(), record.now()) {
-        Ok(()) => answer(),
-        Err(throttled) => record.throttled(parts, host, throttled),
-    }
-}
-
-/// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
-fn reject(
-    guard: &Guard,
-    record: &Record<'_>,
-    parts: &Parts,
-    host: &str,
-    rejection: Rejection,
-) -> Response<Body> {
-    let client = record.whose();
-    if let Err(throttled) = guard
-        .admit(client, record.now())
-        .and_then(|()| guard.spend_refused(client))
-    {
-        return record.throttled(parts, host, throttled);
-    }
-    record.rejected(parts, host, &rejection)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
 use tracing::warn;
 
@@ -16,7 +16,6 @@ use super::access::{Access, Counted, Unwritten};
 use super::words::{message, reason, upstream_failure};
 use crate::authn::Identity;
 use crate::config::settings::AuditAllowed;
-use crate::decision::guard::Throttled;
 use crate::decision::{Decision, Ruling};
 use crate::dialect::direct;
 use crate::observe::Outcome;
@@ -50,6 +49,31 @@ pub struct Observers {
     pub explained: Explained,
 }
 
+/// What is known of a request that nobody could judge.
+#[derive(Clone, Copy)]
+pub struct Refused<'r> {
+    /// Its method.
+    pub method: &'r Method,
+    /// Its host; empty when even that is unknown.
+    pub host: &'r str,
+    /// Its path.
+    pub path: &'r str,
+    /// The client's headers.
+    pub headers: &'r HeaderMap,
+}
+
+impl<'r> Refused<'r> {
+    /// A request about itself.
+    pub fn of(parts: &'r Parts, host: &'r str) -> Self {
+        Self {
+            method: &parts.method,
+            host,
+            path: parts.uri.path(),
+            headers: &parts.headers,
+        }
+    }
+}
+
 /// One request on its way.
 pub struct Record<'g> {
     shared: &'g Shared,
@@ -60,6 +84,7 @@ pub struct Record<'g> {
     peer: Peer,
     client: Client,
     rule: Option<&'g str>,
+    road: &'static str,
     access: Option<Box<Access>>,
     form: Form,
 }
@@ -85,6 +110,7 @@ impl<'g> Record<'g> {
             peer,
             client,
             rule: None,
+            road: "proxy",
             access,
             form: direct::form(&parts.headers, expects),
         }
@@ -115,44 +141,66 @@ impl<'g> Record<'g> {
         self.client
     }
 
+    /// By which road it came, if not through proxy mode.
+    pub fn road(&mut self, road: &'static str) {
+        self.road = road;
+    }
+
+    /// For whom a refusal is written.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
     /// It was no request that anyone could judge, or for nothing that is served here.
-    pub fn rejected(&self, parts: &Parts, host: &str, rejection: &Rejection) -> Response<Body> {
-        self.unjudged(Outcome::Reject, parts, host, rejection.reason, rejection.status);
-        let title = rejection.status.canonical_reason().unwrap_or("Refused");
-        let mut response = self.problem(rejection.status, title, rejection.message);
-        if rejection.close {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+    pub fn rejected(&self, refused: &Refused<'_>, reason: &'static str, status: StatusCode) {
+        self.unjudged(Outcome::Reject, refused, reason, status);
     }
 
     /// It was not judged, because its client is banned or too fast.
-    pub fn throttled(&self, parts: &Parts, host: &str, throttled: Throttled) -> Response<Body> {
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        self.unjudged(Outcome::Throttle, parts, host, throttled.why, status);
-        let seconds = throttled.retry_after.as_secs().max(1);
-        let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
-        let mut response = self.problem(status, "Too many requests", &detail);
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
-        response
+    pub fn throttled(&self, refused: &Refused<'_>, why: &'static str, status: StatusCode) {
+        self.unjudged(Outcome::Throttle, refused, why, status);
     }
 
-    fn unjudged(&self, outcome: Outcome, parts: &Parts, host: &str, reason: &str, status: StatusCode) {
+    fn unjudged(&self, outcome: Outcome, refused: &Refused<'_>, reason: &'static str, status: StatusCode) {
         self.counters.decided(outcome, None, self.elapsed());
         self.shared.observers.audit.record(&Line {
             decision: Some(outcome),
             reason,
-            host,
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            agent: agent(&parts.headers),
+            host: refused.host,
+            method: refused.method.as_str(),
+            path: refused.path,
+            agent: agent(refused.headers),
             status: Some(status.as_u16()),
             ..self.line()
         });
+    }
+
+    /// Tells the operator what was wrong with a question: of a gateway once an hour, of a stranger
+    /// once. The gateway has no page for it, and whoever sees a 403 there does not know whose it is.
+    pub fn explain_rejection(&self, refused: &Refused<'_>, rejection: &Rejection, gateway: bool) {
+        let explained = &self.shared.observers.explained;
+        let news = if gateway {
+            explained.is_news(&(self.road, rejection.message), self.now)
+        } else {
+            explained.is_first(self.client, rejection.message, self.now)
+        };
+        if news {
+            warn!(
+                request.id = %self.id,
+                client.ip = %self.client,
+                peer = %self.peer.address.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string()),
+                road = self.road,
+                path = refused.path,
+                reason = rejection.reason,
+                "refused a question; {}", rejection.message
+            );
+        }
+    }
+
+    /// Whether nobody was told of this header at this endpoint within the hour.
+    pub fn is_news(&self, header: &str) -> bool {
+        let news = (self.road, header);
+        self.shared.observers.explained.is_news(&news, self.now)
     }
 
     fn problem(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
@@ -333,7 +381,7 @@ impl<'g> Record<'g> {
             client: Some(self.client),
             peer: peer.filter(|peer| Some(*peer) != self.client.address()),
             rule: self.rule.unwrap_or(""),
-            road: "proxy",
+            road: self.road,
             request_id: Some(self.id),
             ..Line::new(self.now, Event::Request)
         }

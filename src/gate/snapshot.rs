@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderValue, Response, StatusCode, Uri};
 
+use super::endpoints::Endpoints;
 use crate::accounts::Accounts;
 use crate::authn::carrier::Shape;
 use crate::authn::scheme::Tools;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub backends: Vec<RouteBackends>,
     /// The identity header names of all routes.
     pub identity_names: IdentityNames,
+    /// Where gateways ask.
+    pub endpoints: Endpoints,
 }
 
 impl Snapshot {
@@ -55,8 +58,9 @@ impl Snapshot {
             credentials: settings.credentials.clone(),
             prefix: format!("{}.", settings.tokens.prefix),
         };
+        let endpoints = Endpoints::new(&settings);
         let names = RouteNames::new(
-            settings.routes.iter().map(|route| route.name.as_str()),
+            endpoints.route_names(&settings.routes),
             previous.map(|previous| &previous.authority.routes),
         );
         let tools = Tools {
@@ -94,6 +98,7 @@ impl Snapshot {
                 public_url: settings.server.public_url.clone(),
             },
             identity_names: IdentityNames::of(&settings.routes),
+            endpoints,
             routes,
             authority,
             backends,

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -290,7 +290,6 @@ struct Seen {
 impl Explained {
     /// Whether this client was not yet told about this path. Says so once.
     pub fn is_first(&self, client: Client, path: &str, now: Timestamp) -> bool {
-        const GENERATION: usize = 4096;
         const PER_SECOND: u32 = 10;
         let key = self.hasher.hash_one((client, path));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,10 +305,25 @@ impl Explained {
             return false;
         }
         seen.told += 1;
-        if seen.young.len() >= GENERATION {
-            seen.old = std::mem::take(&mut seen.young);
+        seen.insert(key)
+    }
+
+    /// Whether nobody was told of this within the hour. For sentences of ours about a gateway, of
+    /// which there are few, whoever asks and however often.
+    pub fn is_news(&self, what: &(impl Hash + ?Sized), now: Timestamp) -> bool {
+        let key = self.hasher.hash_one((what, now.as_seconds() / 3600));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        !seen.young.contains(&key) && !seen.old.contains(&key) && seen.insert(key)
+    }
+}
+
+impl Seen {
+    fn insert(&mut self, key: u64) -> bool {
+        const GENERATION: usize = 4096;
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
         }
-        seen.young.insert(key)
+        self.young.insert(key)
     }
 }
 

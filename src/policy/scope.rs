@@ -34,16 +34,20 @@ impl Scopes {
     /// As what role this identity may act in this request; none: the scope allows nothing here.
     ///
     /// The union of the words counts, within the user's rights; an empty scope means all of them.
-    /// A role word allows what that role may do, a `[scope.NAME]` what it lists.
+    /// A role word allows what that role may do, a `[scope.NAME]` what it lists. A word that is
+    /// neither grants nothing: a token keeps its scope when its `[scope.NAME]` is taken out of
+    /// the configuration, and must not grow by that.
     pub fn role(&self, who: &Identity, facts: &Facts<'_>) -> Option<Role> {
         let own = who.account.user.role;
-        let (mut known, mut best) = (false, None);
-        for word in who.scope().split_ascii_whitespace() {
+        let mut words = who.scope().split_ascii_whitespace().peekable();
+        if words.peek().is_none() {
+            return Some(own);
+        }
+        let mut best = None;
+        for word in words {
             if let Ok(role) = word.parse::<Role>() {
-                known = true;
                 best = best.max(Some(role.min(own)));
             } else if let Some(rule) = self.rules.iter().find(|rule| rule.name == word) {
-                known = true;
                 if applies(rule, facts) {
                     best = best.max(Some(own));
                 }
@@ -51,8 +55,7 @@ impl Scopes {
                 return None;
             }
         }
-        // Words of other systems only, which are kept and ignored: as if there were none.
-        if known { best } else { Some(own) }
+        best
     }
 }
 

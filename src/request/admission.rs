@@ -3,7 +3,7 @@
 //!
 //! Measured on hyper 1.12; `tests/bad_inputs` feeds the whole program raw bytes to keep that true.
 
-use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
@@ -143,7 +143,7 @@ pub fn admit(
 
 /// Any method token passes but those that change what a connection is or echo credentials. 501
 /// says that of no resource (RFC 9110 §15.6.2), so no `Allow` is needed.
-fn check_method(method: &Method) -> Result<(), Rejection> {
+pub fn check_method(method: &Method) -> Result<(), Rejection> {
     /// Methods are case-sensitive (RFC 9110 §9.1), yet some backends read `get` as GET.
     const KNOWN: [&str; 11] = [
         "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "TRACK", "PRI",
@@ -298,6 +298,37 @@ fn check_upgrade(parts: &Parts, seen: &Seen<'_>) -> Result<Option<Upgrade>, Reje
     Ok(Some(Upgrade::WebSocket))
 }
 
+/// Whether a question of a gateway is about a WebSocket. Takes `Upgrade` out, where the gateway
+/// copied it from the client: the question itself upgrades nothing.
+pub fn take_handshake(headers: &mut HeaderMap) -> Result<Handshake, Rejection> {
+    let mut values = headers.get_all(UPGRADE).iter();
+    let asked = values.next().map(|value| is_word(value, "websocket"));
+    if values.next().is_some() {
+        return Err(Rejection {
+            close: false,
+            ..TWO_UPGRADES
+        });
+    }
+    headers.remove(UPGRADE);
+    Ok(match asked {
+        Some(true) => Handshake::Upgrade,
+        None if headers.contains_key(SEC_WEBSOCKET_KEY) => Handshake::Key,
+        Some(false) | None => Handshake::None,
+    })
+}
+
+/// How a request asks for a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It does not.
+    None,
+    /// By `Upgrade: websocket`.
+    Upgrade,
+    /// `Upgrade` belongs to one hop, so most gateways keep it to themselves. They pass the key on,
+    /// which has no other use (RFC 6455 §4.1).
+    Key,
+}
+
 fn drop_odd_names(headers: &mut HeaderMap) {
     let odd: Vec<HeaderName> = headers
         .keys()
@@ -416,7 +447,8 @@ const TARGET_FORM: Rejection = Rejection::bad(
     "the request target is not a path that starts with /",
 )
 .closing();
-const TARGET_TOO_LONG: Rejection =
+/// The target is longer than [`MAX_TARGET`].
+pub const TARGET_TOO_LONG: Rejection =
     Rejection::bad("target:too-long", "the request target is longer than 8 KiB")
         .with_status(StatusCode::URI_TOO_LONG);
 const HEAD_TOO_LARGE: Rejection = Rejection::bad("head:too-large", "the request head is too large")
@@ -480,7 +512,8 @@ const UNKNOWN_EXPECTATION: Rejection = Rejection::bad(
 .with_status(StatusCode::EXPECTATION_FAILED);
 const UPGRADE_VERSION: Rejection =
     Rejection::bad("upgrade:version", "a WebSocket upgrade needs HTTP/1.1").closing();
-const UPGRADE_METHOD: Rejection =
+/// An upgrade by another method than GET.
+pub const UPGRADE_METHOD: Rejection =
     Rejection::bad("upgrade:method", "a WebSocket upgrade must be a GET").closing();
 const UPGRADE_BODY: Rejection = Rejection::bad(
     "upgrade:body",

@@ -40,10 +40,7 @@ pub struct Hop {
 /// trusted one must be right, since guessing would take a stranger for a neighbour.
 pub fn resolve(peer: &Peer, headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Result<Hop, Rejection> {
     let address = peer.address.map(|address| canonical(address.ip()));
-    let trusted = match address {
-        Some(address) => trust.contains(address),
-        None => trust.unix,
-    };
+    let trusted = trust.includes(peer);
     let own_scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
     if !trusted {
         let client = address.map_or(Client::Unix, Client::Address);
@@ -71,6 +68,14 @@ pub fn resolve(peer: &Peer, headers: &HeaderMap, trust: &ProxyTrust<'_>) -> Resu
 }
 
 impl ProxyTrust<'_> {
+    /// Whether this peer is a trusted proxy.
+    pub fn includes(&self, peer: &Peer) -> bool {
+        match peer.address {
+            Some(address) => self.contains(canonical(address.ip())),
+            None => self.unix,
+        }
+    }
+
     /// Whether the address is a trusted proxy's.
     fn contains(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))

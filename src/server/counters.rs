@@ -99,7 +99,7 @@ impl Places {
 
     fn of(&self, role: Role) -> Arc<Semaphore> {
         match role {
-            Role::Http | Role::Https => self.clients.clone(),
+            Role::Http | Role::Https | Role::Decisions => self.clients.clone(),
             Role::Operations => self.operations.clone(),
         }
     }

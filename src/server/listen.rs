@@ -261,8 +261,8 @@ fn share(socket: Socket, workers: usize) -> io::Result<Vec<Socket>> {
     (0..workers).map(|_| socket.try_clone()).collect()
 }
 
-/// The sockets that the service manager passed (`FileDescriptorName=` `http`, `https` or
-/// `admin`), shared by so many workers. None: not started by socket activation.
+/// The sockets that the service manager passed (`FileDescriptorName=` `http`, `https`, `decisions`
+/// or `admin`), shared by so many workers. None: not started by socket activation.
 ///
 /// To be called once, before any thread is started: it takes the sockets for good and clears
 /// `LISTEN_FDS`.
@@ -304,9 +304,12 @@ fn role_of(name: &str) -> Result<Role, ListenError> {
     match name {
         "http" => Ok(Role::Http),
         "https" => Ok(Role::Https),
+        "decisions" => Ok(Role::Decisions),
         "admin" => Ok(Role::Operations),
         other => Err(ListenError::Inherited {
-            why: format!("\"{other}\" is no name we know; write FileDescriptorName=http, https or admin"),
+            why: format!(
+                "\"{other}\" is no name we know; write FileDescriptorName=http, https, decisions or admin"
+            ),
         }),
     }
 }

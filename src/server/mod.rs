@@ -59,6 +59,8 @@ pub enum Role {
     Http,
     /// `tls.listen`: HTTP/1.1 and HTTP/2 over TLS.
     Https,
+    /// `server.decision_listen`: as `Http`, for questions of gateways.
+    Decisions,
     /// `operations.listen`: health and metrics; not counted in `limits.connections`.
     Operations,
 }

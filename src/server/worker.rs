@@ -216,7 +216,7 @@ impl<S: Serve> Worker<S> {
             finish: finish.clone(),
         };
         let tls = match role {
-            Role::Http | Role::Operations => None,
+            Role::Http | Role::Decisions | Role::Operations => None,
             Role::Https => match self.shared.tls.load_full() {
                 Some(config) => Some(TlsAcceptor::from(config)),
                 None => {

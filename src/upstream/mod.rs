@@ -20,8 +20,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::watch;
@@ -36,7 +36,8 @@ use identity::IdentityValues;
 use pool::{Pool, Terms};
 use request_head::Head;
 
-use crate::config::settings::{Limits, Route, Timeouts};
+use crate::authn::Identity;
+use crate::config::settings::{IdentityHeaders, Limits, Route, Timeouts};
 use crate::decision::Permit;
 use crate::request::{Client, RequestId, Scheme};
 use crate::wire::Body;
@@ -132,6 +133,12 @@ impl Upstreams {
             Some(on_client) => self.open_tunnel(&permit, &outgoing, head, body, on_client).await,
             None => self.exchange(&permit, &outgoing, head, body, version).await,
         }
+    }
+
+    /// Sets every identity header of the preset as for a backend, empty where nothing is known: for
+    /// answers that a gateway takes them out of.
+    pub fn identify(&self, headers: &mut HeaderMap, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) {
+        self.identities.borrow_mut().set(headers, preset, who);
     }
 
     fn pool(&self, backend: &Arc<Backend>) -> Arc<Pool> {

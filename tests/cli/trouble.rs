@@ -227,7 +227,7 @@ fn a_data_directory_that_is_none_is_said() {
     assert!(!data.exists());
 }
 
-// Words of other systems are ignored in a scope, so one that nobody defined would narrow nothing.
+// A word that nobody defined grants nothing, so the token would be of no use.
 #[test]
 fn a_scope_with_a_slip_of_the_finger_makes_no_token() {
     let backend = Backend::start();

@@ -231,7 +231,7 @@ fn a_wrong_command_would_be_found() {
         true,
         &mut lines,
     );
-    commands("here", "sidegate snippet nginx", true, &mut lines);
+    commands("here", "sidegate login anna", true, &mut lines);
     assert_eq!(complaints(&lines).len(), 4, "{:?}", complaints(&lines));
 }
 

@@ -22,6 +22,7 @@ fn every_configuration_passes_sidegate_check() {
             for (name, content) in [
                 ("home.pem", made.cert.pem()),
                 ("home.key", made.signing_key.serialize_pem()),
+                ("decision.secret", "7cH0pXk2vQ9fLw4eTn6bYs1d".to_owned()),
             ] {
                 fs::write(here.join(name), content).expect("is written");
                 make_private(&here.join(name));

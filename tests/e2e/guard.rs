@@ -195,6 +195,33 @@ fn an_operators_ban_is_in_force_when_the_verb_returns() {
     }
 }
 
+// "exempt = [..] # never banned", not by hand either, whether a server runs or not
+#[test]
+fn who_is_exempt_cannot_be_banned_by_hand() {
+    let backend = Backend::start();
+    let mut gate = Sidegate::with_anna(&backend, "[guard]\nexempt = [\"192.0.2.0/24\"]\n");
+    for round in 0..2 {
+        for network in ["192.0.2.7", "192.0.0.0/16"] {
+            let refused = gate.cli(&["ban", "add", network]);
+            assert_eq!(refused.code, 65, "{round}: {}", refused.stderr);
+            assert!(
+                refused.stderr.contains("guard.exempt"),
+                "{round}: {}",
+                refused.stderr
+            );
+        }
+        gate.cli(&["ban", "add", &format!("198.51.100.{round}")])
+            .success();
+        if round == 0 {
+            gate.signal("TERM");
+            gate.wait();
+        }
+    }
+    let listed = gate.cli(&["ban", "list"]).success().stdout;
+    assert!(!listed.contains("192.0."), "{listed}");
+    assert_eq!(listed.matches("198.51.100.").count(), 2, "{listed}");
+}
+
 // "rate = "50/s burst 100" # per client; spent only by requests that are not allowed"; "limits still
 // apply" to who is exempt
 #[test]

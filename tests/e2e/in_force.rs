@@ -285,6 +285,42 @@ fn a_scope_narrows_what_a_token_may_do() {
     }
 }
 
+// "Scope: …names defined as `[scope.NAME]`; the union counts, within the user's rights"; "Fail closed":
+// a name that is taken out of the configuration leaves its tokens with less, never with more.
+#[test]
+fn a_scope_that_is_removed_takes_its_rights_along() {
+    let backend = Backend::start();
+    for (foreign, with_another) in [("ignore", 200), ("deny", 403)] {
+        let tokens = format!("[tokens]\nforeign_scopes = \"{foreign}\"\n");
+        let scope = "[scope.items]\npaths = [\"/rest/items\"]\n";
+        let mut gate = Sidegate::with_anna(&backend, &format!("{tokens}{scope}"));
+        let create = |gate: &Sidegate, name: &str, scopes: &[&str]| {
+            let mut words = vec!["token", "create", name, "--user", "anna"];
+            words.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+            let token = gate.cli(&words).success().stdout;
+            format!("X-OPENHAB-TOKEN: {}", token.trim_end())
+        };
+        let items = create(&gate, "items", &["items"]);
+        let both = create(&gate, "both", &["items", "read-only"]);
+        assert_eq!(gate.get("/rest/items", &[&items]).status, 200);
+        assert_eq!(gate.get("/other", &[&both]).status, 200);
+
+        gate.signal("TERM");
+        gate.wait();
+        let route = format!(
+            "[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+            backend.address
+        );
+        gate.write_config(&format!("{route}{tokens}"));
+        gate.restart();
+        for path in ["/rest/items", "/other"] {
+            assert_eq!(gate.get(path, &[&items]).status, 403, "{foreign} {path}");
+            assert_eq!(gate.get(path, &[&both]).status, with_another, "{foreign} {path}");
+        }
+        assert_eq!(gate.send("PUT", "/other", &[&both], b"").status, 403);
+    }
+}
+
 // "`sidegate user recover NAME` …gets a locked-out person back in"
 #[test]
 fn a_locked_out_person_gets_back_in() {

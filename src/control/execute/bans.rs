@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Operations, meet, refused};
+use super::{Operations, meet, never_banned, refused};
 use crate::control::failure::Failure;
 use crate::control::protocol::Payload;
 use crate::control::view::BanView;
@@ -40,10 +40,8 @@ impl Operations {
         length: Option<Duration>,
         now: Timestamp,
     ) -> Result<BanRecord, Failure> {
-        if let Some(proxy) = self.proxies.iter().find(|proxy| meet(proxy, &network)) {
-            return Err(Failure::data(format!(
-                "{proxy} is a trusted proxy, behind which everyone would be banned; name the client instead"
-            )));
+        if let Some(spared) = self.never_banned.iter().find(|spared| meet(spared, &network)) {
+            return Err(never_banned(*spared));
         }
         Ok(BanRecord {
             network,

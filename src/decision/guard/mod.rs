@@ -177,8 +177,9 @@ impl Guard {
     pub fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, IpNet> {
         let network = network.trunc();
         let rules = self.rules.load();
-        if let Some(proxy) = rules.proxies.iter().find(|proxy| overlaps(proxy, &network)) {
-            return Err(*proxy);
+        let mut spared = rules.proxies.iter().chain(&rules.guard.exempt);
+        if let Some(spared) = spared.find(|spared| overlaps(spared, &network)) {
+            return Err(*spared);
         }
         let record = BanRecord {
             network,

@@ -1,0 +1,75 @@
+//! Envoy `ext_authz` over HTTP. Envoy asks with the method of the request, and puts its `path_prefix`
+//! before the path and query of the request. 200 alone lets it pass; a 5xx is a fault, which
+//! `failure_mode_allow` may take for leave to pass, so none is ever sent.
+
+use std::borrow::Cow;
+
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+
+use super::answers::{Bad, Column, Login};
+use super::metadata::{self, Family};
+use super::{Arrival, Asked, Dialect, Endpoint, Site};
+use crate::decision::Decision;
+use crate::request::admission::Rejection;
+use crate::request::{Facts, RequestId};
+use crate::wire::Body;
+use crate::wire::problem::Form;
+
+const COLUMN: Column = Column {
+    login: Login::Redirect,
+    throttle: StatusCode::TOO_MANY_REQUESTS,
+    fault: StatusCode::FORBIDDEN,
+    bad: Bad::AsItIs,
+};
+
+const NO_PATH: Rejection = Rejection::bad(
+    "metadata:missing",
+    "the path of the request does not follow the endpoint's; in Envoy let \"path_prefix\" of \"http_service\" be the \
+     endpoint without a slash at its end",
+);
+
+/// The dialect of Envoy.
+pub fn build() -> Box<dyn Dialect> {
+    Box::new(Envoy)
+}
+
+struct Envoy;
+
+impl Dialect for Envoy {
+    fn name(&self) -> &'static str {
+        "envoy"
+    }
+
+    fn endpoint(&self) -> Option<Endpoint> {
+        Some(Endpoint::with_path(Family::RequestLine))
+    }
+
+    fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection> {
+        if !arrival.rest.starts_with('/') {
+            return Err(NO_PATH);
+        }
+        let (path, query) = metadata::split(arrival.rest)?;
+        Ok(Asked {
+            method: arrival.parts.method.clone(),
+            scheme: arrival.hop.scheme,
+            authority: arrival.authority,
+            host: Cow::Borrowed(arrival.host),
+            path,
+            query,
+        })
+    }
+
+    fn answer(&self, site: &Site, facts: &Facts<'_>, decision: &Decision) -> Response<Body> {
+        COLUMN.answer(site, facts, decision)
+    }
+
+    fn refuse(&self, rejection: &Rejection, _: RequestId, _: Form) -> Response<Body> {
+        COLUMN.refuse(rejection)
+    }
+
+    fn turn_away(&self, retry_after: Duration, _: RequestId, _: Form) -> Response<Body> {
+        COLUMN.turn_away(retry_after)
+    }
+}

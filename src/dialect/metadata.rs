@@ -1,0 +1,261 @@
+//! What gateways say of the request that they ask about: one family of headers per endpoint, each
+//! exactly once.
+//!
+//! Gateways copy the client's headers into their question, so a header that the gateway does not
+//! set itself was written by whoever asks to be let in (GHSA-5wcc-hf24-rf5h, CVE-2026-40575).
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, Method};
+
+use super::Asked;
+use crate::request::Scheme;
+use crate::request::admission::Rejection;
+use crate::request::host::Authority;
+
+/// Who tells what is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `X-Original-URL` and `X-Original-Method`.
+    Original,
+    /// `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri`.
+    Forwarded,
+    /// The question has method, path and host of the request; `X-Forwarded-Proto` may tell the scheme.
+    RequestLine,
+}
+
+/// Every header that tells some server what was asked for. `X-Original-URI` is in no family: it
+/// was trusted where nobody had set it (GHSA-5wcc-hf24-rf5h).
+const ALL: [HeaderName; 10] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-original-method"),
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+impl Family {
+    /// Its headers.
+    pub const fn names(self) -> &'static [&'static str] {
+        match self {
+            Family::Original => &["x-original-url", "x-original-method"],
+            Family::Forwarded => &[
+                "x-forwarded-method",
+                "x-forwarded-proto",
+                "x-forwarded-host",
+                "x-forwarded-uri",
+            ],
+            Family::RequestLine => &["x-forwarded-proto"],
+        }
+    }
+
+    /// Takes the headers of every other family out, so that nothing can read them; which ones
+    /// were there.
+    pub fn keep_only(self, headers: &mut HeaderMap) -> Vec<HeaderName> {
+        let foreign = |name: &&HeaderName| !self.names().contains(&name.as_str());
+        ALL.iter()
+            .filter(foreign)
+            .filter(|name| headers.remove(*name).is_some())
+            .cloned()
+            .collect()
+    }
+
+    /// The family that is there.
+    ///
+    /// # Errors
+    /// None is, or two are: whoever added the second one wants another answer.
+    pub fn detect(headers: &HeaderMap) -> Result<Self, Rejection> {
+        let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
+        // A gateway may send the scheme to anyone.
+        let forwarded = has(&["x-forwarded-method", "x-forwarded-host", "x-forwarded-uri"]);
+        match (has(Family::Original.names()), forwarded) {
+            (true, true) => Err(TWO_FAMILIES),
+            (true, false) => Ok(Family::Original),
+            (false, true) => Ok(Family::Forwarded),
+            (false, false) => Err(NO_FAMILY),
+        }
+    }
+}
+
+/// One header of a family, and what is said when it is not as it should be.
+pub(super) struct Metadata {
+    pub(super) name: &'static str,
+    pub(super) missing: Rejection,
+    pub(super) twice: Rejection,
+    pub(super) malformed: Rejection,
+}
+
+/// A header and the line that makes the gateway send it, in the gateway's own language.
+macro_rules! metadata {
+    ($name:literal, $line:literal) => {
+        $crate::dialect::metadata::Metadata {
+            name: $name,
+            missing: $crate::request::admission::Rejection::bad(
+                "metadata:missing",
+                concat!($name, " is missing; ", $line),
+            ),
+            twice: $crate::request::admission::Rejection::bad(
+                "metadata:duplicate",
+                concat!(
+                    $name,
+                    " is there twice, so the client's own came through; ",
+                    $line
+                ),
+            ),
+            malformed: $crate::request::admission::Rejection::bad(
+                "metadata:malformed",
+                concat!($name, " is malformed; ", $line),
+            ),
+        }
+    };
+}
+pub(super) use metadata;
+
+impl Metadata {
+    /// The value, which must be there once and be visible ASCII.
+    fn of<'r>(&self, headers: &'r HeaderMap) -> Result<&'r str, Rejection> {
+        let mut values = headers.get_all(self.name).iter();
+        let value = values.next().ok_or(self.missing)?;
+        if values.next().is_some() {
+            return Err(self.twice);
+        }
+        value.to_str().map_err(|_| self.malformed)
+    }
+}
+
+/// Reads [`Family::Original`].
+pub(super) fn original<'r>(
+    headers: &'r HeaderMap,
+    url: &Metadata,
+    method: &Metadata,
+) -> Result<Asked<'r>, Rejection> {
+    let (written, verb) = (url.of(headers)?, method.of(headers)?);
+    let (scheme, rest) = written.split_once("://").ok_or(url.malformed)?;
+    let scheme = scheme_of(scheme).ok_or(url.malformed)?;
+    // Without a path there is nothing to judge; `?` alone would be one that nobody sent.
+    let path = rest.find(['/', '?', '#']).ok_or(url.malformed)?;
+    let (authority, target) = rest.split_at(path);
+    asked(verb, scheme, authority, target, method)
+}
+
+/// Reads [`Family::Forwarded`].
+pub(super) fn forwarded<'r>(
+    headers: &'r HeaderMap,
+    [method, proto, host, uri]: &[Metadata; 4],
+) -> Result<Asked<'r>, Rejection> {
+    let (verb, authority, target) = (method.of(headers)?, host.of(headers)?, uri.of(headers)?);
+    let scheme = scheme_of(proto.of(headers)?).ok_or(proto.malformed)?;
+    asked(verb, scheme, authority, target, method)
+}
+
+fn asked<'r>(
+    verb: &str,
+    scheme: Scheme,
+    authority: &'r str,
+    target: &'r str,
+    method: &Metadata,
+) -> Result<Asked<'r>, Rejection> {
+    let verb = Method::from_bytes(verb.as_bytes()).map_err(|_| method.malformed)?;
+    // The gateway keeps its connection: what is wrong is the client's.
+    let open = |error| Rejection {
+        close: false,
+        ..Rejection::from(error)
+    };
+    let host = Authority::parse(authority).map_err(open)?.host;
+    let (path, query) = split(target)?;
+    Ok(Asked {
+        method: verb,
+        scheme,
+        authority,
+        host,
+        path,
+        query,
+    })
+}
+
+/// Path and query of a request target, which must be one that a client could have sent us.
+pub(super) fn split(target: &str) -> Result<(&str, &str), Rejection> {
+    // A `#` would be cut off without a word.
+    if target.contains('#') || PathAndQuery::try_from(target).is_err() {
+        return Err(BAD_TARGET);
+    }
+    Ok(target.split_once('?').unwrap_or((target, "")))
+}
+
+/// `ws` and `wss` are what Traefik writes for a WebSocket.
+fn scheme_of(word: &str) -> Option<Scheme> {
+    let is = |known: &str| word.eq_ignore_ascii_case(known);
+    if is("https") || is("wss") {
+        Some(Scheme::Https)
+    } else if is("http") || is("ws") {
+        Some(Scheme::Http)
+    } else {
+        None
+    }
+}
+
+const BAD_TARGET: Rejection = Rejection::bad(
+    "target:form",
+    "the request target that is asked about is not a path with an optional query",
+);
+const TWO_FAMILIES: Rejection = Rejection::bad(
+    "metadata:two-families",
+    "both X-Original-* and X-Forwarded-Method, -Host or -Uri are there, and one of them is the client's; ask the \
+     endpoint of your gateway: /auth/nginx, /auth/traefik, /auth/caddy or /auth/haproxy behind the prefix",
+);
+const NO_FAMILY: Rejection = Rejection::bad(
+    "metadata:missing",
+    "neither X-Original-URL and X-Original-Method nor X-Forwarded-Method, -Proto, -Host and -Uri are there; for nginx \
+     add \"proxy_set_header X-Original-URL $scheme://$http_host$request_uri;\" and \"proxy_set_header \
+     X-Original-Method $request_method;\", for Envoy ask /auth/envoy behind the prefix",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in list {
+            map.append(*name, http::HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    // Section 4: "`/_sidegate/auth` reads the dialect from the metadata and denies when two
+    // families are present"
+    #[test]
+    fn a_family_is_detected_when_it_is_the_only_one() {
+        let detect = |list: &[(&'static str, &'static str)]| {
+            Family::detect(&headers(list)).map_err(|rejection| rejection.reason)
+        };
+        let nginx = ("x-original-url", "http://h/");
+        let traefik = ("x-forwarded-uri", "/");
+        let proto = ("x-forwarded-proto", "http");
+        assert_eq!(detect(&[nginx]), Ok(Family::Original));
+        assert_eq!(detect(&[nginx, proto]), Ok(Family::Original));
+        assert_eq!(detect(&[traefik, proto]), Ok(Family::Forwarded));
+        assert_eq!(detect(&[nginx, traefik]), Err("metadata:two-families"));
+        assert_eq!(detect(&[proto]), Err("metadata:missing"));
+        // "`X-Original-URI` is never read"
+        assert_eq!(detect(&[("x-original-uri", "/")]), Err("metadata:missing"));
+    }
+
+    #[test]
+    fn what_another_family_says_cannot_be_read_afterwards() {
+        let mut map = headers(&[
+            ("x-original-url", "http://h/"),
+            ("x-original-uri", "/public"),
+            ("x-forwarded-uri", "/public"),
+            ("x-forwarded-uri", "/twice"),
+            ("x-forwarded-for", "192.0.2.1"),
+        ]);
+        let ignored = Family::Original.keep_only(&mut map);
+        assert_eq!(ignored, ["x-forwarded-uri", "x-original-uri"]);
+        assert_eq!(map.keys_len(), 2);
+    }
+}

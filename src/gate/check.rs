@@ -1,0 +1,213 @@
+//! A question of a gateway: the same way as a request that is forwarded, up to the answer.
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, Response};
+use tracing::warn;
+
+use super::endpoints::OURS;
+use super::record::{Record, Refused};
+use super::{Door, Gate, Lane, NO_ROUTE, path_on};
+use crate::config::settings::IdentityHeaders;
+use crate::decision::Decision;
+use crate::dialect::{Arrival, Dialect, Family};
+use crate::request::admission::{self, Handshake, Rejection};
+use crate::request::client_addr::Hop;
+use crate::request::host::RequestAuthority;
+use crate::request::{Client, Peer, Scheme, client_addr, safe_path};
+use crate::wire::Body;
+
+/// What is known of whoever asks, from one step to the next.
+struct Asker<'s, 'r> {
+    dialect: &'s dyn Dialect,
+    /// The identity headers of another server.
+    names: Option<&'s IdentityHeaders>,
+    /// What follows the endpoint in the target.
+    rest: &'r str,
+    /// Whether it may ask, so that what it says counts.
+    may_ask: bool,
+    /// Whether it told whose request it asks about.
+    knows_client: bool,
+    /// For whom the question itself is, once that was checked.
+    authority: Option<RequestAuthority>,
+}
+
+impl Gate {
+    /// Answers a question. Its body, if there should be one, is never waited for.
+    pub(super) async fn check<'g>(
+        &'g self,
+        lane: &'g Lane,
+        door: Door,
+        mut parts: Parts,
+        peer: Peer,
+        record: &mut Record<'g>,
+    ) -> Response<Body> {
+        // The head is taken apart below, and what is asked about may stand in its target.
+        let uri = parts.uri.clone();
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let mut asker = Asker {
+            dialect: lane.snapshot.endpoints.speaking(None),
+            names: None,
+            rest: "",
+            may_ask: false,
+            knows_client: false,
+            authority: None,
+        };
+        let judged = self.judge(lane, door, target, &mut parts, peer, record, &mut asker);
+        match judged.await {
+            Ok(answer) => answer,
+            Err(rejection) => self.refuse(lane, record, &asker, &parts, &rejection),
+        }
+    }
+
+    /// Finds out who asks about what, decides, and answers.
+    ///
+    /// # Errors
+    /// Nobody could judge it, or the one who asks may not.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the steps of one story; each is needed to the end"
+    )]
+    async fn judge<'g, 'r>(
+        &'g self,
+        lane: &'g Lane,
+        door: Door,
+        target: &'r str,
+        parts: &mut Parts,
+        peer: Peer,
+        record: &mut Record<'g>,
+        asker: &mut Asker<'g, 'r>,
+    ) -> Result<Response<Body>, Rejection> {
+        let snapshot = &*lane.snapshot;
+        let (endpoints, settings) = (&snapshot.endpoints, &snapshot.settings);
+        let asking = endpoints.find(target, door)?;
+        (asker.names, asker.rest) = (asking.headers, asking.rest);
+        if let Some(dialect) = asking.dialect {
+            asker.dialect = dialect;
+        }
+        record.road(asker.dialect.name());
+        let trust = snapshot.proxy_trust();
+        endpoints.admit(&peer, &mut parts.headers, &trust)?;
+        asker.may_ask = true;
+        if asking.dialect.is_none() {
+            let family = Family::detect(&parts.headers)?;
+            asker.dialect = endpoints.speaking(Some(family));
+            record.road(asker.dialect.name());
+        }
+        let dialect = asker.dialect;
+        if let Some(endpoint) = dialect.endpoint() {
+            let ignored = endpoint.family.keep_only(&mut parts.headers);
+            tell_of_ignored(record, dialect, &ignored);
+        }
+        let handshake = admission::take_handshake(&mut parts.headers)?;
+        let token_headers = &settings.credentials.token_headers;
+        let admitted = admission::admit(parts, token_headers, settings.limits.head)?;
+        let authority = &*asker.authority.insert(admitted.authority);
+        let hop = client_addr::resolve(&peer, &parts.headers, &trust)?;
+        record.client(hop.client);
+        asker.knows_client = true;
+        let arrival = Arrival {
+            parts,
+            authority: authority.as_written(),
+            host: authority.host(),
+            handshake,
+            hop,
+            rest: asker.rest,
+        };
+        let question = dialect.question(&arrival)?;
+        let facts = question.facts(record.now(), record.id());
+        // what is ours is never allowed by way of a question.
+        if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
+            return Err(OURS);
+        }
+        let route = snapshot
+            .routes
+            .find(facts.host, facts.path.decoded())
+            .or_else(|| endpoints.default_route())
+            .ok_or(NO_ROUTE)?;
+        record.route(route);
+        path_on(route, &facts)?;
+
+        let ruling = self.decide(lane, route, &facts, record).await;
+        let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
+        let who = match &ruling.decision {
+            Decision::Allow(permit) => permit.identity(),
+            // A refusal lets nobody in, so it names nobody.
+            Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
+                record.refused(&facts, &ruling, &answer);
+                None
+            }
+        };
+        let names = asker.names.or_else(|| endpoints.headers(route));
+        self.upstreams
+            .identify(answer.headers_mut(), names.unwrap_or(&self.remote), who);
+        Ok(answer)
+    }
+
+    /// Writes down what nobody could judge, tells the operator once how to mend it, and answers.
+    fn refuse(
+        &self,
+        lane: &Lane,
+        record: &Record<'_>,
+        asker: &Asker<'_, '_>,
+        parts: &Parts,
+        rejection: &Rejection,
+    ) -> Response<Body> {
+        // Where it was told what is asked about, the audit line says so as in proxy mode.
+        let authority = asker.authority.as_ref();
+        let arrival = Arrival {
+            parts,
+            authority: authority.map_or("", RequestAuthority::as_written),
+            host: authority.map_or("", RequestAuthority::host),
+            handshake: Handshake::None,
+            hop: Hop {
+                client: Client::Unix,
+                scheme: Scheme::Http,
+                trusted: true,
+            },
+            rest: asker.rest,
+        };
+        let asked = asker.dialect.asked(&arrival);
+        let refused = match &asked {
+            Ok(asked) if asker.may_ask => Refused {
+                method: &asked.method,
+                host: &asked.host,
+                path: asked.path,
+                headers: &parts.headers,
+            },
+            _ => Refused::of(parts, arrival.host),
+        };
+        // Before it is known whose request it is, there is only the gateway, which is never banned.
+        let spent = if asker.knows_client {
+            lane.spend(record)
+        } else {
+            Ok(())
+        };
+        let mut answer = match spent {
+            Ok(()) => {
+                let answer = asker.dialect.refuse(rejection, record.id(), record.form());
+                record.rejected(&refused, rejection.reason, answer.status());
+                record.explain_rejection(&refused, rejection, asker.may_ask);
+                answer
+            }
+            Err(throttled) => self.throttle(asker.dialect, record, &refused, &throttled),
+        };
+        let names = asker.names.unwrap_or(&self.remote);
+        self.upstreams.identify(answer.headers_mut(), names, None);
+        answer
+    }
+}
+
+/// Once per endpoint and header: a gateway that sends more than it needs is not wrong, but whoever
+/// believes that the header counts is.
+fn tell_of_ignored(record: &Record<'_>, dialect: &dyn Dialect, ignored: &[HeaderName]) {
+    for name in ignored {
+        if record.is_news(name.as_str()) {
+            warn!(
+                road = dialect.name(),
+                header = name.as_str(),
+                "ignored a header that says nothing at this endpoint"
+            );
+        }
+    }
+}

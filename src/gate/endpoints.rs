@@ -1,0 +1,334 @@
+//! The addresses where gateways ask, and who may.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::Door;
+use crate::config::Settings;
+use crate::config::settings::{self, Alias, IdentityHeaders};
+use crate::crypto::Secret;
+use crate::dialect::{DIALECTS, Dialect, Family};
+use crate::policy::Route;
+use crate::request::Peer;
+use crate::request::admission::Rejection;
+use crate::request::client_addr::ProxyTrust;
+
+/// What gateways send when `server.decision_secret_file` is set.
+pub const SECRET: HeaderName = HeaderName::from_static("x-sidegate-secret");
+
+/// The endpoints of other servers: where, by which dialect.
+const ALIASES: &[(Alias, &str, Asker)] = &[
+    (Alias::Oauth2Proxy, "/oauth2/auth", Asker::Detected),
+    (Alias::Authelia, "/api/authz/auth-request", Asker::Named("nginx")),
+    (
+        Alias::Authelia,
+        "/api/authz/forward-auth",
+        Asker::Named("traefik"),
+    ),
+    (Alias::Authelia, "/api/authz/ext-authz", Asker::Named("envoy")),
+    (Alias::Authelia, "/api/verify", Asker::Detected),
+    (
+        Alias::Authentik,
+        "/outpost.goauthentik.io/auth/nginx",
+        Asker::Named("nginx"),
+    ),
+    (
+        Alias::Authentik,
+        "/outpost.goauthentik.io/auth/traefik",
+        Asker::Named("traefik"),
+    ),
+    (
+        Alias::Authentik,
+        "/outpost.goauthentik.io/auth/caddy",
+        Asker::Named("caddy"),
+    ),
+    (
+        Alias::Authentik,
+        "/outpost.goauthentik.io/auth/envoy",
+        Asker::Named("envoy"),
+    ),
+    (Alias::Tinyauth, "/api/auth/nginx", Asker::Named("nginx")),
+    (Alias::Tinyauth, "/api/auth/traefik", Asker::Named("traefik")),
+    (Alias::Tinyauth, "/api/auth/caddy", Asker::Named("caddy")),
+    (Alias::Tinyauth, "/api/auth/envoy", Asker::Named("envoy")),
+    (Alias::Vouch, "/validate", Asker::Named("nginx")),
+];
+
+/// Who asks at an endpoint.
+#[derive(Clone, Copy)]
+enum Asker {
+    /// The gateway of that dialect.
+    Named(&'static str),
+    /// Whoever the metadata tells.
+    Detected,
+}
+
+/// Every endpoint of one version of the settings.
+pub struct Endpoints {
+    dialects: Vec<Box<dyn Dialect>>,
+    places: Vec<Place>,
+    /// `/_sidegate/auth`: nothing below it is anything else.
+    base: String,
+    /// Whether they have listeners of their own, and the others none.
+    own_listeners: bool,
+    secret: Option<Secret>,
+    /// By the route's index.
+    headers: Vec<IdentityHeaders>,
+    /// Where there is no `[[route]]`.
+    default_route: Option<Arc<Route>>,
+}
+
+/// One endpoint.
+struct Place {
+    path: String,
+    /// Index of its dialect; none: read from the metadata.
+    dialect: Option<usize>,
+    takes_path: bool,
+    /// The identity headers of another server.
+    headers: Option<IdentityHeaders>,
+}
+
+impl Place {
+    /// What follows this endpoint in the target, if that is where it belongs.
+    fn rest<'r>(&self, target: &'r str) -> Option<&'r str> {
+        below(target, &self.path).filter(|rest| self.takes_path || !rest.starts_with('/'))
+    }
+}
+
+/// A question arrived at an endpoint.
+pub struct Asking<'s, 'r> {
+    /// By which dialect; none: read from the metadata.
+    pub dialect: Option<&'s dyn Dialect>,
+    /// The identity headers of another server, which the route's give way to.
+    pub headers: Option<&'s IdentityHeaders>,
+    /// What follows the endpoint in the target.
+    pub rest: &'r str,
+}
+
+impl Endpoints {
+    /// The endpoints of these settings.
+    pub fn new(settings: &Settings) -> Self {
+        let dialects: Vec<Box<dyn Dialect>> = DIALECTS
+            .iter()
+            .map(|(_, build)| build())
+            .filter(|dialect| dialect.endpoint().is_some())
+            .collect();
+        let base = format!("{}/auth", settings.server.prefix);
+        let place = |path: String, asker: Asker, headers: Option<IdentityHeaders>| {
+            let dialect = match asker {
+                Asker::Named(name) => dialects.iter().position(|dialect| dialect.name() == name),
+                Asker::Detected => None,
+            };
+            let takes_path = dialect
+                .and_then(|index| dialects[index].endpoint())
+                .is_some_and(|endpoint| endpoint.takes_path);
+            Place {
+                path,
+                dialect,
+                takes_path,
+                headers,
+            }
+        };
+        let mut places: Vec<Place> = dialects
+            .iter()
+            .map(|dialect| {
+                let path = format!("{base}/{}", dialect.name());
+                place(path, Asker::Named(dialect.name()), None)
+            })
+            .collect();
+        places.push(place(base.clone(), Asker::Detected, None));
+        for alias in &settings.aliases {
+            let theirs = ALIASES.iter().filter(|(of, ..)| of == alias);
+            let headers = alias.identity_headers();
+            places.extend(
+                theirs.map(|(_, path, asker)| place((*path).to_owned(), *asker, Some(headers.clone()))),
+            );
+        }
+        let default_route = settings.routes.is_empty().then(|| {
+            Arc::new(Route {
+                index: 0,
+                settings: settings::Route::for_decisions(),
+                query_token: settings.credentials.query_token,
+            })
+        });
+        Self {
+            places,
+            dialects,
+            base,
+            own_listeners: !settings.server.decision_listen.is_empty(),
+            secret: settings
+                .server
+                .decision_secret
+                .as_ref()
+                .map(|secret| secret.secret.clone()),
+            headers: settings
+                .routes
+                .iter()
+                .map(|route| route.identity_headers.in_decisions())
+                .collect(),
+            default_route,
+        }
+    }
+
+    /// Whether a request for this path through that door is a question, a proper one or not. The path
+    /// is compared as it was sent: another spelling is another address, where nothing is allowed.
+    pub fn cover(&self, path: &str, door: Door) -> bool {
+        door == Door::Decisions
+            || below(path, &self.base).is_some()
+            || self.places(door).any(|place| place.rest(path).is_some())
+    }
+
+    /// What is at a target that [`Endpoints::cover`].
+    ///
+    /// # Errors
+    /// No endpoint is there.
+    pub fn find<'r>(&self, target: &'r str, door: Door) -> Result<Asking<'_, 'r>, Rejection> {
+        let (place, rest) = self
+            .places(door)
+            .find_map(|place| Some((place, place.rest(target)?)))
+            .ok_or(match door {
+                Door::Front if self.own_listeners => ELSEWHERE,
+                Door::Front | Door::Decisions => NO_ENDPOINT,
+            })?;
+        Ok(Asking {
+            dialect: place.dialect.map(|index| &*self.dialects[index]),
+            headers: place.headers.as_ref(),
+            rest,
+        })
+    }
+
+    /// The endpoints behind that door.
+    fn places(&self, door: Door) -> impl Iterator<Item = &Place> {
+        let open = match door {
+            Door::Decisions => true,
+            Door::Front => !self.own_listeners,
+        };
+        self.places.iter().filter(move |_| open)
+    }
+
+    /// The dialect that speaks a family; without one that of nginx, whose answers every gateway
+    /// understands.
+    pub fn speaking(&self, family: Option<Family>) -> &dyn Dialect {
+        let wanted = family.unwrap_or(Family::Original);
+        let family = |dialect: &dyn Dialect| dialect.endpoint().map(|endpoint| endpoint.family);
+        self.dialects
+            .iter()
+            .map(|dialect| &**dialect)
+            .find(|dialect| family(*dialect) == Some(wanted))
+            .expect("every family has a dialect in the table")
+    }
+
+    /// Whether that peer may ask, by its address and by what it knows. Its secret is taken out.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn admit(
+        &self,
+        peer: &Peer,
+        headers: &mut HeaderMap,
+        trust: &ProxyTrust<'_>,
+    ) -> Result<(), Rejection> {
+        if !trust.includes(peer) {
+            return Err(STRANGER);
+        }
+        let Some(secret) = &self.secret else {
+            return Ok(());
+        };
+        let mut told = headers.get_all(&SECRET).iter();
+        let knows = told
+            .next()
+            .is_some_and(|told| Secret::new(told.as_bytes()) == *secret);
+        if !knows || told.next().is_some() {
+            return Err(NO_SECRET);
+        }
+        headers.remove(&SECRET);
+        Ok(())
+    }
+
+    /// The route where none is configured.
+    pub fn default_route(&self) -> Option<&Arc<Route>> {
+        self.default_route.as_ref()
+    }
+
+    /// The names of the routes that decisions are about: those configured, else the default one.
+    pub fn route_names<'s>(&'s self, routes: &'s [settings::Route]) -> impl Iterator<Item = &'s str> {
+        let default = self
+            .default_route
+            .iter()
+            .map(|route| route.settings.name.as_str());
+        routes.iter().map(|route| route.name.as_str()).chain(default)
+    }
+
+    /// The identity headers of answers about that route.
+    pub fn headers(&self, route: &Route) -> Option<&IdentityHeaders> {
+        self.headers.get(route.index)
+    }
+}
+
+/// What follows `base` in the target, if it ends a segment there.
+fn below<'r>(target: &'r str, base: &str) -> Option<&'r str> {
+    let rest = target.strip_prefix(base)?;
+    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
+}
+
+const fn refused(reason: &'static str, message: &'static str) -> Rejection {
+    Rejection {
+        status: StatusCode::FORBIDDEN,
+        reason,
+        message,
+        close: false,
+    }
+}
+
+const STRANGER: Rejection = refused(
+    "untrusted-peer",
+    "only trusted proxies may ask for decisions; if that is your gateway, add its address (\"unix\" for a unix socket) to server.trusted_proxies",
+);
+const NO_SECRET: Rejection = refused(
+    "wrong-secret",
+    "the gateway must send the secret of server.decision_secret_file as X-Sidegate-Secret, once",
+);
+const NO_ENDPOINT: Rejection = refused(
+    "no-endpoint",
+    "there is no decision endpoint of that name; there are nginx, traefik, caddy, envoy and haproxy below /auth of \
+     the prefix",
+);
+const ELSEWHERE: Rejection = refused(
+    "no-endpoint",
+    "decisions are asked for on the addresses of server.decision_listen, and nowhere else",
+);
+/// A question about an address of ours.
+pub const OURS: Rejection = Rejection {
+    status: StatusCode::NOT_FOUND,
+    reason: "no-route",
+    message: "the gateway asks about an address of Sidegate itself; let it relay that prefix without asking",
+    close: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alias_names_a_dialect_that_there_is() {
+        for (alias, path, asker) in ALIASES {
+            if let Asker::Named(name) = asker {
+                assert!(crate::dialect::build(name).is_some(), "{alias} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_covers_whole_segments_and_its_query() {
+        assert_eq!(
+            below("/_sidegate/auth/caddy?a=1", "/_sidegate/auth/caddy"),
+            Some("?a=1")
+        );
+        assert_eq!(
+            below("/_sidegate/auth/envoy/x", "/_sidegate/auth/envoy"),
+            Some("/x")
+        );
+        assert_eq!(below("/_sidegate/authors", "/_sidegate/auth"), None);
+    }
+}
