@@ -1,11 +1,13 @@
 //! Where all parts meet: the only folder that knows them all.
 
 mod announce;
+mod bench;
 mod check;
 mod commands;
 mod demo;
 mod echo;
 mod explain;
+mod folder;
 mod gauges;
 mod local;
 mod near;
@@ -18,6 +20,7 @@ mod reload;
 mod serve;
 mod stop;
 
+pub use bench::bench;
 pub use check::check;
 pub use demo::demo;
 pub use explain::explain;

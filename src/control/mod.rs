@@ -13,7 +13,7 @@ pub use client::{Connect, Connection};
 pub use execute::{Operations, Property, Running};
 pub use failure::{Exit, Failure};
 pub use protocol::{Payload, Request, Response, SecretField};
-pub use view::{Checked, Replaced};
+pub use view::{Checked, Measured, Replaced};
 
 use std::future::Future;
 use std::pin::Pin;
