@@ -102,6 +102,7 @@ pub(crate) fn conditions(
         .map_or("unknown processor", |(_, model)| model)
         .to_owned();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel: Vec<&str> = kernel.trim().split('.').take(2).collect();
     let first = |program: &Path, argument: &str| {
         let output = Command::new(program).arg(argument).output().ok();
         let text = output
@@ -118,7 +119,7 @@ pub(crate) fn conditions(
     let mut conditions = vec![
         format!(
             "{date}, {processors} processors ({model}), Linux {}",
-            kernel.trim()
+            kernel.join(".")
         ),
         format!(
             "{rounds} rounds of {seconds} s, medians; a ratio is the median of the rounds' ratios to the first row"

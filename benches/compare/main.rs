@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ask::{Case, Tool};
+use ask::Case;
 use cases::{Section, Stage};
 use certificate::Certificate;
 use gates::{Running, Settings};

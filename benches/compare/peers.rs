@@ -214,7 +214,7 @@ pub(crate) fn nginx(facts: &Facts<'_>) -> Peer {
     );
     serve("tls proxy", true, &format!("location / {{ {proxy} }}"));
     let http = format!(
-        "map_hash_max_size 1048576; map_hash_bucket_size 256;
+        "map_hash_max_size 1048576; map_hash_bucket_size 512;
          map $http_authorization $who {{ default \"\"; include {}; }}
          geo $banned {{ default 0; include {}; }}
          limit_req_zone $binary_remote_addr zone=each:10m rate=1000000r/s;
@@ -275,7 +275,7 @@ fn nginx_with(
          worker_rlimit_nofile 20000;
          events {{ worker_connections 19000; }}
          http {{
-           access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
+           access_log off; client_body_buffer_size 64k; keepalive_requests 1000000000; keepalive_timeout 600s;
            {temporary}{http}
          }}\n"
     );

@@ -313,42 +313,80 @@ impl Report {
         }
     }
 
-    /// One bar a row: processor time beside the first of its section, with what was seen as text.
+    /// One bar a row: processor time beside the first of its section, and what was seen.
     pub(crate) fn plot(&self) -> String {
-        const WIDTH: f64 = 1000.0;
         const LEFT: f64 = 390.0;
-        const LONGEST: f64 = 330.0;
+        const LONGEST: f64 = 320.0;
         /// Ratios above are cut off.
         const MOST: f64 = 2.5;
+        const COLUMNS: [(&str, f64); 5] = [
+            ("ratio", 770.0),
+            ("CPU/request", 850.0),
+            ("per second", 930.0),
+            ("p50", 1005.0),
+            ("p99", 1080.0),
+        ];
         let mut body = String::new();
-        let mut y = 64.0;
-        for rows in self.sections() {
+        let mut y = 20.0;
+        let title =
+            "Processor time for a request, beside the first of each section (red line); less is better";
+        let mut text = |y: f64, class: &str, text: &str| {
             let _ = writeln!(
                 body,
-                "<text x=\"12\" y=\"{y}\" class=\"section\">{}</text>",
-                escape(&capital(rows[0].section))
+                "<text x=\"12\" y=\"{y}\" class=\"{class}\">{}</text>",
+                escape(text)
             );
+        };
+        text(y, "section", title);
+        for line in &self.conditions {
+            y += 15.0;
+            text(y, "", &line.replace("**", ""));
+        }
+        y += 28.0;
+        for rows in self.sections() {
+            let section = escape(&capital(rows[0].section));
+            let _ = writeln!(
+                body,
+                "<text x=\"12\" y=\"{y}\" class=\"section\">{section}</text>"
+            );
+            for (heading, x) in COLUMNS {
+                let _ = writeln!(
+                    body,
+                    "<text x=\"{x}\" y=\"{y}\" class=\"heading\">{heading}</text>"
+                );
+            }
             y += 8.0;
             let top = y;
             for row in &rows {
                 let Some(ratio) = row.ratio(rows[0]) else { continue };
                 let length = ratio.min(MOST) / MOST * LONGEST;
                 let class = if row.ours { "ours" } else { "peer" };
-                let cut = if ratio > MOST { " …" } else { "" };
+                let cut = if ratio > MOST { "…" } else { "" };
                 let _ = writeln!(
                     body,
-                    "<text x=\"{}\" y=\"{}\" class=\"name\">{}</text><rect x=\"{LEFT}\" y=\"{y}\" width=\"{length:.1}\" height=\"13\" class=\"{class}\"/>\
-                     <text x=\"{:.1}\" y=\"{}\">{ratio:.2}{cut} · {} · {}/s · p50 {} · p99 {}</text>",
+                    "<text x=\"{}\" y=\"{}\" class=\"right\">{}</text>\
+                     <rect x=\"{LEFT}\" y=\"{y}\" width=\"{length:.1}\" height=\"13\" class=\"{class}\"/>\
+                     <text x=\"{:.1}\" y=\"{}\">{cut}</text>",
                     LEFT - 8.0,
                     y + 11.0,
                     escape(&row.name),
-                    LEFT + length + 6.0,
+                    LEFT + length + 3.0,
                     y + 11.0,
+                );
+                let figures = [
+                    format!("{ratio:.2}"),
                     span(row.cpu()),
                     thousands(row.of(|sample| sample.requests as f64 / sample.span.as_secs_f64())),
                     span(row.of(|sample| micros(sample.p50))),
                     span(row.of(|sample| micros(sample.p99))),
-                );
+                ];
+                for (figure, (_, x)) in figures.iter().zip(COLUMNS) {
+                    let _ = writeln!(
+                        body,
+                        "<text x=\"{x}\" y=\"{}\" class=\"right\">{figure}</text>",
+                        y + 11.0
+                    );
+                }
                 y += 17.0;
             }
             let one = LEFT + LONGEST / MOST;
@@ -357,24 +395,14 @@ impl Report {
                 "<line x1=\"{one}\" y1=\"{top}\" x2=\"{one}\" y2=\"{}\"/>",
                 y - 3.0
             );
-            y += 22.0;
+            y += 26.0;
         }
-        let conditions = escape(
-            &self
-                .conditions
-                .iter()
-                .take(3)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(" · "),
-        );
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1092 {y:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
              <style>rect.ours{{fill:#2a7f62}}rect.peer{{fill:#b8b8b8}}line{{stroke:#c0392b;stroke-dasharray:2 2}}\
-             text{{fill:#222}}.name{{text-anchor:end}}.section{{font-weight:bold;font-size:13px}}</style>\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-             <text x=\"12\" y=\"20\" class=\"section\">Processor time for a request, beside the first of each section (red line); less is better</text>\n\
-             <text x=\"12\" y=\"38\">{conditions}</text>\n{body}</svg>\n"
+             text{{fill:#222}}.right{{text-anchor:end}}.heading{{text-anchor:end;fill:#777}}\
+             .section{{font-weight:bold;font-size:13px}}</style>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{body}</svg>\n"
         )
     }
 }
