@@ -379,7 +379,6 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
 #[test]
 fn what_is_not_built_yet_is_said_to_be_so() {
     for (text, key) in [
-        ("[session]\nidle = \"1h\"", "session"),
         ("[[oidc]]\nissuer = \"https://id.example\"", "oidc"),
         ("[peers]", "peers"),
         ("[rights]\nroot = \"x\"", "rights"),
@@ -387,7 +386,6 @@ fn what_is_not_built_yet_is_said_to_be_so() {
         ("compat.horao = true", "compat.horao"),
         ("[oauth]\nwell_known = true", "oauth"),
         ("grpc_listen = \"127.0.0.1:1\"", "grpc_listen"),
-        ("[[route]]\ncsrf = true", "route[1].csrf"),
         (
             "[[route]]\naccess = { users = [\"a\"], hours = \"8-18\" }",
             "route[1].access.hours",
@@ -596,8 +594,8 @@ fn variables_that_are_unknown_empty_or_malformed_are_errors() {
             "cannot be set from the environment; write it in a file",
         ),
         (
-            "SIDEGATE_SESSION__IDLE",
-            "1h",
+            "SIDEGATE_OAUTH__WELL_KNOWN",
+            "true",
             "is not in this version; unset the variable",
         ),
         (
@@ -1832,4 +1830,33 @@ proptest::proptest! {
     fn no_file_makes_the_loader_panic(text in "(\\[\\[?(route|server|guard|scope\\.x|tls)\\]\\]?\n|(listen|path|upstream|access|rate|cidr|host) = (\"\\PC{0,12}\"|\\[\"\\PC{0,8}\"\\]|\\{ \\w{1,6} = \"x\" \\}|[0-9]{1,20}|true)\n|\\PC{0,10}\n){0,8}") {
         let _ = load(&text);
     }
+}
+
+// "`[session]` # idle, absolute, remember-me"
+#[test]
+fn a_session_has_three_times_and_remembering_can_be_off() {
+    let days = |count: u64| std::time::Duration::from_secs(count * 24 * 60 * 60);
+    let session = load("").unwrap().settings.session;
+    assert_eq!((session.idle, session.absolute), (days(7), days(30)));
+    assert_eq!(session.remember, Some(days(30)));
+    let session = load("[session]\nidle = \"1d\"\nremember = \"off\"")
+        .unwrap()
+        .settings
+        .session;
+    assert_eq!((session.idle, session.remember), (days(1), None));
+    assert_eq!(
+        wrong("[session]\nidle = \"0s\""),
+        "sidegate.toml:2: session.idle = \"0s\" is no time at all; write for example \"30s\""
+    );
+}
+
+// "`csrf`" among the route keys: what a browser may send for another site
+#[test]
+fn a_route_says_what_other_sites_may_send() {
+    use sidegate::config::settings::Csrf;
+    let csrf = |text: &str| load(text).unwrap().settings.routes[0].csrf;
+    assert_eq!(csrf("[[route]]"), Csrf::Enforce);
+    assert_eq!(csrf("[[route]]\ncsrf = \"same-site\""), Csrf::SameSite);
+    assert_eq!(csrf("[[route]]\ncsrf = \"off\""), Csrf::Off);
+    assert!(wrong("[[route]]\ncsrf = true").contains("route[1].csrf"));
 }

@@ -21,6 +21,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("governor", &["decision"]),
     ("moka", &["authn"]),
     ("quick_cache", &["authn", "decision"]),
+    ("httparse", &["wire"]),
     ("prometheus_client", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("toml", &["config"]),
@@ -31,6 +32,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rustls", &["outbound", "server", "app"]),
     ("notify", &["app"]),
     ("jiff", &["time"]),
+    ("askama", &["pages"]),
+    ("qrcode", &["app"]),
 ];
 
 /// Folders whose every file is one entry of a table: `(folder, table file, files that are not entries)`.

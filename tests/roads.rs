@@ -6,7 +6,7 @@
 mod support;
 
 use support::asking::{Asked, ROADS};
-use support::{Answer, Backend, Sidegate, base64, eventually};
+use support::{Answer, Backend, Sidegate, base64, eventually, mistyped};
 
 /// A row of the table in section 6: the statuses of proxy, nginx, traefik, caddy, envoy, haproxy.
 type Row = [u16; 6];
@@ -299,7 +299,7 @@ fn the_same_request_gets_the_same_decision_by_every_road() {
     let stranger = Sidegate::prepare("");
     stranger.cli(&["user", "add", "bob"]).success();
     let wrong = stranger.token("bob", "phone");
-    let mistyped = format!("{}x", &bob[..bob.len() - 1]);
+    let mistyped = mistyped(&bob);
     eventually(
         || gate.get("/", &[&bearer(brief)]).status == 401,
         || "a token of one second does not end".into(),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use super::links::Links;
 use super::record::{Place, Record};
+use super::session_table::SessionTable;
 use super::table::{TokenTable, read, write};
 use super::{Account, AccountsError, Flag};
 use crate::accounts::live::TokenId;
@@ -15,6 +17,8 @@ pub(super) struct Memory {
     users: RwLock<BTreeMap<Arc<str>, HeldUser>>,
     groups: RwLock<BTreeMap<String, (GroupRecord, Revision)>>,
     pub(super) tokens: TokenTable,
+    pub(super) sessions: SessionTable,
+    pub(super) links: Links,
 }
 
 /// A user and the commit that wrote the record.
@@ -41,6 +45,8 @@ impl Memory {
             users: RwLock::default(),
             groups: RwLock::default(),
             tokens: TokenTable::new(),
+            sessions: SessionTable::default(),
+            links: Links::default(),
         }
     }
 
@@ -88,7 +94,12 @@ impl Memory {
                 let token = self.tokens.by_id(id).filter(|token| token.overlap);
                 token.map(|token| token.revision)
             }
-            Place::Group(_) | Place::Used(_) | Place::Revoked(_) => None,
+            Place::Group(_)
+            | Place::Used(_)
+            | Place::Revoked(_)
+            | Place::Session(_)
+            | Place::Seen(_)
+            | Place::Link(_) => None,
         }
     }
 
@@ -113,8 +124,8 @@ impl Memory {
         let Some(record) = record else {
             return self.remove(key, effects);
         };
-        if matches!(record, Record::Used(..)) {
-            // The one kind that memory knows before the store does.
+        if matches!(record, Record::Used(..) | Record::Seen(..)) {
+            // The kinds that memory knows before the store does.
             return;
         }
         if let Record::Token(token, false) = &record
@@ -151,6 +162,17 @@ impl Memory {
                 }
             }
             Record::Revoked(lookup, record) => self.tokens.put_revoked(lookup, &record),
+            Record::Session(session) => {
+                if let Some(id) = TokenId::parse(&session.id) {
+                    self.sessions.put(session, id);
+                }
+            }
+            Record::Link(link) => self.links.put(link, revision),
+            Record::Seen(id, used) => {
+                if let Some(session) = self.sessions.by_id(id) {
+                    session.set_used(&used);
+                }
+            }
         }
     }
 
@@ -176,8 +198,10 @@ impl Memory {
                 }
             }
             Some(Place::Revoked(lookup)) => self.tokens.remove_revoked(&lookup),
-            // Goes with its token.
-            Some(Place::Used(_)) | None => {}
+            Some(Place::Session(lookup)) => self.sessions.remove(&lookup, &mut effects.down),
+            Some(Place::Link(user)) => self.links.remove(user),
+            // Goes with its token or session.
+            Some(Place::Used(_) | Place::Seen(_)) | None => {}
         }
     }
 }

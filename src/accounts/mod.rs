@@ -1,4 +1,4 @@
-//! Users, groups and tokens: the rules about records.
+//! Users, groups, tokens and sessions: the rules about records.
 //!
 //! Everything a decision needs is in memory and read without waiting. A change goes to the store
 //! first, then to memory, then takes the flags of what it ended down, and then returns: a
@@ -21,13 +21,18 @@ use crate::store::{Revision, Store, StoreError};
 mod bans;
 mod error;
 pub mod flag;
+mod forms;
 mod groups;
 mod keys;
+mod links;
 mod live;
+mod live_session;
 mod memory;
 mod names;
 mod passwords;
 mod record;
+mod session_table;
+mod sessions;
 mod table;
 mod tokens;
 mod used;
@@ -39,8 +44,11 @@ mod tests;
 pub use error::AccountsError;
 pub use flag::Flag;
 pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
+pub use links::Purpose;
 pub use live::LiveToken;
+pub use live_session::LiveSession;
 pub use passwords::{PasswordFault, PasswordOutcome};
+pub use sessions::{FoundSession, NewSession};
 pub use tokens::{Found, NewToken, TokenSelector, TokenState, TokenView};
 pub use users::NewUser;
 
@@ -102,6 +110,8 @@ pub struct Accounts {
     /// Tokens on their way to the newest keys, and the word that there are some.
     moving: std::sync::Mutex<HashMap<live::TokenId, keys::Move>>,
     moved: Notify,
+    /// Sessions whose last use is not written down yet.
+    unseen: std::sync::Mutex<Vec<live::TokenId>>,
 }
 
 struct Shared {
@@ -127,7 +137,7 @@ pub struct HashCounts {
 }
 
 impl Accounts {
-    /// Reads all users, groups and tokens.
+    /// Reads all users, groups, tokens and sessions.
     ///
     /// # Errors
     /// [`AccountsError::Store`]; [`AccountsError::Corrupt`] with the key of the first record that
@@ -148,13 +158,16 @@ impl Accounts {
     ) -> Result<Self, AccountsError> {
         let in_force = InForce::new(settings)?;
         let memory = Memory::new();
-        // Tokens before their last uses.
+        // Tokens and sessions before their last uses.
         for prefix in [
             record::USERS,
             record::GROUPS,
             record::TOKENS,
             record::USED,
             record::REVOKED,
+            record::SESSIONS,
+            record::SEEN,
+            record::LINKS,
         ] {
             let mut after: Option<String> = None;
             loop {
@@ -183,6 +196,7 @@ impl Accounts {
             unsaved: std::sync::Mutex::default(),
             moving: std::sync::Mutex::default(),
             moved: Notify::new(),
+            unseen: std::sync::Mutex::default(),
         })
     }
 

@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 use super::{AccountsError, names};
 use crate::accounts::live::TokenId;
 use crate::crypto::token_hash;
-use crate::model::{GroupRecord, RevokedRecord, TokenRecord, UsedRecord, UserRecord};
+use crate::model::{
+    GroupRecord, LinkRecord, RevokedRecord, SessionRecord, TokenRecord, UsedRecord, UserRecord,
+};
 use crate::store::{Change, Expect};
 use crate::wire::hex;
 
@@ -15,6 +17,9 @@ pub(super) const GROUPS: &str = "group/";
 pub(super) const TOKENS: &str = "token/";
 pub(super) const USED: &str = "used/";
 pub(super) const REVOKED: &str = "revoked/";
+pub(super) const SESSIONS: &str = "session/";
+pub(super) const SEEN: &str = "seen/";
+pub(super) const LINKS: &str = "link/";
 pub(super) const BANS: &str = "ban/";
 
 /// A record that memory keeps.
@@ -26,6 +31,10 @@ pub(super) enum Record {
     Token(TokenRecord, bool),
     Used(TokenId, UsedRecord),
     Revoked([u8; 16], RevokedRecord),
+    Session(SessionRecord),
+    /// The last use of a session.
+    Seen(TokenId, UsedRecord),
+    Link(LinkRecord),
 }
 
 impl Record {
@@ -36,6 +45,9 @@ impl Record {
             Record::Token(token, overlap) => token_key(&token.user, &token.name, &token.id, *overlap),
             Record::Used(id, _) => used_key(*id),
             Record::Revoked(lookup, _) => revoked_key(lookup),
+            Record::Session(session) => session_key(&session.lookup),
+            Record::Seen(id, _) => seen_key(*id),
+            Record::Link(link) => link_key(link.user.as_deref()),
         }
     }
 
@@ -44,8 +56,10 @@ impl Record {
             Record::User(user) => serde_json::to_string(user),
             Record::Group(group) => serde_json::to_string(group),
             Record::Token(token, _) => serde_json::to_string(token),
-            Record::Used(_, used) => serde_json::to_string(used),
+            Record::Used(_, used) | Record::Seen(_, used) => serde_json::to_string(used),
             Record::Revoked(_, revoked) => serde_json::to_string(revoked),
+            Record::Session(session) => serde_json::to_string(session),
+            Record::Link(link) => serde_json::to_string(link),
         }
         .map_err(|error| AccountsError::Corrupt {
             key: self.key(),
@@ -66,6 +80,9 @@ impl Record {
             Place::Token { id, .. } => Record::Token(json(key, body)?, id.is_some()),
             Place::Used(id) => Record::Used(id, json(key, body)?),
             Place::Revoked(lookup) => Record::Revoked(lookup, json(key, body)?),
+            Place::Session(_) => Record::Session(json(key, body)?),
+            Place::Seen(id) => Record::Seen(id, json(key, body)?),
+            Place::Link(_) => Record::Link(json(key, body)?),
         };
         let sound = match &record {
             Record::User(user) => names::is_user(&user.name),
@@ -75,7 +92,11 @@ impl Record {
                     && token_hash::is_name(&token.name)
                     && TokenId::parse(&token.id).is_some()
             }
-            Record::Used(..) | Record::Revoked(..) => true,
+            Record::Session(session) => {
+                names::is_user(&session.user) && TokenId::parse(&session.id).is_some()
+            }
+            Record::Link(link) => link.user.as_deref().is_none_or(names::is_user),
+            Record::Used(..) | Record::Revoked(..) | Record::Seen(..) => true,
         };
         if !sound || record.key() != key {
             return Err(corrupt("the names in it do not fit its key"));
@@ -97,6 +118,10 @@ pub(super) enum Place<'a> {
     },
     Used(TokenId),
     Revoked([u8; 16]),
+    Session([u8; 16]),
+    Seen(TokenId),
+    /// Of that user, or of the first owner.
+    Link(Option<&'a str>),
 }
 
 impl<'a> Place<'a> {
@@ -117,6 +142,10 @@ impl<'a> Place<'a> {
             },
             "used" => Place::Used(TokenId::parse(first)?),
             "revoked" => Place::Revoked(hex::decode(first)?),
+            "session" => Place::Session(hex::decode(first)?),
+            "seen" => Place::Seen(TokenId::parse(first)?),
+            "link" if first == "owner" => Place::Link(None),
+            "link" if first == "user" => Place::Link(Some(words.next()?)),
             _ => return None,
         };
         words.next().is_none().then_some(place)
@@ -184,6 +213,21 @@ pub(super) fn used_key(id: TokenId) -> String {
 
 pub(super) fn revoked_key(lookup: &[u8; 16]) -> String {
     format!("{REVOKED}{}", hex::encode(lookup))
+}
+
+pub(super) fn session_key(lookup: &[u8; 16]) -> String {
+    format!("{SESSIONS}{}", hex::encode(lookup))
+}
+
+pub(super) fn seen_key(id: TokenId) -> String {
+    format!("{SEEN}{id}")
+}
+
+pub(super) fn link_key(user: Option<&str>) -> String {
+    match user {
+        None => format!("{LINKS}owner"),
+        Some(user) => format!("{LINKS}user/{user}"),
+    }
 }
 
 pub(super) fn ban_key(network: &IpNet) -> String {

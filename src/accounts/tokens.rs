@@ -284,12 +284,14 @@ impl Accounts {
         self.select(selector).first().map(|token| self.view(token, now))
     }
 
+    /// The token of that id.
+    pub fn live_token(&self, id: &str) -> Option<Arc<LiveToken>> {
+        TokenId::parse(id).and_then(|id| self.memory().tokens.by_id(id))
+    }
+
     fn select(&self, selector: &TokenSelector) -> Vec<Arc<LiveToken>> {
         match selector {
-            TokenSelector::Id(id) => TokenId::parse(id)
-                .and_then(|id| self.memory().tokens.by_id(id))
-                .into_iter()
-                .collect(),
+            TokenSelector::Id(id) => self.live_token(id).into_iter().collect(),
             TokenSelector::Name { user, name } => {
                 let mut tokens = self.memory().tokens.list(Some(&names::fold(user)));
                 tokens.retain(|token| token.name() == name);

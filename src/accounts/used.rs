@@ -1,4 +1,4 @@
-//! What happens to tokens by itself: their last use is noted, and old things are swept away.
+//! What happens to tokens and sessions by itself: their last use is noted, and old things are swept away.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -37,7 +37,8 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Store`]; the uses are kept for the next time.
     pub async fn flush_used(&self) -> Result<usize, AccountsError> {
-        if self.unsaved().is_empty() {
+        let unseen = self.take_unseen();
+        if unseen.is_empty() && self.unsaved().is_empty() {
             return Ok(0);
         }
         let writing = self.writing().await;
@@ -49,7 +50,8 @@ impl Accounts {
             let used = self.memory().tokens.by_id(*id)?.used()?;
             Some(Edit::put(Record::Used(*id, used), Expect::Any))
         };
-        let edits: Vec<Edit> = ids.iter().filter_map(edit).collect();
+        let mut edits: Vec<Edit> = ids.iter().filter_map(edit).collect();
+        edits.extend(unseen.iter().filter_map(|id| self.seen_edit(*id)));
         let count = edits.len();
         if count == 0 {
             return Ok(0);
@@ -57,6 +59,7 @@ impl Accounts {
         let result = self.commit(writing, edits).await;
         if let Err(error) = result {
             self.unsaved().extend(ids);
+            self.keep_unseen(unseen);
             return Err(error);
         }
         Ok(count)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Edit, Record, used_key};
+use super::record::{Edit, Record, link_key, used_key};
 use super::tokens::revocation;
 use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
@@ -84,6 +84,7 @@ impl Accounts {
         for orphan in self.memory().tokens.list(Some(&name)) {
             edits.extend(revocation(&orphan, now));
         }
+        edits.extend(self.endings(&name, None));
         edits.push(Edit::put(Record::User(user), Expect::Absent));
         self.commit(writing, edits).await?;
         self.user(&name).ok_or(AccountsError::Conflict)
@@ -108,11 +109,13 @@ impl Accounts {
             edits.extend(revocation(&token, now));
             edits.push(Edit::remove(used_key(token.id), Expect::Any));
         }
+        edits.extend(self.endings(&name, None));
+        edits.push(Edit::remove(link_key(Some(&name)), Expect::Any));
         self.commit(writing, edits).await?;
         Ok(())
     }
 
-    /// Sets a password, or takes it away. Tokens stay as they are.
+    /// Sets a password, or takes it away. The user's sessions end, tokens stay as they are.
     ///
     /// # Errors
     /// As [`Accounts::add_user`], and [`AccountsError::NotFound`].
@@ -128,12 +131,25 @@ impl Accounts {
         };
         self.change_user(name, |user| {
             user.password = password;
+            Ok(self.endings(&user.name, None))
+        })
+        .await
+    }
+
+    /// Gives a user another name for people.
+    ///
+    /// # Errors
+    /// [`AccountsError::NotFound`], [`AccountsError::Invalid`], [`AccountsError::Store`].
+    pub async fn set_display_name(&self, name: &str, to: &str) -> Result<Arc<Account>, AccountsError> {
+        let to = names::display_name(to)?;
+        self.change_user(name, |user| {
+            user.display_name = to;
             Ok(vec![])
         })
         .await
     }
 
-    /// Enables or disables a user. All credentials of a disabled one are refused.
+    /// Enables or disables a user. All credentials of a disabled one are refused, and sessions end.
     ///
     /// # Errors
     /// [`AccountsError::NotFound`], [`AccountsError::Forbidden`] for the only owner,
@@ -141,7 +157,11 @@ impl Accounts {
     pub async fn set_enabled(&self, name: &str, enabled: bool) -> Result<Arc<Account>, AccountsError> {
         self.change_user(name, |user| {
             user.disabled = !enabled;
-            Ok(vec![])
+            Ok(if enabled {
+                vec![]
+            } else {
+                self.endings(&user.name, None)
+            })
         })
         .await
     }
@@ -216,7 +236,7 @@ impl Accounts {
     }
 
     /// `change` answers with what else belongs into the commit.
-    async fn change_user(
+    pub(super) async fn change_user(
         &self,
         name: &str,
         change: impl FnOnce(&mut UserRecord) -> Result<Vec<Edit>, AccountsError>,

@@ -1,5 +1,5 @@
-//! What a server says when it is ready: where it listens, where its state is, what to do next. Never a
-//! secret: tokens are made by a verb.
+//! What a server says when it is ready: where it listens, where its state is, what to do next. The one
+//! secret in it is the link of the first owner, which works once.
 
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
+use super::invitation;
 use super::near::named;
 use crate::accounts::Accounts;
 use crate::config::settings::{LogFormat, LogLevel};
@@ -27,12 +28,14 @@ pub(super) struct Start<'a> {
     /// Where an instance is unless told.
     pub(super) default_data: &'a Path,
     pub(super) accounts: &'a Accounts,
+    /// The link under which somebody becomes the owner, where there is none.
+    pub(super) invitation: Option<String>,
 }
 
 /// What to do next.
 struct Next {
     why: &'static str,
-    command: String,
+    what: String,
 }
 
 impl Start<'_> {
@@ -53,8 +56,8 @@ impl Start<'_> {
             }
             let data = &self.settings.server.data;
             info!(data = %data.display(), "the state of this instance is here");
-            if let Some(Next { why, command }) = self.next() {
-                warn!("{why}: {command}");
+            for Next { why, what } in self.next() {
+                warn!("{why}: {what}");
             }
         }
         self.warn_of_root();
@@ -67,25 +70,38 @@ impl Start<'_> {
     }
 
     /// What has to be done before anyone gets anywhere.
-    fn next(&self) -> Option<Next> {
+    fn next(&self) -> Vec<Next> {
         let command = self.command();
+        let mut next = Vec::new();
         if self.settings.routes.is_empty() {
-            return Some(Next {
+            next.push(Next {
                 why: "there is no route: every request gets 404; add [[route]] to the file, or start with",
-                command: "sidegate serve --upstream URL".to_owned(),
+                what: "sidegate serve --upstream URL".to_owned(),
             });
         }
         if self.accounts.is_empty() {
-            return Some(Next {
+            next.push(Next {
                 why: "there is no owner yet: every request gets 401; make one with",
-                command: format!("{command} user add NAME"),
+                what: format!("{command} user add NAME"),
+            });
+            let open = |link: &String| Next {
+                why: match link.starts_with('/') {
+                    false => "or become the owner in a browser, with this link, which works once, for a day",
+                    true => {
+                        "or become the owner in a browser, with this link at the address of this gate, which \
+                         works once, for a day"
+                    }
+                },
+                what: link.clone(),
+            };
+            next.extend(self.invitation.as_ref().map(open));
+        } else if self.accounts.owner().is_none() {
+            next.push(Next {
+                why: "there is no owner: make one with",
+                what: format!("{command} user role NAME owner"),
             });
         }
-        let why = "there is no owner: make one with";
-        self.accounts.owner().is_none().then(|| Next {
-            why,
-            command: format!("{command} user role NAME owner"),
-        })
+        next
     }
 
     /// What reaches this server from another terminal: its data directory is all that matters.
@@ -126,11 +142,16 @@ impl Start<'_> {
         if let Some(operations) = self.settings.operations {
             line("health", &format!("http://{operations}/readyz, /metrics"));
         }
-        if let Some(Next { why, command }) = self.next() {
-            page.push_str(&format!(
-                "\n  {alarm}{}:{plain}\n\n      {command}\n",
-                capital(why)
-            ));
+        for Next { why, what } in self.next() {
+            let why = capital(why);
+            page.push_str(&format!("\n  {alarm}{why}:{plain}\n\n      {what}\n"));
+        }
+        if let Some(picture) = self
+            .invitation
+            .as_deref()
+            .and_then(|link| invitation::picture(link, color))
+        {
+            page.push_str(&format!("\n{picture}"));
         }
         page.push_str(&format!("\n  {dim}Ctrl-C ends it.{plain}\n\n"));
         page
@@ -206,6 +227,9 @@ mod tests {
                 addresses: vec!["http://127.0.0.1:8480".into()],
                 default_data: &sources.default_data,
                 accounts: &accounts,
+                invitation: accounts
+                    .is_empty()
+                    .then(|| "http://192.0.2.7:8480/_sidegate/setup?code=x".to_owned()),
             };
             start.page(false)
         };
@@ -216,6 +240,8 @@ mod tests {
             "  state     /home/anna/my data\n",
             "  health    http://127.0.0.1:9480/readyz, /metrics\n",
             "\n      sidegate --data '/home/anna/my data' user add NAME\n",
+            "\n      http://192.0.2.7:8480/_sidegate/setup?code=x\n",
+            "\u{2588}\u{2588}",
         ] {
             assert!(empty.contains(line), "{line:?} is missing in {empty}");
         }
@@ -225,7 +251,9 @@ mod tests {
             ..NewUser::default()
         };
         accounts.add_user(anna, clock.now()).await.expect("adds");
-        assert!(!page().contains("user add"), "{}", page());
+        for gone in ["user add", "setup", "\u{2588}"] {
+            assert!(!page().contains(gone), "{}", page());
+        }
     }
 
     #[test]

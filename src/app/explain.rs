@@ -5,13 +5,15 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Uri};
 
 use super::local::patiently;
-use super::reasons::{self, Asked};
+use super::reasons::Asked;
+use super::unjudged;
 use super::{block_on, near, parts, wrong_config};
 use crate::config::{self, Settings, Sources};
 use crate::control::protocol::{Question, SecretField, Who};
 use crate::control::view::Explanation;
 use crate::control::{Exit, Failure};
 use crate::decision::Core;
+use crate::gate::NO_ROUTE;
 use crate::gate::snapshot::Snapshot;
 use crate::instance::Instance;
 use crate::request::admission;
@@ -52,27 +54,37 @@ pub(super) async fn examine(
         scheme,
     } = Head::of(question)?;
     let settings = &snapshot.settings;
+    if let Who::Recorded(line) = &question.who
+        && line.decision == "reject"
+        && line.reason != NO_ROUTE.reason
+    {
+        return Ok(unjudged::rejected_then(line));
+    }
     let admitted = match admission::admit(
         &mut parts,
         &settings.credentials.token_headers,
         settings.limits.head,
     ) {
         Ok(admitted) => admitted,
-        Err(rejection) => return Ok(reasons::rejected(&rejection)),
+        Err(rejection) => return Ok(unjudged::rejected(&rejection)),
     };
     let path = match SafePath::parse(parts.uri.path()) {
         Ok(path) => path,
-        Err(error) => return Ok(reasons::rejected(&error.into())),
+        Err(error) => return Ok(unjudged::rejected(&error.into())),
     };
     let host = admitted.authority.host();
     if safe_path::covers(&snapshot.site.prefix, path.decoded()) {
-        return Ok(reasons::own_address(&snapshot.site.prefix));
+        return Ok(unjudged::own_address(&snapshot.site.prefix));
     }
-    let Some(route) = snapshot.routes.find(host, path.decoded()) else {
+    let route = snapshot
+        .routes
+        .find(host, path.decoded())
+        .or_else(|| snapshot.endpoints.default_route());
+    let Some(route) = route else {
         return Ok(near::no_route(&settings.routes, host, path.decoded()));
     };
     if let Err(error) = path.allowed_on(route.settings.encoded_slash, route.settings.path_params) {
-        return Ok(reasons::rejected(&error.into()));
+        return Ok(unjudged::rejected(&error.into()));
     }
     let facts = Facts {
         now,
@@ -85,7 +97,10 @@ pub(super) async fn examine(
         path: &path,
         query: parts.uri.query().unwrap_or(""),
         headers: &parts.headers,
-        expects: Expects::Program,
+        expects: match question.browser {
+            true => Expects::Page,
+            false => Expects::Program,
+        },
     };
     let asked = Asked {
         snapshot,
@@ -102,6 +117,7 @@ pub(super) async fn examine(
                 identity => identity,
             }
         }
+        Who::Recorded(line) => return Ok(asked.recorded(line)),
         Who::Anonymous | Who::Token(_) => None,
     };
     let core = Core::new(&snapshot.authority);

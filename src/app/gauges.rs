@@ -36,6 +36,10 @@ pub(super) fn register(
     metrics.gauge("sidegate_tokens", "API tokens that are not revoked.", move || {
         tokens.token_count() as f64
     });
+    let sessions = Arc::clone(&accounts);
+    metrics.gauge("sidegate_sessions", "Logins of browsers.", move || {
+        sessions.session_count() as f64
+    });
     metrics.counter(
         "sidegate_password_hashes_total",
         "Slow hashes computed.",
@@ -87,6 +91,12 @@ pub(super) fn register(
         "sidegate_connections_accepted_total",
         "Client connections accepted.",
         move || counters.accepted.load(Ordering::Relaxed),
+    );
+    let counters = server.counters();
+    metrics.counter(
+        "sidegate_connections_handed_over_total",
+        "Connections without TLS that asked for more than a plain HTTP/1.1 request, such as a WebSocket.",
+        move || counters.handed_over.load(Ordering::Relaxed),
     );
     let counters = server.counters();
     metrics.counter(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::parts::{Parts, instance_failure};
-use super::{block_on, owned};
+use super::{address, block_on, open, owned};
 use crate::config::Settings;
 use crate::control::client::{Connect, connect};
 use crate::control::execute::Operations;
@@ -45,7 +45,12 @@ pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<
             [settings.server.trusted_proxies.as_slice(), &settings.guard.exempt].concat(),
             settings.scopes.iter().map(|scope| scope.name.clone()).collect(),
             clock,
-        );
+        )
+        .with_pages({
+            let pages = address::of(settings, &open::wanted(settings)).unwrap_or_default();
+            let pages = format!("{pages}{}", settings.server.prefix);
+            move || pages.clone()
+        });
         let outcome = operations.execute(request).await.into_result();
         audit.close();
         outcome

@@ -1,5 +1,6 @@
 //! Where all parts meet: the only folder that knows them all.
 
+mod address;
 mod announce;
 mod bench;
 mod check;
@@ -9,6 +10,7 @@ mod echo;
 mod explain;
 mod folder;
 mod gauges;
+mod invitation;
 mod local;
 mod near;
 mod open;
@@ -19,6 +21,7 @@ mod reasons;
 mod reload;
 mod serve;
 mod stop;
+mod unjudged;
 
 pub use bench::bench;
 pub use check::check;

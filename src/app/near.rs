@@ -1,8 +1,9 @@
 //! Routes in words, and the one that nearly matched.
 
-use super::reasons::empty;
+use super::unjudged::{empty, refusals};
 use crate::config::settings::{Access, AccessTable, Route};
 use crate::control::view::{Explanation, Verdict};
+use crate::gate::NO_ROUTE;
 use crate::request::safe_path::covers;
 
 /// So many routes are named where none matches.
@@ -10,27 +11,21 @@ const NAMED: usize = 5;
 
 /// A host and path that no route covers.
 pub(super) fn no_route(routes: &[Route], host: &str, path: &str) -> Explanation {
-    let advice = if routes.is_empty() {
-        vec![
-            "there is no route at all: add [[route]] to the configuration".to_owned(),
-            "a server that was started with --upstream knows its route itself; ask while it runs".to_owned(),
-        ]
-    } else {
-        let mut names: Vec<&str> = routes
-            .iter()
-            .take(NAMED)
-            .map(|route| route.name.as_str())
-            .collect();
-        if routes.len() > NAMED {
-            names.push("…");
-        }
-        vec![
-            format!("the routes are: {}", names.join(", ")),
-            format!("add a [[route]] with host = \"{host}\" and path = \"{path}\", or one without a host"),
-        ]
-    };
+    let mut names: Vec<&str> = routes
+        .iter()
+        .take(NAMED)
+        .map(|route| route.name.as_str())
+        .collect();
+    if routes.len() > NAMED {
+        names.push("…");
+    }
+    let advice = vec![
+        format!("the routes are: {}", names.join(", ")),
+        format!("add a [[route]] with host = \"{host}\" and path = \"{path}\", or one without a host"),
+    ];
     Explanation {
         status: Some(404),
+        answers: refusals(&NO_ROUTE),
         reason: "no route covers this host and path".to_owned(),
         nearly: nearly(routes, None, host, path),
         advice,

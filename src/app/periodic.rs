@@ -23,7 +23,7 @@ pub(super) async fn move_tokens(parts: Arc<Parts>) {
     }
 }
 
-/// Writes down when tokens were used, forgets what has ended. Never returns.
+/// Writes down when tokens and sessions were used, forgets what has ended. Never returns.
 pub(super) async fn run(parts: Arc<Parts>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,6 +34,9 @@ pub(super) async fn run(parts: Arc<Parts>) {
         parts.lasting.guard.sweep(now);
         if let Err(error) = accounts.flush_used().await {
             warn!(%error, "when tokens were last used could not be written down");
+        }
+        if let Err(error) = accounts.sweep_sessions(now).await {
+            warn!(%error, "sessions that are over could not be cleared away");
         }
         if minute % HOUR == 0
             && let Err(error) = accounts.sweep(now).await

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use super::near::{named, nearly, people, words};
+use super::unjudged::empty;
 use crate::authn::{Identity, Method};
 use crate::config::settings::{Access, AccessTable, Route};
 use crate::config::units::duration_text;
-use crate::control::protocol::{Question, SecretField, Who};
-use crate::control::view::{Explanation, Verdict};
+use crate::control::protocol::{Question, Recorded, SecretField, Who};
+use crate::control::view::{AnswerView, Explanation, Verdict};
 use crate::crypto::token_hash;
-use crate::decision::{Decision, Ruling};
+use crate::decision::{Challenge, Decision, Ruling};
+use crate::dialect::DIALECTS;
 use crate::gate::snapshot::Snapshot;
 use crate::model::Role;
-use crate::request::admission::Rejection;
 use crate::request::{Client, Facts, Scheme};
 
 /// A request that found its route, and who asked about it.
@@ -30,42 +31,127 @@ impl Asked<'_> {
     /// What that ruling means.
     pub(super) fn told(&self, ruling: &Ruling) -> Explanation {
         let who = ruling.identity.as_deref();
-        let (decision, status, (reason, advice)) = match &ruling.decision {
-            Decision::Allow(_) => (Verdict::Allow, None, self.allowed(who)),
-            Decision::Challenge(challenge) => {
-                (Verdict::Challenge, Some(401), self.challenged(challenge.why, who))
-            }
-            Decision::Deny(denial) => (Verdict::Deny, Some(403), self.denied(denial.why, who)),
-            Decision::Throttle { why, retry_after } => {
-                (Verdict::Throttle, Some(429), self.throttled(why, *retry_after))
-            }
-            Decision::Fail(fault) => {
-                let advice = "nobody is let in and nobody is counted; look at the server's log".to_owned();
-                (Verdict::Fail, Some(503), (fault.why.clone(), vec![advice]))
-            }
+        let (decision, (reason, advice)) = match &ruling.decision {
+            Decision::Allow(_) => (Verdict::Allow, self.allowed(who)),
+            Decision::Challenge(challenge) => (Verdict::Challenge, self.challenged(challenge.why, who)),
+            Decision::Deny(denial) => (Verdict::Deny, self.denied(denial.why, who)),
+            Decision::Throttle { why, retry_after } => (Verdict::Throttle, self.throttled(why, *retry_after)),
+            Decision::Fail(fault) => (Verdict::Fail, failed(&fault.why)),
         };
         let mut explanation = Explanation {
             decision,
-            status,
             reason,
             advice,
             identity: who.map(|who| format!("{} ({})", who.name(), who.account.user.role)),
-            credential: self.credential(ruling),
+            credential: self.credential(who, ruling.carrier),
             ..self.about()
         };
-        self.note_surroundings(ruling, &mut explanation);
+        self.answer(&ruling.decision, &mut explanation);
+        self.note_surroundings(who, ruling.carrier, &mut explanation);
         explanation
+    }
+
+    /// What that line of the audit file means: the words that the same request would be explained
+    /// with, by the settings and accounts of now.
+    pub(super) fn recorded(&self, line: &Recorded) -> Explanation {
+        let who = self
+            .snapshot
+            .authority
+            .identity_recorded(line.user.as_str(), &line.credential);
+        let who = who.map(|who| Identity {
+            method: match line.auth.as_str() {
+                "network" => Method::Network,
+                "password" => Method::Password,
+                "session" => Method::Session,
+                _ => Method::ApiToken,
+            },
+            ..who
+        });
+        let who = who.as_ref();
+        let (decision, (reason, advice)) = match line.decision.as_str() {
+            "allow" => (Verdict::Allow, self.allowed(who)),
+            "challenge" => (Verdict::Challenge, self.challenged(&line.reason, who)),
+            "throttle" => (Verdict::Throttle, self.throttled(&line.reason, self.left())),
+            "fail" => (Verdict::Fail, failed(&line.reason)),
+            _ => (Verdict::Deny, self.denied(&line.reason, who)),
+        };
+        let mut explanation = Explanation {
+            decision,
+            status: line.status,
+            reason,
+            advice,
+            identity: who
+                .map(|who| format!("{} ({})", who.name(), who.account.user.role))
+                .or_else(|| {
+                    (!line.user.is_empty()).then(|| format!("{} (disabled or gone by now)", line.user))
+                }),
+            credential: self.credential(who, &line.carrier),
+            answers: vec![AnswerView {
+                road: line.road.clone(),
+                status: line.status,
+            }],
+            ..self.about()
+        };
+        if line.rule != self.route.name {
+            explanation.advice.push(format!(
+                "it was the route {} then; the settings have changed since",
+                line.rule
+            ));
+        }
+        self.note_surroundings(who, &line.carrier, &mut explanation);
+        explanation
+    }
+
+    /// How long this client is still banned or too fast.
+    fn left(&self) -> Duration {
+        let admitted = self
+            .snapshot
+            .authority
+            .guard
+            .admit(self.facts.client, self.facts.now);
+        admitted.map_or_else(|throttled| throttled.retry_after, |()| Duration::ZERO)
+    }
+
+    /// How each road answers that decision.
+    fn answer(&self, decision: &Decision, explanation: &mut Explanation) {
+        // Without a route there is nothing to forward to, and only gateways have an answer.
+        let unrouted = self.snapshot.settings.routes.is_empty();
+        explanation.answers = DIALECTS
+            .iter()
+            .map(|(_, build)| build())
+            .map(|dialect| {
+                let forwards = dialect.endpoint().is_none();
+                let status = match decision {
+                    _ if forwards && unrouted => Some(404),
+                    Decision::Allow(_) if forwards => None,
+                    _ => {
+                        let answer = dialect.answer(&self.snapshot.site, self.facts, decision);
+                        Some(answer.status().as_u16())
+                    }
+                };
+                AnswerView {
+                    road: dialect.name().to_owned(),
+                    status,
+                }
+            })
+            .collect();
+        explanation.status = explanation.answers.first().and_then(|answer| answer.status);
     }
 
     /// What any credential of a disabled user gets.
     pub(super) fn disabled(&self, name: &str) -> Explanation {
-        Explanation {
+        let mut explanation = Explanation {
             decision: Verdict::Challenge,
-            status: Some(401),
             reason: format!("{name} is disabled, so every credential of {name} is refused"),
             advice: vec![format!("sidegate user enable {name}")],
             ..self.about()
-        }
+        };
+        let refused = Challenge {
+            why: "user-disabled",
+            presented: true,
+        };
+        self.answer(&Decision::Challenge(refused), &mut explanation);
+        explanation
     }
 
     /// What is so whatever was decided.
@@ -123,7 +209,13 @@ impl Asked<'_> {
                     ),
                 ],
             ),
-            "no-owner-yet" => because("there is no user yet", "sidegate user add NAME".to_owned()),
+            "no-owner-yet" => (
+                "there is no user yet".to_owned(),
+                vec![
+                    "sidegate user add NAME".to_owned(),
+                    "or open the link that this prints: sidegate setup-link".to_owned(),
+                ],
+            ),
             "token-malformed" => because(
                 "that is no token: it has not the form, or its last six characters do not fit the rest",
                 "was all of it copied, and nothing else? A token cannot be shown again; make another with: \
@@ -177,6 +269,16 @@ impl Asked<'_> {
             Access::Public | Access::User | Access::Admin => AccessTable::default(),
         };
         match why {
+            "csrf" => (
+                format!(
+                    "a page of another site asked through a browser in which {name} is logged in, or it did not \
+                     say which page; nothing that changes something is done for such a page"
+                ),
+                vec![format!(
+                    "csrf of the route {} says from where a page may",
+                    self.route.name
+                )],
+            ),
             "scope" => (
                 format!(
                     "{name} may, but the token's scope \"{}\" does not cover {method} {}",
@@ -278,11 +380,11 @@ impl Asked<'_> {
     }
 
     /// The credential that was tried; never itself.
-    fn credential(&self, ruling: &Ruling) -> Option<String> {
-        let token = ruling.identity.as_deref().and_then(|who| who.token.as_deref());
-        match (token, ruling.carrier) {
+    fn credential(&self, who: Option<&Identity>, carrier: &str) -> Option<String> {
+        let token = who.and_then(|who| who.token.as_deref());
+        match (token, carrier) {
             (Some(token), _) => Some(format!("token {} ({})", token.name(), token.id())),
-            (None, "none" | "network" | "preflight") => None,
+            (None, "" | "none" | "network" | "preflight") => None,
             (None, "assumed") => Some("a right one, assumed".to_owned()),
             (None, carrier) => Some(match self.token_name() {
                 Some(name) => format!("a token with the name {name} ({carrier})"),
@@ -293,10 +395,14 @@ impl Asked<'_> {
 
     /// The name that stands in the token, whoever made it.
     fn token_name(&self) -> Option<&str> {
-        let Who::Token(SecretField(token)) = &self.question.who else {
-            return None;
-        };
-        token_hash::parse(token.expose(), &self.snapshot.settings.tokens.prefix).map(|parts| parts.name)
+        match &self.question.who {
+            Who::Token(SecretField(token)) => {
+                let prefix = &self.snapshot.settings.tokens.prefix;
+                token_hash::parse(token.expose(), prefix).map(|parts| parts.name)
+            }
+            Who::Recorded(line) if !line.credential_name.is_empty() => Some(&line.credential_name),
+            Who::Recorded(_) | Who::User(_) | Who::Anonymous => None,
+        }
     }
 
     fn client(&self) -> String {
@@ -307,13 +413,13 @@ impl Asked<'_> {
     }
 
     /// What the asker may have overlooked.
-    fn note_surroundings(&self, ruling: &Ruling, explanation: &mut Explanation) {
+    fn note_surroundings(&self, who: Option<&Identity>, carrier: &str, explanation: &mut Explanation) {
         let settings = &self.snapshot.settings;
         let condition = matches!(&self.route.access, Access::Table(table) if !table.networks.is_empty());
-        let source = ruling.identity.as_deref().and_then(|who| who.token.as_deref());
+        let source = who.and_then(|who| who.token.as_deref());
         let counts = condition
             || source.is_some_and(|token| !token.networks().is_empty())
-            || (ruling.carrier == "none" && !settings.trusted_networks.is_empty());
+            || (carrier == "none" && !settings.trusted_networks.is_empty());
         if counts && explanation.decision != Verdict::Allow && self.question.from.is_none() {
             explanation.advice.push(
                 "networks count here, and no client address was given: ask again with --from IP".to_owned(),
@@ -330,6 +436,14 @@ impl Asked<'_> {
                 "{address} is a trusted proxy: a request through it is judged by the client that it names"
             ));
         }
+        if settings.routes.is_empty() {
+            explanation.advice.extend([
+                "there is no route at all, so nothing is forwarded, and gateways that ask are answered as said above: \
+                 to forward, add [[route]] to the configuration"
+                    .to_owned(),
+                "a server that was started with --upstream knows its route itself; ask while it runs".to_owned(),
+            ]);
+        }
         let redirects = settings.tls.as_ref().is_some_and(|tls| tls.redirect_http);
         if redirects && self.facts.scheme == Scheme::Http {
             explanation
@@ -339,36 +453,7 @@ impl Asked<'_> {
     }
 }
 
-/// A request that nobody could judge.
-pub(super) fn rejected(rejection: &Rejection) -> Explanation {
-    Explanation {
-        status: Some(rejection.status.as_u16()),
-        reason: format!("{} ({})", rejection.message, rejection.reason),
-        advice: vec!["no rule is asked about such a request, and no backend sees it".to_owned()],
-        ..empty(Verdict::Deny)
-    }
-}
-
-/// What is under our own prefix.
-pub(super) fn own_address(prefix: &str) -> Explanation {
-    Explanation {
-        reason: format!("{prefix} belongs to sidegate itself: what is below it is never forwarded"),
-        advice: vec!["server.prefix can move it elsewhere".to_owned()],
-        ..empty(Verdict::Deny)
-    }
-}
-
-pub(super) fn empty(decision: Verdict) -> Explanation {
-    Explanation {
-        decision,
-        status: None,
-        reason: String::new(),
-        rule: None,
-        identity: None,
-        credential: None,
-        network: None,
-        route: None,
-        nearly: None,
-        advice: Vec::new(),
-    }
+fn failed(why: &str) -> Because {
+    let advice = "nobody is let in and nobody is counted; look at the server's log".to_owned();
+    (why.to_owned(), vec![advice])
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
@@ -18,8 +17,8 @@ use super::open::{bind, bind_operations, install_log, load_certificates, open_ac
 use super::parts::{Parts, write_bans};
 use super::reload::{self, Reload};
 use super::stop::{Stop, on};
-use super::{block_on, gauges, owned, periodic, wrong_config};
-use crate::accounts::Accounts;
+use super::{address, block_on, gauges, owned, periodic, wrong_config};
+use crate::accounts::{Accounts, Purpose};
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::control::{self, Exit, Failure, SOCKET};
 use crate::gate::snapshot::Snapshot;
@@ -48,7 +47,7 @@ pub fn serve(sources: Sources) -> Result<(), Failure> {
     let log = install_log(&loaded.settings.log, clock.clone())?;
     block_on(async move {
         let running = Running::start(sources, loaded, read, clock, log).await?;
-        running.announce();
+        running.announce().await;
         running.until_told_to_stop().await
     })
 }
@@ -147,7 +146,8 @@ impl Running {
                 Arc::clone(&ready),
             )),
             clock,
-        );
+        )
+        .with_pages(pages(&shared, &server));
         let end = told(over.subscribe());
         closing.spawn_local(async move {
             if let Err(error) = socket.serve(Rc::new(operations), end).await {
@@ -180,7 +180,7 @@ impl Running {
     }
 
     /// Says where it listens and what to do next.
-    fn announce(&self) {
+    async fn announce(&self) {
         let listeners = self.server.listeners();
         Start {
             settings: &self.loaded.settings,
@@ -191,11 +191,34 @@ impl Running {
                 .collect(),
             default_data: &self.sources.default_data,
             accounts: &self.parts.lasting.accounts,
+            invitation: self.invitation().await,
         }
         .announce();
         let now = self.parts.clock.now();
         self.shared.observers.audit.record(&Line::new(now, Event::Start));
         systemd::ready();
+    }
+
+    /// A link under which somebody becomes the owner, where there is none.
+    async fn invitation(&self) -> Option<String> {
+        let accounts = &self.parts.lasting.accounts;
+        if !accounts.is_empty() {
+            return None;
+        }
+        match accounts
+            .create_link(&Purpose::Owner, self.parts.clock.now())
+            .await
+        {
+            Ok((code, _)) => {
+                let pages = pages(&self.shared, &self.server)();
+                let code = code.expose_str().unwrap_or_default();
+                Some(format!("{pages}/setup?code={code}"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the owner's link could not be made");
+                None
+            }
+        }
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests finish. A second signal ends at once.
@@ -297,7 +320,7 @@ async fn told(mut said: watch::Receiver<bool>) {
 struct Worker(Gate);
 
 impl Serve for Worker {
-    async fn serve(&self, request: Request<Incoming>, peer: Peer, role: Role) -> Response<Body> {
+    async fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> Response<Body> {
         let door = match role {
             Role::Decisions => Door::Decisions,
             Role::Http | Role::Https | Role::Operations => Door::Front,
@@ -329,6 +352,17 @@ fn start_server(
         factory,
     )
     .map_err(|error| Failure::new(Exit::Internal, format!("the workers cannot be started: {error}")))
+}
+
+/// What links to our pages start with: the settings may change, the listeners of the start are
+/// good enough.
+fn pages(shared: &Arc<Shared>, server: &Server) -> impl Fn() -> String + use<> {
+    let (shared, listeners) = (Arc::clone(shared), server.listeners());
+    move || {
+        let settings = &shared.snapshot.load().settings;
+        let address = address::of(settings, &listeners).unwrap_or_default();
+        format!("{address}{}", settings.server.prefix)
+    }
 }
 
 fn readiness(

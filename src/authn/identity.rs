@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::first_use::{FirstUses, RouteNames};
-use crate::accounts::{Account, Flag, LiveToken};
+use crate::accounts::{Account, Flag, LiveSession, LiveToken};
 use crate::time::Timestamp;
 
 /// Who sent the request. Never holds the credential itself. Shared by the caches of all cores
@@ -15,7 +15,7 @@ pub struct Identity {
     pub account: Arc<Account>,
     /// How it was shown.
     pub method: Method,
-    /// The token's public half; none for a password or a trusted network.
+    /// The token's public half; none for a session, a password or a trusted network.
     pub token: Option<Arc<LiveToken>>,
     /// Until when, unless revoked earlier.
     pub lease: Lease,
@@ -32,6 +32,11 @@ impl Identity {
     /// The words of the token's scope; empty: all the user's rights.
     pub fn scope(&self) -> &str {
         self.token.as_deref().map_or("", LiveToken::scope)
+    }
+
+    /// The login behind it, if it is one.
+    pub fn session(&self) -> Option<&Arc<LiveSession>> {
+        self.lease.session.as_ref()
     }
 
     /// Whether the credential may be used from there.
@@ -62,6 +67,8 @@ pub enum Method {
     Password,
     /// A trusted network speaks for its clients.
     Network,
+    /// A browser in which the user logged in.
+    Session,
 }
 
 impl Method {
@@ -71,6 +78,7 @@ impl Method {
             Method::ApiToken => "api-token",
             Method::Password => "password",
             Method::Network => "network",
+            Method::Session => "session",
         }
     }
 }
@@ -84,6 +92,8 @@ pub struct Lease {
     /// Ended when what was shown ends: the token is revoked or expires, the password changes. A
     /// trusted network shows nothing.
     pub shown: Option<Flag>,
+    /// Ended also by lying still: only a browser's login can.
+    pub session: Option<Arc<LiveSession>>,
 }
 
 impl Lease {
@@ -92,6 +102,7 @@ impl Lease {
         Self {
             user: account.flag.clone(),
             shown: None,
+            session: None,
         }
     }
 
@@ -100,6 +111,7 @@ impl Lease {
         Self {
             user: account.flag.clone(),
             shown: Some(account.password.clone()),
+            session: None,
         }
     }
 
@@ -108,12 +120,24 @@ impl Lease {
         Self {
             user: account.flag.clone(),
             shown: Some(token.flag().clone()),
+            session: None,
+        }
+    }
+
+    /// For who showed the cookie of a login of the user.
+    pub fn of_session(account: &Account, session: Arc<LiveSession>) -> Self {
+        Self {
+            user: account.flag.clone(),
+            shown: Some(session.flag().clone()),
+            session: Some(session),
         }
     }
 
     /// Whether it still holds.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.user.holds(now) && self.shown.as_ref().is_none_or(|shown| shown.holds(now))
+        self.user.holds(now)
+            && self.shown.as_ref().is_none_or(|shown| shown.holds(now))
+            && self.session.as_ref().is_none_or(|session| session.is_in_use(now))
     }
 
     /// When it ends by itself. May come nearer: a rotation shortens it.

@@ -24,6 +24,7 @@ pub use refusal::Refusal;
 pub use verified::{CoreCache, Verified};
 
 use crate::accounts::Accounts;
+use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
 use crate::request::Facts;
 use carrier::Carrier;
@@ -63,6 +64,15 @@ pub struct Unverified<'r> {
     /// Whose it was when it was right before; a ban does not stop it then.
     pub before: Option<Arc<Identity>>,
     presented: Result<Presented<'r>, Refusal>,
+}
+
+impl Unverified<'_> {
+    /// Whether it is a browser's cookie.
+    pub fn is_session(&self) -> bool {
+        self.presented
+            .as_ref()
+            .is_ok_and(|presented| presented.session().is_some())
+    }
 }
 
 impl Authenticator {
@@ -193,6 +203,17 @@ impl Authenticator {
         for carrier in &self.carriers {
             carrier.strip(place, headers, query);
         }
+    }
+
+    /// Under which name a typed name and password count as a failure: the one that the same pair has
+    /// over Basic, so that it counts once.
+    pub fn password_key(&self, name: &str, secret: &Secret) -> Digest {
+        presented::pair_key(self.verified.mac(), name.as_bytes(), secret.expose())
+    }
+
+    /// The same of a one-time link.
+    pub fn link_key(&self, code: &[u8]) -> Digest {
+        self.verified.mac().digest("sidegate presented link 1", &[code])
     }
 
     /// What was verified, for the next snapshot.

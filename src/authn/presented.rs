@@ -12,7 +12,7 @@ pub struct Presented<'r> {
     pub form: Form<'r>,
 }
 
-/// HTTP knows only two shapes of credential.
+/// HTTP knows only two shapes of credential; what we gave a browser ourselves is a third.
 pub enum Form<'r> {
     /// One opaque string.
     Token(Text<'r>),
@@ -23,6 +23,8 @@ pub enum Form<'r> {
         /// Where the first colon is (RFC 7617, section 2: a user-id has none).
         colon: usize,
     },
+    /// What a session cookie holds.
+    Session(Text<'r>),
 }
 
 /// Bytes of the request, or decoded from it and erased after use.
@@ -52,8 +54,9 @@ impl Presented<'_> {
             Form::Token(text) => mac.digest("sidegate verified token 1", &[text.bytes()]),
             Form::Pair { text, colon } => {
                 let (name, secret) = split(text.bytes(), *colon);
-                mac.digest("sidegate verified pair 1", &[name, secret])
+                pair_key(mac, name, secret)
             }
+            Form::Session(text) => mac.digest("sidegate verified session 1", &[text.bytes()]),
         }
     }
 
@@ -61,17 +64,30 @@ impl Presented<'_> {
     pub fn token(&self) -> Option<&[u8]> {
         match &self.form {
             Form::Token(text) => Some(text.bytes()),
-            Form::Pair { .. } => None,
+            Form::Pair { .. } | Form::Session(_) => None,
         }
     }
 
     /// Name and secret, if it is a pair.
     pub fn pair(&self) -> Option<(&[u8], &[u8])> {
         match &self.form {
-            Form::Token(_) => None,
+            Form::Token(_) | Form::Session(_) => None,
             Form::Pair { text, colon } => Some(split(text.bytes(), *colon)),
         }
     }
+
+    /// What a session cookie held, if it is one.
+    pub fn session(&self) -> Option<&[u8]> {
+        match &self.form {
+            Form::Token(_) | Form::Pair { .. } => None,
+            Form::Session(text) => Some(text.bytes()),
+        }
+    }
+}
+
+/// The name of a name and a secret, however they came.
+pub(super) fn pair_key(mac: &Mac, name: &[u8], secret: &[u8]) -> Digest {
+    mac.digest("sidegate verified pair 1", &[name, secret])
 }
 
 fn split(text: &[u8], colon: usize) -> (&[u8], &[u8]) {

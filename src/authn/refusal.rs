@@ -13,6 +13,9 @@ pub enum Refusal {
     /// Was right once: expired, revoked, of a disabled user, or used from elsewhere. Does not
     /// count: a phone with an old token is not an attacker.
     Dead(&'static str),
+    /// Counts as if it had not been presented: a session cookie that is unknown or over. Whoever sends
+    /// it cannot help it.
+    Absent(&'static str),
     /// No room to verify it now. Does not count.
     Busy(Duration),
     /// We could not tell. Never lets anyone in, never counts against anyone.
@@ -28,7 +31,10 @@ impl Refusal {
     /// The word for log, audit and metrics.
     pub fn word(&self) -> &'static str {
         match self {
-            Refusal::Malformed(word) | Refusal::Invalid(word) | Refusal::Dead(word) => word,
+            Refusal::Malformed(word)
+            | Refusal::Invalid(word)
+            | Refusal::Dead(word)
+            | Refusal::Absent(word) => word,
             Refusal::Busy(_) => "password-queue",
             Refusal::Unavailable(_) => "unavailable",
         }

@@ -122,7 +122,8 @@ fn go_on(file: &Path, mut end: u64, io: &mut Io<'_>) -> Result<(), Failure> {
     }
 }
 
-fn file_of(named: Option<&PathBuf>, reach: &Reach<'_>) -> Result<PathBuf, Failure> {
+/// The audit file that is meant.
+pub(super) fn file_of(named: Option<&PathBuf>, reach: &Reach<'_>) -> Result<PathBuf, Failure> {
     let file = match named {
         Some(file) => file.clone(),
         None => reach.settings()?.audit.file,

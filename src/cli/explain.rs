@@ -4,13 +4,15 @@ use std::net::IpAddr;
 
 use clap::Args;
 
+use super::audit::file_of as audit_file;
 use super::globals::Output;
 use super::io::Io;
 use super::reach::{Reach, unexpected};
 use super::show;
 use crate::control::Failure;
-use crate::control::protocol::{Payload, Question, Request, SecretField, Who};
-use crate::control::view::Explanation;
+use crate::control::protocol::{Payload, Question, Recorded, Request, SecretField, Who};
+use crate::control::view::{AnswerView, Explanation};
+use crate::observe::audit;
 
 /// `explain`
 #[derive(Args, Clone, Debug)]
@@ -27,10 +29,18 @@ pub(super) struct Explain {
     /// The client's address [default: one in no network]
     #[arg(long, value_name = "IP")]
     from: Option<IpAddr>,
+    /// As a browser that opens a page, not as a program
+    #[arg(long)]
+    browser: bool,
+    /// The request with this id, which its answer, the log and the audit file have
+    #[arg(long, value_name = "ID", conflicts_with_all = ["who", "from", "browser", "method", "url"])]
+    id: Option<String>,
     /// The request's method
-    method: String,
+    #[arg(required_unless_present = "id")]
+    method: Option<String>,
     /// The request's address, such as https://home.example/api/states
-    url: String,
+    #[arg(required_unless_present = "id")]
+    url: Option<String>,
 }
 
 /// Runs `explain`.
@@ -38,20 +48,9 @@ pub(super) struct Explain {
 /// # Errors
 /// The question is malformed, or nobody could be asked. A decision to refuse is no error.
 pub(super) fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
-    check_method(&explain.method)?;
-    check_url(&explain.url)?;
-    let who = if let Some(user) = explain.user {
-        Who::User(user)
-    } else if explain.token_stdin {
-        Who::Token(SecretField(io.read_secret()?))
-    } else {
-        Who::Anonymous
-    };
-    let question = Question {
-        who,
-        from: explain.from.map(|address| address.to_canonical()),
-        method: explain.method,
-        url: explain.url,
+    let question = match explain.id.clone() {
+        Some(id) => recorded(&id, reach)?,
+        None => asked(explain, io)?,
     };
     let settings = reach.settings()?;
     let explanation = match reach.server(&settings)? {
@@ -64,11 +63,78 @@ pub(super) fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Resul
     show(&explanation, reach.output(), io)
 }
 
+/// What the command line asks about.
+fn asked(explain: Explain, io: &mut Io<'_>) -> Result<Question, Failure> {
+    let (method, url) = (
+        explain.method.unwrap_or_default(),
+        explain.url.unwrap_or_default(),
+    );
+    check_method(&method)?;
+    check_url(&url)?;
+    let who = if let Some(user) = explain.user {
+        Who::User(user)
+    } else if explain.token_stdin {
+        Who::Token(SecretField(io.read_secret()?))
+    } else {
+        Who::Anonymous
+    };
+    Ok(Question {
+        who,
+        from: explain.from.map(|address| address.to_canonical()),
+        method,
+        url,
+        browser: explain.browser,
+    })
+}
+
+/// What the audit file says of that request.
+fn recorded(id: &str, reach: &Reach<'_>) -> Result<Question, Failure> {
+    if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(Failure::usage(format!(
+            "{id:?} is no request id; it is the 16 digits after request.id= in the log, and X-Request-Id of the answer"
+        )));
+    }
+    let file = audit_file(None, reach)?;
+    let line = audit::find_request(&file, id).map_err(|error| Failure::io(file.display(), &error))?;
+    let line = line.ok_or_else(|| {
+        Failure::missing(format!(
+            "there is no request {id} in {}: allowed requests are in it once per credential, route and hour \
+             (audit.allowed = \"all\" writes each), and of many refusals alike some are left out",
+            file.display()
+        ))
+    })?;
+    let line: Recorded = serde_json::from_str(&line).map_err(|error| {
+        Failure::data(format!(
+            "the line of {id} in {} is damaged: {error}",
+            file.display()
+        ))
+    })?;
+    let host = if line.host.is_empty() {
+        "unknown.invalid"
+    } else {
+        &line.host
+    };
+    let path = if line.path.starts_with('/') {
+        &line.path
+    } else {
+        "/"
+    };
+    Ok(Question {
+        from: line.client.parse().ok(),
+        method: line.method.clone(),
+        url: format!("http://{host}{path}"),
+        browser: false,
+        who: Who::Recorded(Box::new(line)),
+    })
+}
+
 fn show(explanation: &Explanation, output: Output, io: &mut Io<'_>) -> Result<(), Failure> {
     let mut lines = vec![("decision", explanation.decision.as_str().to_owned())];
     // What was not reached has no line.
     let mut line = |name, text: &Option<String>| lines.extend(text.clone().map(|text| (name, text)));
     line("status", &explanation.status.map(|status| status.to_string()));
+    let answers: Vec<String> = explanation.answers.iter().map(told).collect();
+    line("answers", &(!answers.is_empty()).then(|| answers.join(", ")));
     line("reason", &Some(explanation.reason.clone()));
     line("who", &explanation.identity);
     line("credential", &explanation.credential);
@@ -79,6 +145,13 @@ fn show(explanation: &Explanation, output: Output, io: &mut Io<'_>) -> Result<()
         line("advice", &Some(advice.clone()));
     }
     show::one(io, output, explanation, &lines)
+}
+
+fn told(answer: &AnswerView) -> String {
+    match answer.status {
+        Some(status) => format!("{} {status}", answer.road),
+        None => format!("{} passes", answer.road),
+    }
 }
 
 fn check_method(method: &str) -> Result<(), Failure> {

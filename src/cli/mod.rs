@@ -17,6 +17,8 @@ mod man;
 mod owner;
 mod reach;
 mod serve;
+mod session;
+mod setup_link;
 mod show;
 mod snippet;
 mod token;
@@ -97,6 +99,8 @@ enum Verb {
     Demo(serve::Demo),
     /// Say whether a server would start with this configuration, and what is wrong if not
     Check(serve::Check),
+    /// Print a new one-time link for the first owner, where there is no user yet
+    SetupLink,
     /// People and machines with a name
     #[command(subcommand)]
     User(user::User),
@@ -106,6 +110,9 @@ enum Verb {
     /// API tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Logins of browsers
+    #[command(subcommand)]
+    Session(session::Session),
     /// Addresses that may not ask
     #[command(subcommand)]
     Ban(ban::Ban),
@@ -181,6 +188,8 @@ impl Verb {
             Verb::User(_)
             | Verb::Group(_)
             | Verb::Token(_)
+            | Verb::SetupLink
+            | Verb::Session(_)
             | Verb::Ban(_)
             | Verb::Explain(_)
             | Verb::Backup(_)
@@ -211,9 +220,11 @@ fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
         Verb::Serve(verb) => serve::serve(verb, reach),
         Verb::Demo(verb) => serve::demo(&verb, reach),
         Verb::Check(verb) => serve::check(&verb, reach, io),
+        Verb::SetupLink => setup_link::run(reach, io),
         Verb::User(verb) => user::run(verb, reach, io),
         Verb::Group(verb) => group::run(verb, reach, io),
         Verb::Token(verb) => token::run(verb, reach, io),
+        Verb::Session(verb) => session::run(verb, reach, io),
         Verb::Ban(verb) => ban::run(verb, reach, io),
         Verb::Explain(verb) => explain::run(verb, reach, io),
         Verb::Snippet(verb) => snippet::run(&verb, reach, io),

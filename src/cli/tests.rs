@@ -181,9 +181,11 @@ fn help_lists_what_is_built_and_nothing_else() {
             "serve",
             "demo",
             "check",
+            "setup-link",
             "user add|list|show|remove|passwd|enable|disable|role|groups|recover",
             "group add|list|remove",
             "token create|list|show|revoke|rotate",
+            "session list|revoke",
             "ban add|list|remove",
             "explain",
             "snippet",
@@ -209,7 +211,6 @@ fn a_new_token_stands_alone_on_stdout() {
     for words in [
         &["token", "create", "phone", "--user", "anna"][..],
         &["token", "rotate", "phone", "--user", "anna", "--overlap", "1h"],
-        &["user", "recover", "anna"],
     ] {
         answering([Ok(minted())]);
         let mut terminal = Terminal::default();
@@ -230,6 +231,39 @@ fn a_new_token_stands_alone_on_stdout() {
         assert_eq!(shown["token"], "oh.phone.AAAA");
         assert_eq!(shown["expires"], "2027-01-01T00:00:00.000Z");
         assert!(!terminal.stderr().contains("AAAA"), "{}", terminal.stderr());
+    }
+}
+
+// "`setup-link`"; "`sidegate user recover NAME` prints a one-time link"; "Secrets go to stdout once
+// and nowhere else"
+#[test]
+fn a_link_stands_alone_on_stdout() {
+    let link = |text: &str| Payload::Link {
+        link: SecretField(Secret::new(text)),
+        expires: NOW,
+    };
+    for words in [&["setup-link"][..], &["user", "recover", "anna"]] {
+        answering([Ok(link("http://home.example/_sidegate/setup?code=AAAA"))]);
+        let mut terminal = Terminal::default();
+        assert_eq!(terminal.run(words), 0, "{words:?}: {}", terminal.stderr());
+        assert_eq!(
+            terminal.stdout(),
+            "http://home.example/_sidegate/setup?code=AAAA\n"
+        );
+        assert!(
+            terminal.stderr().contains("until 2026-01-01"),
+            "{}",
+            terminal.stderr()
+        );
+        assert!(!terminal.stderr().contains("AAAA"), "{}", terminal.stderr());
+
+        answering([Ok(link("/_sidegate/setup?code=AAAA"))]);
+        let mut terminal = Terminal::default();
+        let words: Vec<&str> = words.iter().copied().chain(["--output", "json"]).collect();
+        assert_eq!(terminal.run(&words), 0);
+        let shown: serde_json::Value = serde_json::from_slice(&terminal.stdout).expect("JSON");
+        assert_eq!(shown["link"], "/_sidegate/setup?code=AAAA");
+        assert_eq!(shown["expires"], "2026-01-01T00:00:00.000Z");
     }
 }
 
@@ -396,6 +430,10 @@ fn only_user_add_may_create_an_instance() {
         &["token", "show", "abcdefghijkl"],
         &["token", "revoke", "abcdefghijkl"],
         &["token", "rotate", "phone", "--user", "anna"],
+        &["setup-link"],
+        &["session", "list"],
+        &["session", "revoke", "abcdefghijkl"],
+        &["session", "revoke", "--user", "anna"],
         &["ban", "add", "203.0.113.7"],
         &["ban", "list"],
         &["ban", "remove", "203.0.113.7"],

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::io::Io;
 use super::reach::{Reach, unexpected};
-use super::{show, token};
+use super::{setup_link, show};
 use crate::control::protocol::{Payload, Request, SecretField, UserAdd};
 use crate::control::view::UserView;
 use crate::control::{Absent, Failure};
@@ -34,11 +34,10 @@ pub(super) enum User {
     Role(SetRole),
     /// Set the groups that a user is in, all of them; none takes the user out of every group
     Groups(SetGroups),
-    /// Let a locked-out person back in with a new API token for one day
+    /// Let a locked-out person back in with a one-time link
     ///
-    /// Creates a fresh token that works for one day, prints it alone on standard output, and
-    /// enables the account if it was disabled. Works for every user, the owner included. The
-    /// password, if there is one, stays as it is: set another with `user passwd`.
+    /// Prints a link alone on standard output, under which the person sets a new password within a
+    /// day. Works for every user, the owner and disabled ones included.
     Recover(Name),
 }
 
@@ -138,11 +137,9 @@ pub(super) fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), 
             show::changed(io, reach.output(), &user, &sentence)
         }
         User::Recover(Name { name }) => {
-            let minted = reach.ask(Request::UserRecover { name: name.clone() }, Absent::Refuse)?;
-            io.say(&format!(
-                "{name} is enabled and may come in with this token for one day; it is shown only now"
-            ));
-            token::show_minted(minted, reach, io)
+            let link = reach.ask(Request::UserRecover { name: name.clone() }, Absent::Refuse)?;
+            io.say(&format!("whoever opens this link sets a new password for {name}"));
+            setup_link::show_link(link, reach, io)
         }
     }
 }

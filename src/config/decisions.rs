@@ -8,7 +8,7 @@ use super::file;
 use super::resolve::Resolver;
 use super::secret;
 use super::settings::{
-    Access, Alias, DecisionSecret, HostHeader, IdentityHeaders, Route, Settings, WebSocket,
+    Access, Alias, Csrf, DecisionSecret, HostHeader, IdentityHeaders, Route, Settings, WebSocket,
 };
 use super::tree::element;
 use crate::crypto::Secret;
@@ -167,6 +167,7 @@ impl Route {
             health: None,
             preflight_pass: false,
             websocket: WebSocket::Write,
+            csrf: Csrf::Enforce,
             encoded_slash: false,
             path_params: false,
         }

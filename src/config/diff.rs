@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::settings::{
-    Access, AuditAllowed, ForeignScopes, HostHeader, IdentityHeaders, LogFormat, LogLevel, Route, ScopeRule,
-    Settings, TrustedNetwork, WebSocket,
+    Access, AuditAllowed, Csrf, ForeignScopes, HostHeader, IdentityHeaders, LogFormat, LogLevel, Route,
+    ScopeRule, Settings, TrustedNetwork, WebSocket,
 };
 use super::units::{count_in_text, duration_text, rate_text, size_text};
 
@@ -89,6 +89,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         timeouts,
         limits,
         password,
+        session,
         scopes: _,
         aliases,
     } = settings;
@@ -146,6 +147,11 @@ fn settings_rows(settings: &Settings) -> Rows {
         parallelism,
         minimum_length,
     } = password;
+    let s::Session {
+        idle: session_idle,
+        absolute,
+        remember,
+    } = session;
     let proxies = trusted_proxies
         .iter()
         .map(ToString::to_string)
@@ -252,6 +258,9 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("password.iterations", iterations.to_string()),
         ("password.parallelism", parallelism.to_string()),
         ("password.minimum_length", minimum_length.to_string()),
+        ("session.idle", time(session_idle)),
+        ("session.absolute", time(absolute)),
+        ("session.remember", remember.as_ref().map_or_else(off, time)),
         ("compat.aliases", list(aliases)),
     ]);
     rows
@@ -275,6 +284,7 @@ fn route_rows(route: &Route) -> Rows {
         health,
         preflight_pass,
         websocket,
+        csrf,
         encoded_slash,
         path_params,
     } = route;
@@ -308,6 +318,14 @@ fn route_rows(route: &Route) -> Rows {
             match websocket {
                 WebSocket::Write => "write".into(),
                 WebSocket::Read => "read".into(),
+            },
+        ),
+        (
+            "csrf",
+            match csrf {
+                Csrf::Enforce => "enforce".into(),
+                Csrf::SameSite => "same-site".into(),
+                Csrf::Off => "off".into(),
             },
         ),
         ("encoded_slash", encoded_slash.to_string()),

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::file_names::{Alias, Compat, IdentityHeaders, Preset};
+use super::people::{Password, Session};
 
 /// The configuration of Sidegate: TOML, usually `/etc/sidegate/sidegate.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +44,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     /// What passwords must be like and what guessing one costs (Argon2id). Both count for new passwords only.
     pub(super) password: Password,
+    /// How long people stay logged in. What is changed here counts for logins from then on.
+    pub(super) session: Session,
     /// Words for the scope of a token, by name: `[scope."admin.items"]`. A token with several words may do what any of them allows, within the rights of its user. A name may not be that of a role (owner, admin, user, read-only).
     pub(super) scope: BTreeMap<String, Scope>,
     /// Addresses that other servers have, for clients that were made for them.
@@ -201,6 +204,8 @@ pub(super) struct Route {
     pub(super) preflight: Preflight,
     /// What opening a WebSocket counts as.
     pub(super) websocket: WebSocket,
+    /// What a browser may send here for another site while its session cookie goes along: requests that change something, and WebSockets.
+    pub(super) csrf: Csrf,
     /// Let `%2F` and `%5C` in paths through, unopened. Only for backends that do not decode them into separators.
     pub(super) encoded_slash: bool,
     /// Let `;` in paths through. Only for backends that do not cut paths at it.
@@ -224,6 +229,7 @@ impl Default for Route {
             health: None,
             preflight: Preflight::Deny,
             websocket: WebSocket::Write,
+            csrf: Csrf::Enforce,
             encoded_slash: false,
             path_params: false,
         }
@@ -304,6 +310,18 @@ pub(super) enum WebSocket {
     Write,
     /// It needs what a GET needs.
     Read,
+}
+
+/// `csrf`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Csrf {
+    /// Nothing: the page must be of the same scheme, host and port.
+    Enforce,
+    /// Pages of the same site may ask too: `app.home.example` and `home.example` are one.
+    SameSite,
+    /// Anything. Only for backends that look after it themselves.
+    Off,
 }
 
 /// `[credentials]`
@@ -551,35 +569,6 @@ impl Default for Limits {
     }
 }
 
-/// `[password]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Password {
-    /// Memory for one guess, in whole KiB: 7MiB to 4GiB. Every login at the same time needs as much.
-    #[schemars(extend("x-kind" = "size"))]
-    pub(super) memory: String,
-    /// Passes over that memory.
-    #[schemars(range(min = 1, max = 100))]
-    pub(super) iterations: u32,
-    /// Lanes.
-    #[schemars(range(min = 1, max = 16))]
-    pub(super) parallelism: u32,
-    /// Fewest characters of a new password (NIST SP 800-63B: no fewer than 8).
-    #[schemars(range(min = 8, max = 64))]
-    pub(super) minimum_length: u32,
-}
-
-impl Default for Password {
-    fn default() -> Self {
-        Self {
-            memory: "19MiB".into(),
-            iterations: 2,
-            parallelism: 1,
-            minimum_length: 8,
-        }
-    }
-}
-
 /// `[scope.NAME]`. At least one key; what is not named is not narrowed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -600,7 +589,6 @@ pub(super) struct Scope {
 pub(super) const NOT_IN_THIS_VERSION: &[&str] = &[
     "server.grpc_listen",
     "grpc_listen",
-    "session",
     "oidc",
     "peers",
     "rights",
@@ -609,7 +597,6 @@ pub(super) const NOT_IN_THIS_VERSION: &[&str] = &[
     "compat.home_assistant",
     "compat.horao",
     "compat.onsphere",
-    "route.*.csrf",
     "route.*.access.hours",
     "route.*.access.factors",
     "route.*.access.max_age",

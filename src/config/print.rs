@@ -27,6 +27,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "timeouts",
     "limits",
     "password",
+    "session",
     "scope",
     "compat",
 ];

@@ -10,14 +10,14 @@ use super::error::Wrong;
 use super::file::{self, File};
 use super::settings::{
     Audit, AuditAllowed, Certificate, Credentials, ForeignScopes, Guard, Limits, Listen, Log, LogFormat,
-    LogLevel, Password, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens, TrustedNetwork,
+    LogLevel, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens, TrustedNetwork,
 };
 use super::shape::{Problems, at};
 use super::source::reason;
 use super::tree::{Origin, element, join, quoted, shortened};
-use super::{compare, decisions, grammar, route, schema, units};
+use super::{compare, decisions, grammar, people, route, schema, units};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is needed beside the file itself.
 #[derive(Debug)]
@@ -80,7 +80,8 @@ impl Resolver<'_> {
             log: self.log(&file.log, &data),
             timeouts: self.timeouts(&file.timeouts),
             limits: self.limits(&file.limits),
-            password: self.password(&file.password),
+            password: people::password(self, &file.password),
+            session: people::session(self, &file.session),
             scopes: file
                 .scope
                 .iter()
@@ -397,7 +398,7 @@ impl Resolver<'_> {
     }
 
     /// A duration that is more than nothing and not more than `most`.
-    fn time(&mut self, key: &str, text: &str, most: Duration) -> Duration {
+    pub(super) fn time(&mut self, key: &str, text: &str, most: Duration) -> Duration {
         let value = self.read(key, text, |text| match units::duration(text)? {
             none if none.is_zero() => Err(Wrong::new("is no time at all").hint("write for example \"30s\"")),
             long if long > most => {
@@ -429,7 +430,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn size(&mut self, key: &str, text: &str, least: u64, most: u64) -> u64 {
+    pub(super) fn size(&mut self, key: &str, text: &str, least: u64, most: u64) -> u64 {
         let value = self.read(key, text, |text| match units::size(text)? {
             fine if (least..=most).contains(&fine) => Ok(fine),
             _ => Err(Wrong::new("is out of range").hint(format!(
@@ -439,29 +440,6 @@ impl Resolver<'_> {
             ))),
         });
         value.unwrap_or(most)
-    }
-
-    fn password(&mut self, password: &file::Password) -> Password {
-        let memory = self.size("password.memory", &password.memory, 7 << 20, 4 << 30);
-        if !memory.is_multiple_of(1024) {
-            let wrong = Wrong::new("is not a whole number of KiB").hint("write for example \"19MiB\"");
-            self.wrong("password.memory", Some(&password.memory), wrong);
-        }
-        // OWASP Password Storage Cheat Sheet: 46 MiB and 1 pass, 19 and 2, 12 and 3, 9 and 4,
-        // 7 and 5 are worth about the same; the least product of them is 7 MiB times 5.
-        if memory * u64::from(password.iterations) < 35 << 20 {
-            let message = "and password.iterations make passwords cheap to guess; 19MiB and 2 are the least that is recommended";
-            self.warn(
-                "password.memory",
-                format_args!("= \"{}\" {message}", password.memory),
-            );
-        }
-        Password {
-            memory: u32::try_from(memory / 1024).unwrap_or(u32::MAX),
-            iterations: password.iterations,
-            parallelism: password.parallelism,
-            minimum_length: password.minimum_length as usize,
-        }
     }
 
     fn scope(&mut self, name: &str, scope: &file::Scope) -> ScopeRule {

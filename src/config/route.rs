@@ -7,8 +7,8 @@ use super::file;
 use super::grammar;
 use super::resolve::Resolver;
 use super::settings::{
-    Access, AccessTable, HostHeader, IdentityHeaders, Route, UpstreamAddr, UpstreamScheme, UpstreamTarget,
-    WebSocket,
+    Access, AccessTable, Csrf, HostHeader, IdentityHeaders, Route, UpstreamAddr, UpstreamScheme,
+    UpstreamTarget, WebSocket,
 };
 use super::tree::{element, join};
 
@@ -92,6 +92,11 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>, index: usize, route: &file::R
         websocket: match route.websocket {
             file::WebSocket::Write => WebSocket::Write,
             file::WebSocket::Read => WebSocket::Read,
+        },
+        csrf: match route.csrf {
+            file::Csrf::Enforce => Csrf::Enforce,
+            file::Csrf::SameSite => Csrf::SameSite,
+            file::Csrf::Off => Csrf::Off,
         },
         encoded_slash: route.encoded_slash,
         path_params,

@@ -40,6 +40,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[password]`
     pub password: Password,
+    /// `[session]`
+    pub session: Session,
     /// `[scope.NAME]`, by name.
     pub scopes: Vec<ScopeRule>,
     /// `compat.aliases`
@@ -151,6 +153,8 @@ pub struct Route {
     pub preflight_pass: bool,
     /// What a WebSocket counts as.
     pub websocket: WebSocket,
+    /// What other sites may make a logged-in browser send.
+    pub csrf: Csrf,
     /// Let `%2F` and `%5C` through as opaque bytes.
     pub encoded_slash: bool,
     /// Let `;` through.
@@ -250,6 +254,17 @@ pub enum WebSocket {
     Write,
     /// An upgrade needs what a GET needs.
     Read,
+}
+
+/// `csrf`: from where a browser may send writes and upgrades with our cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Csrf {
+    /// The same scheme, host and port.
+    Enforce,
+    /// The same site.
+    SameSite,
+    /// Anywhere.
+    Off,
 }
 
 /// `[credentials]`
@@ -408,6 +423,17 @@ pub struct Password {
     pub parallelism: u32,
     /// Fewest characters of a new password.
     pub minimum_length: usize,
+}
+
+/// `[session]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Unused for so long, a session that is not remembered ends.
+    pub idle: Duration,
+    /// It ends after so long at the latest.
+    pub absolute: Duration,
+    /// The same of a remembered one; none: nothing is remembered.
+    pub remember: Option<Duration>,
 }
 
 /// `[scope.NAME]`: what a token with that word in its scope may do.

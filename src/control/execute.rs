@@ -3,6 +3,7 @@
 
 mod bans;
 mod keys;
+mod people;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -21,12 +22,6 @@ use crate::instance::{KeyPair, KeyRing};
 use crate::model::{BanRecord, Role, TokenRecord};
 use crate::observe::audit::{Audit, AuditError, Event, Line};
 use crate::time::{Clock, Timestamp};
-
-/// The name of the token that `user recover` makes. There is one per user at a time.
-const RECOVERY: &str = "recovery";
-
-/// How long that token works.
-const RECOVERY_FOR: Duration = Duration::from_secs(86_400);
 
 /// Audit lines of one change on their way at once: fewer than its queue holds.
 const AT_ONCE: usize = 1000;
@@ -101,6 +96,8 @@ pub struct Operations {
     never_banned: Vec<IpNet>,
     /// The names of `[scope.NAME]`; a running server knows them itself.
     scopes: Vec<String>,
+    /// What a link to our pages starts with, as of now.
+    pages: Box<dyn Fn() -> String>,
 }
 
 impl Operations {
@@ -122,6 +119,7 @@ impl Operations {
             running: None,
             never_banned,
             scopes,
+            pages: Box::new(String::new),
         }
     }
 
@@ -142,7 +140,15 @@ impl Operations {
             running: Some(running),
             never_banned: Vec::new(),
             scopes: Vec::new(),
+            pages: Box::new(String::new),
         }
+    }
+
+    /// Says what links to our pages start with: scheme, host and prefix, or the prefix alone.
+    #[must_use]
+    pub fn with_pages(mut self, pages: impl Fn() -> String + 'static) -> Self {
+        self.pages = Box::new(pages);
+        self
     }
 
     async fn carry_out(&self, request: Request) -> Result<Payload, Failure> {
@@ -194,6 +200,7 @@ impl Operations {
                 Ok(user(&account))
             }
             Request::UserRecover { name } => self.recover(&name, now).await,
+            Request::SetupLink => self.setup_link(now).await,
             Request::GroupAdd { name } => {
                 let line = self.line(Event::GroupAdd, "", &name, now);
                 self.change(&line, self.accounts.add_group(&name, now)).await?;
@@ -228,6 +235,8 @@ impl Operations {
                 let rotated = self.accounts.rotate_token(&old.user, &old.name, overlap, now);
                 Ok(self.minted(self.change(&line, rotated).await?, now))
             }
+            Request::SessionList { user } => self.list_sessions(user.as_deref(), now),
+            Request::SessionRevoke { ending } => self.end_sessions(&ending, now).await,
             Request::BanAdd { network, for_seconds } => {
                 self.ban(network, for_seconds.map(Duration::from_secs), now).await
             }
@@ -273,31 +282,6 @@ impl Operations {
             .change(&line, self.accounts.set_enabled(name, enabled))
             .await?;
         Ok(user(&account))
-    }
-
-    /// Whoever can run this could do anything to the store anyway; it is the way back in when nobody
-    /// else has one.
-    async fn recover(&self, name: &str, now: Timestamp) -> Result<Payload, Failure> {
-        let account = self.user(name)?;
-        let name = &account.user.name;
-        if account.user.disabled {
-            self.enable(name, true, now).await?;
-        }
-        let earlier = Selector::Name {
-            user: name.clone(),
-            name: RECOVERY.to_owned(),
-        };
-        if self.token(&earlier, now).is_ok() {
-            self.revoke_token(&earlier, now).await?;
-        }
-        let create = TokenCreate {
-            name: RECOVERY.to_owned(),
-            user: name.clone(),
-            expires_seconds: Some(RECOVERY_FOR.as_secs()),
-            scope: String::new(),
-            networks: Vec::new(),
-        };
-        self.create_token(create, now).await
     }
 
     async fn create_token(&self, create: TokenCreate, now: Timestamp) -> Result<Payload, Failure> {

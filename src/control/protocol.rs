@@ -10,12 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
-use super::view::{BanView, Explanation, GroupView, KeyView, Status, TokenView, UserView};
+use super::view::{BanView, Explanation, GroupView, KeyView, SessionView, Status, TokenView, UserView};
 use crate::crypto::Secret;
 use crate::model::Role;
+use crate::time::Timestamp;
 
 /// Raised whenever a request or an answer changes its meaning.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest line that a server reads, its end included.
 pub const MAX_REQUEST: usize = 1024 * 1024;
@@ -125,6 +126,8 @@ pub enum Request {
         /// Account name.
         name: String,
     },
+    /// `setup-link`
+    SetupLink,
     /// `group add`
     GroupAdd {
         /// Its name.
@@ -162,6 +165,16 @@ pub enum Request {
         name: String,
         /// How long the old one stays valid, seconds.
         overlap_seconds: u64,
+    },
+    /// `session list`
+    SessionList {
+        /// Only this user's; none: everyone's.
+        user: Option<String>,
+    },
+    /// `session revoke`
+    SessionRevoke {
+        /// Which.
+        ending: Ending,
     },
     /// `ban add`
     BanAdd {
@@ -253,6 +266,16 @@ pub enum Selector {
     },
 }
 
+/// Which logins end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// That one, by its public id.
+    One(String),
+    /// All of that user.
+    AllOf(String),
+}
+
 /// `explain`: what would be decided about this request?
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
@@ -264,6 +287,9 @@ pub struct Question {
     pub method: String,
     /// Absolute, `http://` or `https://`, without user information.
     pub url: String,
+    /// Whether a browser opens it as a page.
+    #[serde(default)]
+    pub browser: bool,
 }
 
 /// Who a question is about.
@@ -276,6 +302,44 @@ pub enum Who {
     User(String),
     /// Whoever this token is.
     Token(SecretField),
+    /// Whoever it was: the decision has been made.
+    Recorded(Box<Recorded>),
+}
+
+/// What the audit file says of a request that was decided, by the names that it has there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recorded {
+    /// `allow`, `challenge`, `deny`, `throttle`, `fail`, `reject`.
+    pub decision: String,
+    /// The word for why.
+    pub reason: String,
+    /// The route's name.
+    pub rule: String,
+    /// The account, if it was known.
+    pub user: String,
+    /// How it was shown.
+    pub auth: String,
+    /// The token's id.
+    pub credential: String,
+    /// The token's name.
+    pub credential_name: String,
+    /// Where in the request the credential was.
+    pub carrier: String,
+    /// By which road the request came.
+    pub road: String,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// When.
+    pub time: String,
+    /// The client's address, or `unix`.
+    pub client: String,
+    /// The method.
+    pub method: String,
+    /// The host.
+    pub host: String,
+    /// The path.
+    pub path: String,
 }
 
 /// The server's answer.
@@ -338,10 +402,20 @@ pub enum Payload {
         /// What is kept of it.
         view: TokenView,
     },
+    /// A one-time link, which nobody will ever see again.
+    Link {
+        /// All of it; a path alone where nobody knows the address.
+        link: SecretField,
+        /// When it stops working.
+        #[serde(with = "super::view::rfc3339")]
+        expires: Timestamp,
+    },
     /// One token.
     Token(TokenView),
     /// Tokens, by user and name.
     Tokens(Vec<TokenView>),
+    /// Logins, by user: those there are, or those that were ended.
+    Sessions(Vec<SessionView>),
     /// One ban.
     Ban(BanView),
     /// Bans, by network.
@@ -473,6 +547,7 @@ mod tests {
                 groups: vec![],
             },
             Request::UserRecover { name: name() },
+            Request::SetupLink,
             Request::GroupAdd { name: name() },
             Request::GroupList,
             Request::GroupRemove { name: name() },
@@ -498,6 +573,10 @@ mod tests {
                 name: "phone".into(),
                 overlap_seconds: 3600,
             },
+            Request::SessionList { user: Some(name()) },
+            Request::SessionRevoke {
+                ending: Ending::AllOf(name()),
+            },
             Request::BanAdd {
                 network: "2001:db8::/64".parse().expect("a network"),
                 for_seconds: Some(60),
@@ -511,6 +590,18 @@ mod tests {
                 from: Some("203.0.113.7".parse().expect("an address")),
                 method: "GET".into(),
                 url: "https://home.example/api/".into(),
+                browser: true,
+            }),
+            Request::Explain(Question {
+                who: Who::Recorded(Box::new(Recorded {
+                    decision: "deny".into(),
+                    status: Some(403),
+                    ..Recorded::default()
+                })),
+                from: None,
+                method: "GET".into(),
+                url: "http://home.example/".into(),
+                browser: false,
             }),
             Request::Backup {
                 to: "/var/backups/sidegate".into(),
@@ -568,7 +659,7 @@ mod tests {
     #[test]
     fn a_message_that_cannot_be_read_is_not_repeated_in_the_error() {
         let failure =
-            decode_request(br#"{"protocol":1,"request":{"user-password":{"name":1,"password":"hunter2"}}}"#)
+            decode_request(br#"{"protocol":2,"request":{"user-password":{"name":1,"password":"hunter2"}}}"#)
                 .expect_err("not a request");
         assert_eq!(failure.exit, Exit::Internal);
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);
@@ -586,7 +677,7 @@ mod tests {
         );
 
         let failure = Greeting {
-            protocol: 2,
+            protocol: 1,
             version: "0.9.0".into(),
         }
         .check()

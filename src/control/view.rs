@@ -111,6 +111,28 @@ impl TokenView {
     }
 }
 
+/// A login, without anything that could find it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Public id: what logs and `session revoke` name.
+    pub id: String,
+    /// Who logged in.
+    pub user: String,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub began: Timestamp,
+    /// When it ends at the latest.
+    #[serde(with = "rfc3339")]
+    pub expires: Timestamp,
+    /// When it was last seen, to the minute.
+    #[serde(with = "rfc3339")]
+    pub last_used: Timestamp,
+    /// From where it was last seen.
+    pub last_address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub agent: String,
+}
+
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanView {
@@ -145,8 +167,11 @@ impl From<&BanRecord> for BanView {
 pub struct Explanation {
     /// The decision.
     pub decision: Verdict,
-    /// The status that a program is answered with; none: the backend's.
+    /// The status of the answer in proxy mode; none: the backend's.
     pub status: Option<u16>,
+    /// The status on every road, in proxy mode first.
+    #[serde(default)]
+    pub answers: Vec<AnswerView>,
     /// Why, in words.
     pub reason: String,
     /// Who it was, with the role.
@@ -164,6 +189,15 @@ pub struct Explanation {
     /// What would change it, and what may have been overlooked.
     #[serde(default)]
     pub advice: Vec<String>,
+}
+
+/// How a decision is answered on one road.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerView {
+    /// `proxy`, or the gateway that asks.
+    pub road: String,
+    /// The status; none: what is forwarded, or a page of ours.
+    pub status: Option<u16>,
 }
 
 /// A decision as one word.

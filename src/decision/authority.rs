@@ -10,7 +10,9 @@ use super::guard::{Guard, Throttled};
 use super::{Challenge, Decision, Denial, Fault, Permit};
 use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
-use crate::authn::{Authenticator, CoreCache, FirstUses, Lease, Recognised, Refusal, RouteNames, Unverified};
+use crate::authn::{
+    Authenticator, CoreCache, FirstUses, Lease, Place, Recognised, Refusal, RouteNames, Unverified,
+};
 use crate::policy::{self, Route, Scopes, TrustedNetworks, Verdict};
 use crate::request::{Expects, Facts, origin};
 
@@ -30,6 +32,8 @@ pub struct Authority {
     pub routes: RouteNames,
     /// The host of `server.public_url`: pages from there are ours as well.
     pub own_host: Option<String>,
+    /// `server.public_url`, all of it: what a cookie may be sent for is compared to the port.
+    pub public_url: Option<String>,
 }
 
 /// A decision, and what the audit line says of how it came about.
@@ -45,6 +49,17 @@ pub struct Ruling {
     pub cached: bool,
     /// A ban that this request brought on its client.
     pub banned: Option<crate::model::BanRecord>,
+}
+
+/// Who looks at a page.
+#[derive(Clone, Debug)]
+pub enum Visitor {
+    /// By a login, or by a trusted network.
+    Person(Arc<Identity>),
+    /// Whoever it is did not say.
+    Nobody,
+    /// It presented something else than a login, which nobody looked at.
+    Program,
 }
 
 /// Whether a wrong credential has consequences.
@@ -137,6 +152,64 @@ impl Authority {
         }))
     }
 
+    /// Who looks at a page of ours: by a login, else by a trusted network. Other credentials are no
+    /// key to pages, and keep a network from speaking. Nothing is counted.
+    ///
+    /// # Errors
+    /// The client is banned or too fast, and its login was not known.
+    pub async fn visitor(&self, core: &Core, facts: &Facts<'_>) -> Result<Visitor, Throttled> {
+        let place = Place {
+            query_token: false,
+            upgrade: false,
+        };
+        let identity = match self.authenticator.recognise(&core.cache, facts, place) {
+            Recognised::Known { identity, .. } if identity.session().is_some() => Some(identity),
+            Recognised::Unverified(unverified) if unverified.is_session() => {
+                if unverified.before.is_none() {
+                    self.guard.admit(facts.client, facts.now)?;
+                }
+                // A cookie is looked up at once, so there is nothing to abandon.
+                let outcome = self.authenticator.verify(&core.cache, facts, unverified, |_| {});
+                match outcome.await {
+                    Ok(identity) => Some(identity),
+                    Err(_) => self.network_identity(core, facts),
+                }
+            }
+            Recognised::Known { .. } | Recognised::Unverified(_) => {
+                self.guard.admit(facts.client, facts.now)?;
+                return Ok(Visitor::Program);
+            }
+            Recognised::Nothing => {
+                self.guard.admit(facts.client, facts.now)?;
+                self.network_identity(core, facts)
+            }
+        };
+        Ok(match identity {
+            Some(identity) => {
+                self.note_used(&identity, facts);
+                Visitor::Person(identity)
+            }
+            None => Visitor::Nobody,
+        })
+    }
+
+    /// Notes that the credential behind an identity was used: now and then it is written down.
+    pub fn note_used(&self, identity: &Identity, facts: &Facts<'_>) {
+        let address = facts.client.address();
+        if let Some(token) = &identity.token {
+            self.accounts.note_used(token, facts.now, address);
+        } else if let Some(session) = identity.session() {
+            self.accounts.note_session_used(session, facts.now, address);
+        }
+    }
+
+    /// As [`Authority::identity_of`], with that token of theirs, if there still is one of that id.
+    pub fn identity_recorded(&self, name: &str, token: &str) -> Option<Identity> {
+        let mut identity = Arc::into_inner(self.identity_of(name)?)?;
+        identity.token = self.accounts.live_token(token);
+        Some(identity)
+    }
+
     async fn verify(
         &self,
         core: &Core,
@@ -178,6 +251,9 @@ impl Authority {
                     banned: None,
                 }
             }
+            // "Unknown, expired, ended, damaged or sent twice, it counts as absent": networks and public
+            // routes work as if there were none.
+            Err(Refusal::Absent(_)) => self.nothing_presented(core, route, facts),
             Err(refusal) => {
                 let banned = (counted && refusal.counts())
                     .then(|| self.guard.failed(facts.client, &key, facts.now))
@@ -253,6 +329,14 @@ impl Authority {
             let why = "token-source-network";
             return Decision::Challenge(Challenge { why, presented });
         }
+        if who.is_some_and(|who| who.session().is_some())
+            && !policy::may_use_cookie(route.settings.csrf, facts, self.public_url.as_deref())
+        {
+            return Decision::Deny(Denial {
+                why: "csrf",
+                user: who.map(|who| who.name().to_owned()),
+            });
+        }
         match policy::rule(&self.scopes, route, facts, who.map(Arc::as_ref)) {
             Verdict::Grant => Decision::Allow(Permit::new(who.cloned())),
             Verdict::Identify => Decision::Challenge(Challenge {
@@ -279,7 +363,11 @@ impl Authority {
                 carrier: "preflight",
                 ..Ruling::without(Decision::Allow(permit))
             },
-            Err(throttled) => Ruling::without(throttle(throttled)),
+            // Nobody looked at its cookie, so it must not be taken for a dead one.
+            Err(throttled) => Ruling {
+                carrier: "preflight",
+                ..Ruling::without(throttle(throttled))
+            },
         }
     }
 
@@ -354,6 +442,10 @@ fn refuse(refusal: Refusal) -> Decision {
         Refusal::Malformed(why) | Refusal::Invalid(why) | Refusal::Dead(why) => {
             Decision::Challenge(Challenge { why, presented: true })
         }
+        Refusal::Absent(why) => Decision::Challenge(Challenge {
+            why,
+            presented: false,
+        }),
         Refusal::Busy(retry_after) => Decision::Throttle {
             retry_after,
             why: "password-queue",

@@ -6,6 +6,6 @@ pub mod guard;
 mod permit;
 
 pub use answer::{Challenge, Decision, Denial, Fault};
-pub use authority::{Authority, Core, Ruling};
+pub use authority::{Authority, Core, Ruling, Visitor};
 pub use guard::Guard;
 pub use permit::Permit;

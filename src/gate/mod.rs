@@ -11,9 +11,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
@@ -22,15 +22,17 @@ use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
 use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection, Target};
-use crate::request::{Facts, Peer, client_addr, safe_path};
+use crate::request::{Expects, Facts, Peer, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
 use crate::wire::Body;
+use crate::wire::cookie::{Cookie, Found};
 use record::{Record, Refused};
 use snapshot::Snapshot;
 
 pub use record::Observers;
 
-const NO_ROUTE: Rejection = Rejection {
+/// Nothing is served there.
+pub const NO_ROUTE: Rejection = Rejection {
     status: StatusCode::NOT_FOUND,
     reason: "no-route",
     message: "nothing is served at this host and path",
@@ -102,7 +104,7 @@ impl Gate {
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer, door: Door) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Body>, peer: Peer, door: Door) -> Response<Body> {
         let lane = self.lane();
         let (parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
@@ -119,7 +121,7 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         mut parts: Parts,
-        body: Incoming,
+        body: Body,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Response<Body> {
@@ -164,9 +166,12 @@ impl Gate {
             return self.unless_banned(lane, record, &Refused::of(&parts, host), || elsewhere);
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return self.unless_banned(lane, record, &Refused::of(&parts, host), || {
-                pages::serve(&snapshot.site, &facts)
-            });
+            return match snapshot.authority.visitor(&lane.core, &facts).await {
+                Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
+                Err(throttled) => {
+                    self.throttle(&*self.direct, record, &Refused::of(&parts, host), &throttled)
+                }
+            };
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
             return self.reject(lane, record, &Refused::of(&parts, host), &NO_ROUTE);
@@ -179,7 +184,13 @@ impl Gate {
 
         let ruling = self.decide(lane, route, &facts, record).await;
         let Decision::Allow(permit) = ruling.decision else {
-            let answer = self.direct.answer(&snapshot.site, &facts, &ruling.decision);
+            let mut answer = match (&ruling.decision, &ruling.identity) {
+                (Decision::Deny(_), Some(who)) if facts.expects == Expects::Page => {
+                    pages::denied(&self.house(snapshot), &facts, who)
+                }
+                _ => self.direct.answer(&snapshot.site, &facts, &ruling.decision),
+            };
+            clear_dead_cookie(&facts, &ruling, &mut answer);
             record.refused(&facts, &ruling, &answer);
             return answer;
         };
@@ -216,6 +227,17 @@ impl Gate {
         }
     }
 
+    fn house<'s>(&'s self, snapshot: &'s Snapshot) -> pages::House<'s> {
+        let observers = &self.shared.observers;
+        pages::House {
+            site: &snapshot.site,
+            settings: &snapshot.settings,
+            authority: &snapshot.authority,
+            audit: &observers.audit,
+            metrics: &observers.metrics,
+        }
+    }
+
     /// Decides, and writes down what was decided. Every road comes through here.
     async fn decide(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, record: &mut Record<'_>) -> Ruling {
         let snapshot = &*lane.snapshot;
@@ -223,15 +245,8 @@ impl Gate {
         let ruling = snapshot.authority.decide(&lane.core, route, facts).await;
         undecided.is_decided();
         record.ruled(route, facts, &ruling, snapshot.settings.audit.allowed);
-        if let Some(token) = ruling
-            .identity
-            .as_deref()
-            .and_then(|identity| identity.token.as_ref())
-        {
-            snapshot
-                .authority
-                .accounts
-                .note_used(token, facts.now, facts.client.address());
+        if let Some(identity) = ruling.identity.as_deref() {
+            snapshot.authority.note_used(identity, facts);
         }
         ruling
     }
@@ -322,4 +337,17 @@ fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Reje
         .without_prefix(&settings.path)
         .map(Some)
         .ok_or(NO_PREFIX)
+}
+
+/// "A session cookie that is unknown, expired, ended, damaged or sent twice counts as absent and is
+/// cleared" (product contract, section 6.2). One that a stronger credential kept from being looked at
+/// stays.
+fn clear_dead_cookie(facts: &Facts<'_>, ruling: &Ruling, answer: &mut Response<Body>) {
+    let secure = facts.scheme == Scheme::Https;
+    let passed_over = matches!(ruling.carrier, "none" | "network");
+    if passed_over && Cookie::Session.find(facts.headers, secure) != Found::Nothing {
+        answer
+            .headers_mut()
+            .append(SET_COOKIE, Cookie::Session.clear(secure));
+    }
 }

@@ -342,9 +342,8 @@ impl<'g> Record<'g> {
             drop(line);
             return response;
         }
-        // What is there whole is counted now and stays what it is: the server closes the connection
-        // after an answer of ours to an unread body, and knows ours by not being a stream.
-        if let Body::Empty | Body::Full(_) = response.body() {
+        // What is there as a whole is counted now.
+        if !matches!(response.body(), Body::Stream(_)) {
             if line.access.method != "HEAD" {
                 line.bytes = response.body().size_hint().exact().unwrap_or_default();
             }
@@ -405,7 +404,10 @@ impl<'g> Record<'g> {
             agent: agent(facts.headers),
             user: identity.map_or("", Identity::name),
             auth: identity.map_or("", |identity| identity.method.as_str()),
-            credential: token.map_or("", |token| token.id()),
+            credential: token
+                .map(|token| token.id())
+                .or_else(|| Some(identity?.session()?.id()))
+                .unwrap_or(""),
             credential_name: token.map_or("", |token| token.name()),
             carrier: ruling.carrier,
             status,

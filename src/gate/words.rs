@@ -15,7 +15,9 @@ pub(super) fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
                     "no credential was sent: send a token as \"Authorization: Bearer TOKEN\", as \
                      \"X-OPENHAB-TOKEN: TOKEN\", or as the user name of Basic with an empty password"
                 }
-                "no-owner-yet" => "there is no user yet: run \"sidegate user add NAME\"",
+                "no-owner-yet" => {
+                    "there is no user yet: run \"sidegate user add NAME\", or open the link that \"sidegate setup-link\" prints"
+                }
                 "token-with-password" => "a token as the user name of Basic needs an empty password",
                 "token-expired" | "token-revoked" => {
                     "the token has ended: make a new one with \"sidegate token create\""
@@ -32,7 +34,15 @@ pub(super) fn reason(decision: &Decision) -> (&str, Option<&'static str>) {
         }
         Decision::Deny(denial) => (
             denial.why,
-            Some("the user is known and may not do this: see \"sidegate explain\""),
+            Some(match denial.why {
+                "csrf" => {
+                    "a page of another site asked through a browser that is logged in; csrf of the route says \
+                     from where a page may"
+                }
+                _ => {
+                    "the user is known and may not do this; \"sidegate explain --id\" with this request.id says why"
+                }
+            }),
         ),
         Decision::Throttle { why, .. } => (why, None),
         Decision::Fail(fault) => (&fault.why, None),

@@ -2,12 +2,44 @@
 
 pub mod ban;
 pub mod group;
+pub mod link;
 pub mod role;
+pub mod session;
 pub mod token;
 pub mod user;
 
 pub use ban::BanRecord;
 pub use group::GroupRecord;
+pub use link::LinkRecord;
 pub use role::Role;
+pub use session::SessionRecord;
 pub use token::{RevokedRecord, TokenRecord, UsedRecord};
 pub use user::UserRecord;
+
+/// Sixteen bytes as 32 hex digits.
+mod hex16 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 16], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&crate::wire::hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 16], D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(d)?;
+        crate::wire::hex::decode(&text).ok_or_else(|| serde::de::Error::custom("expected 32 hex digits"))
+    }
+}
+
+/// Thirty-two bytes as 64 hex digits.
+mod hex32 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&crate::wire::hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(d)?;
+        crate::wire::hex::decode(&text).ok_or_else(|| serde::de::Error::custom("expected 64 hex digits"))
+    }
+}

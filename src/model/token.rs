@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::{hex16, hex32};
 use crate::time::Timestamp;
 
 /// Stored under `token/<user>/<name>`, and under `token/<user>/<name>/<id>` while a rotated
@@ -70,32 +71,4 @@ pub struct UsedRecord {
 /// Of records from before there could be several pairs.
 const fn first_keys() -> u32 {
     1
-}
-
-/// Sixteen bytes as 32 hex digits.
-mod hex16 {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 16], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&crate::wire::hex::encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 16], D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(d)?;
-        crate::wire::hex::decode(&text).ok_or_else(|| serde::de::Error::custom("expected 32 hex digits"))
-    }
-}
-
-/// Thirty-two bytes as 64 hex digits.
-mod hex32 {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&crate::wire::hex::encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(d)?;
-        crate::wire::hex::decode(&text).ok_or_else(|| serde::de::Error::custom("expected 64 hex digits"))
-    }
 }

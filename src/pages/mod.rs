@@ -1,42 +1,232 @@
-//! What people see under the reserved prefix. No page needs JavaScript.
+//! What people see under the reserved prefix: set-up, login, logout, profile, and where they may go.
+//! No page needs JavaScript, and none fetches anything.
 //!
-//! This version has one: where browsers land when they have to log in. Set-up, login and profile
-//! come with sessions; until then people pass by a trusted network, and programs by token.
+//! A page looks at the visitor, reads a form if one was sent, asks the accounts for a change, and
+//! says what came of it. Every change needs a form of ours ([`form`]) and a line in the audit file
+//! before it is made ([`journal`]).
 
-use http::header::WWW_AUTHENTICATE;
-use http::{Response, StatusCode};
+mod back;
+mod denied;
+mod form;
+mod frame;
+mod journal;
+mod language;
+mod login;
+mod logout;
+mod passwords;
+mod profile;
+mod setup;
+mod start;
+mod tokens;
 
+use std::sync::Arc;
+
+use askama::Template;
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::authn::Identity;
+use crate::config::Settings;
+use crate::decision::guard::Throttled;
+use crate::decision::{Authority, Visitor};
 use crate::dialect::{Site, direct};
-use crate::request::Facts;
+use crate::observe::audit::Audit;
+use crate::observe::metrics::Metrics;
+use crate::request::{Expects, Facts, Scheme};
 use crate::wire::Body;
-use crate::wire::problem::{Form, problem};
+use crate::wire::cookie::{Cookie, Found};
+use crate::wire::problem::problem;
+use frame::Frame;
+use language::{Words, fill};
+
+pub use denied::denied;
+
+/// What pages stand on: one snapshot of the settings, and who watches.
+pub struct House<'h> {
+    /// What we say of ourselves.
+    pub site: &'h Site,
+    /// The settings.
+    pub settings: &'h Settings,
+    /// Accounts, guard and rules.
+    pub authority: &'h Authority,
+    /// Who did what.
+    pub audit: &'h Audit,
+    /// How often.
+    pub metrics: &'h Metrics,
+}
+
+/// One request for a page.
+struct Visit<'v> {
+    facts: Facts<'v>,
+    /// By a login, or by a trusted network.
+    who: Option<Arc<Identity>>,
+    words: &'static Words,
+}
 
 /// Answers a request under the prefix. Nothing below it is ever proxied.
-pub fn serve(site: &Site, facts: &Facts<'_>) -> Response<Body> {
-    let path = facts.path.decoded();
-    let id = facts.id.to_string();
-    match path.strip_prefix(site.prefix.as_str()).unwrap_or(path) {
-        "/login" => {
-            let mut response = problem(
-                StatusCode::UNAUTHORIZED,
-                "This address is protected",
-                "Logging in with a browser is not in this version of Sidegate. Programs send an API token; \
-                 for people, ask whoever runs this server to trust your network.",
-                &id,
-                Form::Html,
-            );
-            // RFC 9110, section 15.5.2: a 401 must have one. Not Basic: a browser would ask for a password.
-            response.headers_mut().insert(WWW_AUTHENTICATE, direct::BEARER);
-            response
-        }
-        _ => problem(
+pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body: Body) -> Response<Body> {
+    let (who, looked_at) = match visitor {
+        Visitor::Person(who) => (Some(who), true),
+        Visitor::Nobody => (None, true),
+        Visitor::Program => (None, false),
+    };
+    let visit = Visit {
+        facts: *facts,
+        who,
+        words: language::of(facts.headers),
+    };
+    let mut response = answer(house, &visit, body).await;
+    if looked_at {
+        visit.clear_dead_cookie(&mut response);
+    }
+    response
+}
+
+async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let path = visit.facts.path.decoded();
+    let path = path.strip_prefix(house.site.prefix.as_str()).unwrap_or(path);
+    let reads = matches!(*visit.facts.method, Method::GET | Method::HEAD);
+    let posts = *visit.facts.method == Method::POST;
+    match path {
+        "" | "/" if reads => start::show(house, visit),
+        "/setup" if reads => setup::show(house, visit),
+        "/setup" if posts => setup::send(house, visit, body).await,
+        "/login" if reads => login::show(house, visit),
+        "/login" if posts => login::send(house, visit, body).await,
+        "/logout" if reads => logout::show(house, visit),
+        "/logout" if posts => logout::send(house, visit, body).await,
+        "/profile" if reads => profile::show(house, visit),
+        "/profile/name" if posts => profile::rename(house, visit, body).await,
+        "/profile/password" if posts => profile::change_password(house, visit, body).await,
+        "/profile/sessions/end" if posts => profile::end_sessions(house, visit, body).await,
+        "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
+        "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
+        "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
+        "" | "/" => visit.refused_method("GET, HEAD"),
+        "/setup" | "/login" | "/logout" => visit.refused_method("GET, HEAD, POST"),
+        "/profile" => visit.refused_method("GET, HEAD"),
+        _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
+        _ => visit.refused(
             StatusCode::NOT_FOUND,
             "Nothing here",
             "This address belongs to the gate in front of the application, and has no page.",
-            &id,
-            direct::form(facts.headers, facts.expects),
         ),
     }
+}
+
+impl Visit<'_> {
+    fn secure(&self) -> bool {
+        self.facts.scheme == Scheme::Https
+    }
+
+    /// Scheme, host and port as the browser has them.
+    fn here(&self) -> String {
+        format!("{}://{}", self.facts.scheme.as_str(), self.facts.authority)
+    }
+
+    /// The login form for a browser; 401 for a program.
+    fn to_login(&self, house: &House<'_>, path: &str) -> Response<Body> {
+        if self.facts.expects == Expects::Page || *self.facts.method == Method::POST {
+            let back = crate::wire::query::encode(&format!("{}{path}", house.site.prefix));
+            return frame::go(&format!("{}/login?rd={back}", house.site.prefix));
+        }
+        let mut response = self.refused(
+            StatusCode::UNAUTHORIZED,
+            "Who is there?",
+            "This page is for people who are logged in.",
+        );
+        frame::challenge(&mut response);
+        response
+    }
+
+    fn refused(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
+        let form = direct::form(self.facts.headers, self.facts.expects);
+        problem(status, title, detail, &self.facts.id.to_string(), form)
+    }
+
+    fn refused_method(&self, allowed: &'static str) -> Response<Body> {
+        let mut response = self.refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed",
+            "This page cannot do that.",
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static(allowed));
+        response
+    }
+
+    /// The form could not be read.
+    fn bad_form(&self, status: StatusCode) -> Response<Body> {
+        self.refused(
+            status,
+            "Not a form",
+            "What was sent is not the form of this page.",
+        )
+    }
+
+    fn throttled(&self, throttled: Throttled) -> Response<Body> {
+        let seconds = throttled.retry_after.as_secs().max(1);
+        let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
+        let mut response = self.refused(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+    }
+
+    fn fault(&self) -> String {
+        fill(self.words.fault, &self.facts.id.to_string())
+    }
+
+    /// "Unknown, expired, ended, damaged or sent twice, it counts as absent and is cleared."
+    fn clear_dead_cookie(&self, response: &mut Response<Body>) {
+        let logged_in = self.who.as_ref().is_some_and(|who| who.session().is_some());
+        let sent = Cookie::Session.find(self.facts.headers, self.secure());
+        let sets = response
+            .headers()
+            .get_all(http::header::SET_COOKIE)
+            .iter()
+            .any(|cookie| {
+                let name = Cookie::Session.name(self.secure()).as_bytes();
+                cookie
+                    .as_bytes()
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(b"="))
+            });
+        if sent != Found::Nothing && !logged_in && !sets {
+            response
+                .headers_mut()
+                .append(http::header::SET_COOKIE, Cookie::Session.clear(self.secure()));
+        }
+    }
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    f: Frame<'a>,
+    notice: &'a str,
+    problem: &'a str,
+    text: String,
+    code: String,
+    link: String,
+    link_text: &'a str,
+}
+
+/// Nothing came of it, and there is nothing to fill in.
+fn message(house: &House<'_>, visit: &Visit<'_>, status: StatusCode, problem: &str) -> Response<Body> {
+    let page = Message {
+        f: Frame::new(house, visit, visit.words.not_now),
+        notice: "",
+        problem,
+        text: String::new(),
+        code: String::new(),
+        link: format!("{}/", house.site.prefix),
+        link_text: visit.words.go_on,
+    };
+    frame::page(status, &page)
 }
 
 /// An answer that is its status.

@@ -111,6 +111,7 @@ pub(super) mod tests {
             websocket: WebSocket::Write,
             encoded_slash: false,
             path_params: false,
+            csrf: settings::Csrf::Enforce,
         }
     }
 

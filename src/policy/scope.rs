@@ -31,6 +31,14 @@ impl Scopes {
         }
     }
 
+    /// The first word that means nothing here: a token with such words only could do nothing, so none is
+    /// made with one.
+    pub fn unknown_word<'s>(&self, scope: &'s str) -> Option<&'s str> {
+        let known =
+            |word: &str| word.parse::<Role>().is_ok() || self.rules.iter().any(|rule| rule.name == word);
+        scope.split_ascii_whitespace().find(|word| !known(word))
+    }
+
     /// As what role this identity may act in this request; none: the scope allows nothing here.
     ///
     /// The union of the words counts, within the user's rights; an empty scope means all of them.

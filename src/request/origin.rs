@@ -11,11 +11,35 @@ use super::host::Authority;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// How near the page that asks is to what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// The same scheme, host and port; or the user did it, with no page in between.
+    Same,
+    /// Another host of the same registrable domain.
+    Sister,
+    /// Anybody's.
+    Foreign,
+}
+
+/// What the browser says of it. It compared scheme, host and port itself, whatever a gateway made of
+/// them since.
+pub fn site(headers: &HeaderMap) -> Option<Site> {
+    let mut values = headers.get_all(SEC_FETCH_SITE).iter();
+    let value = values.next()?;
+    Some(match value.as_bytes() {
+        _ if values.next().is_some() => Site::Foreign,
+        b"same-origin" | b"none" => Site::Same,
+        b"same-site" => Site::Sister,
+        _ => Site::Foreign,
+    })
+}
+
 /// Whether a browser says so. `host` is the one asked for, `own` another one of ours: that of
 /// `server.public_url`. Ports do not count, as with cookies.
 pub fn is_from_elsewhere(headers: &HeaderMap, host: &str, own: Option<&str>) -> bool {
-    if let Some(site) = headers.get(SEC_FETCH_SITE) {
-        return site == "cross-site";
+    if let Some(site) = site(headers) {
+        return site == Site::Foreign;
     }
     let Some(origin) = headers.get(ORIGIN) else {
         return false;

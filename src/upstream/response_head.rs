@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, resp
 
 use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
-use super::request_head::{OUR_COOKIES, remove_listed};
+use super::request_head::remove_listed;
+use crate::wire::cookie;
 use crate::wire::headers::is_hop_by_hop;
 
 /// Refuses a response that can be read in two ways, or that answers something nobody asked.
@@ -96,7 +97,7 @@ fn remove_our_cookies(headers: &mut HeaderMap) {
             .next()
             .unwrap_or_default();
         // Browsers fold the prefix's case (RFC 6265bis section 5.7), so no spelling of it passes.
-        OUR_COOKIES
+        cookie::OURS
             .iter()
             .any(|ours| name.trim_ascii().eq_ignore_ascii_case(ours.as_bytes()))
     };

@@ -113,6 +113,14 @@ pub fn list_items(value: &str) -> impl DoubleEndedIterator<Item = &str> {
     value.split(',').map(trim).filter(|item| !item.is_empty())
 }
 
+/// The first value of a header as text; empty when there is none, or it is not ASCII.
+pub fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("")
+}
+
 /// Without the spaces and tabs around it: the only white space that HTTP knows.
 pub fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::asking::{Asked, ROADS};
 use crate::support::{Backend, Ran, Sidegate, eventually};
 
 const HOME: &str = "http://home.example";
@@ -352,7 +353,166 @@ fn an_address_without_a_route_is_answered_with_the_routes_there_are() {
     Case {
         status: Some(404),
         advice: "no route at all",
-        ..deny()
+        ..Case::default()
     }
     .check(&bare);
+}
+
+/// A request that is sent by every road and explained.
+struct Sent<'a> {
+    asked: Asked,
+    /// Instead of a token: `--anonymous`, `--browser`.
+    words: &'a [&'a str],
+    token: &'a str,
+    decision: &'a str,
+}
+
+impl Sent<'_> {
+    /// What `explain` says of it beforehand.
+    fn foretold(&self, gate: &Sidegate) -> Value {
+        let url = format!("http://gate.test{}", self.asked.target);
+        let from = self.asked.client.as_deref().expect("every case has one");
+        let who: &[&str] = if self.token.is_empty() {
+            &[]
+        } else {
+            &["--token-stdin"]
+        };
+        let words = [
+            &["--output", "json", "explain", "--from", from],
+            who,
+            self.words,
+            &[self.asked.method, &url],
+        ]
+        .concat();
+        let ran = gate.cli_with_input(&words, self.token).success();
+        serde_json::from_str(&ran.stdout).expect("JSON")
+    }
+}
+
+/// What `explain` says afterwards; the audit file is written a moment later.
+fn of_id(gate: &Sidegate, id: &str) -> Value {
+    let mut said = String::new();
+    let found = || {
+        let ran = gate.cli(&["explain", "--id", id, "--output", "json"]);
+        assert!(ran.code == 0 || ran.code == 66, "{}", ran.stderr);
+        said = ran.stdout;
+        ran.code == 0
+    };
+    eventually(found, || format!("{id} is not in the audit file"));
+    serde_json::from_str(&said).expect("JSON")
+}
+
+// Issue: "`sidegate explain` for all roads, text and JSON, and the decision id in the log line gives
+// the same explanation."
+#[test]
+fn every_road_answers_as_explained_and_the_id_of_the_answer_gives_the_same_explanation() {
+    let backend = Backend::start();
+    let settings = settings(&backend).replace("10.9.9.9/32", "127.0.0.1/32");
+    let gate = Sidegate::start(&format!("{settings}[audit]\nallowed = \"all\"\n"));
+    gate.cli(&["user", "add", "anna"]).success();
+    gate.cli(&["user", "add", "guest", "--role", "read-only"])
+        .success();
+    gate.cli(&["user", "add", "carl"]).success();
+    gate.cli(&["ban", "add", "203.0.113.7", "--for", "2h"]).success();
+    let anna = gate.token("anna", "phone");
+    let guest = gate.token("guest", "panel");
+    let carl = gate.token("carl", "watch");
+    let gone = gate.token("anna", "gone");
+    gate.cli(&["token", "revoke", "gone", "--user", "anna"]).success();
+    let browser = "Sec-Fetch-Mode: navigate";
+    let by = |token: &str, asked: Asked| asked.with(format!("Authorization: Bearer {token}"));
+    let (anonymous, program) = (&[][..], "");
+    let sent = [
+        (Asked::get("/", "198.51.100.1"), anonymous, program, "challenge"),
+        (
+            Asked::get("/", "198.51.100.2").with(browser),
+            &["--browser"][..],
+            program,
+            "challenge",
+        ),
+        (
+            by(&gone, Asked::get("/", "198.51.100.3")),
+            anonymous,
+            &gone,
+            "challenge",
+        ),
+        (
+            by(&guest, Asked::get("/a", "198.51.100.4").by("PUT")),
+            anonymous,
+            &guest,
+            "deny",
+        ),
+        (
+            by(&carl, Asked::get("/", "198.51.100.5")),
+            anonymous,
+            &carl,
+            "allow",
+        ),
+        (
+            by(&anna, Asked::get("/a%2Fb", "198.51.100.6")),
+            anonymous,
+            &anna,
+            "deny",
+        ),
+        (Asked::get("/", "203.0.113.7"), anonymous, program, "throttle"),
+        (Asked::get("/", "192.168.1.7"), anonymous, program, "allow"),
+    ];
+    for (asked, words, token, decision) in sent {
+        let case = Sent {
+            asked,
+            words,
+            token,
+            decision,
+        };
+        let foretold = case.foretold(&gate);
+        assert_eq!(foretold["decision"], case.decision, "{foretold}");
+        for (number, road) in ROADS.into_iter().enumerate() {
+            let answer = case.asked.send(&gate, road);
+            let expected = &foretold["answers"][number];
+            assert_eq!(expected["road"], road);
+            assert_eq!(
+                expected["status"].as_u64().unwrap_or(200),
+                u64::from(answer.status),
+                "{foretold}"
+            );
+            let after = of_id(
+                &gate,
+                answer.header("x-request-id").expect("every answer has one"),
+            );
+            assert_eq!(after["answers"][0]["road"], road);
+            if answer.status != 200 {
+                assert_eq!(
+                    after["status"].as_u64(),
+                    Some(u64::from(answer.status)),
+                    "{after}"
+                );
+            }
+            let same = ["decision", "identity", "rule", "network"];
+            for key in same {
+                assert_eq!(after[key], foretold[key], "{key} {road}: {after}\n{foretold}");
+            }
+            // Seconds pass, and of what nobody could judge the file has the word alone.
+            if case.decision != "throttle" && foretold["rule"] != Value::Null {
+                assert_eq!(after["reason"], foretold["reason"], "{road}");
+                assert_eq!(after["advice"], foretold["advice"], "{road}");
+            }
+            // A name that somebody typed is in no file.
+            if after["identity"] != Value::Null {
+                assert_eq!(after["credential"], foretold["credential"], "{road}");
+            }
+        }
+    }
+    let text = gate
+        .cli(&["explain", "GET", "http://gate.test/"])
+        .success()
+        .stdout;
+    assert!(
+        text.contains("proxy 401, nginx 401, traefik 401, caddy 401, envoy 401, haproxy 401"),
+        "{text}"
+    );
+    for wrong in ["0", "0123456789abcdeF", "oh.phone.secret.aa"] {
+        assert_eq!(gate.cli(&["explain", "--id", wrong]).code, 64, "{wrong}");
+    }
+    assert_eq!(gate.cli(&["explain", "--id", "0123456789abcdef"]).code, 66);
+    assert_eq!(gate.cli(&["explain"]).code, 64);
 }

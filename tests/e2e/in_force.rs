@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Backend, Client, Sidegate, WebSocket, eventually};
+use crate::support::{Answer, Backend, Browser, Client, Sidegate, WebSocket, eventually};
 
 /// Kept-alive connections enough to be on every core, each with the credential in its cache.
 struct Everywhere {
@@ -329,6 +329,21 @@ fn a_locked_out_person_gets_back_in() {
     gate.cli(&["user", "disable", "ben"]).success();
     let recovered = gate.cli(&["user", "recover", "ben"]).success();
     assert_eq!(recovered.stdout.lines().count(), 1);
-    Everywhere::with(&gate, recovered.stdout.trim_end());
+    assert_eq!(
+        gate.get("/", &[&format!("X-OPENHAB-TOKEN: {token}")]).status,
+        401,
+        "not before it is used"
+    );
+    let (_, path) = recovered
+        .stdout
+        .trim_end()
+        .split_once(&gate.address.to_string())
+        .expect("a link to this gate");
+    let mut browser = Browser::new(gate.address);
+    let page = browser.get(path);
+    let words = [("password", "plain words here"), ("again", "plain words here")];
+    let answer = browser.submit(&page, "/_sidegate/setup", &words);
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    assert_eq!(browser.get("/").status, 200);
     Everywhere::with(&gate, &token);
 }

@@ -37,7 +37,7 @@ fn a_bad_file_leaves_the_old_settings_in_force_and_says_so() {
             78,
         ),
         (
-            format!("{other}[session]\nidle = \"1h\"\n"),
+            format!("{other}[compat]\nopenhab = true\n"),
             "not in this version",
             78,
         ),

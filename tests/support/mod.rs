@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 
 pub mod asking;
 pub mod backend;
+pub mod browser;
 pub mod client;
 pub mod measure;
 pub mod tls;
 pub mod tools;
 
 pub use backend::{Backend, Received};
+pub use browser::Browser;
 pub use client::{Client, WebSocket};
 
 /// Longer than anything takes on a busy machine; a test that waits for it has failed.
@@ -491,6 +493,12 @@ pub fn run_cli(arguments: &[&str], input: &str, environment: &[(String, String)]
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
         stderr: String::from_utf8_lossy(&stderr).into_owned(),
     }
+}
+
+/// A token with another last character.
+pub fn mistyped(token: &str) -> String {
+    let (rest, last) = token.split_at(token.len() - 1);
+    format!("{rest}{}", if last == "x" { "y" } else { "x" })
 }
 
 /// Standard Base64, for Basic.

@@ -17,7 +17,9 @@ use crate::time::Timestamp;
 
 mod consistency;
 mod keys;
+mod links;
 mod passwords;
+mod sessions;
 mod tokens;
 mod users;
 

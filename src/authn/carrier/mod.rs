@@ -3,6 +3,7 @@
 mod basic;
 mod bearer;
 mod query_token;
+mod session_cookie;
 mod token_header;
 mod websocket_protocol;
 
@@ -62,6 +63,7 @@ pub const CARRIERS: &[(&str, Build)] = &[
     ("basic", basic::build),
     ("websocket-protocol", websocket_protocol::build),
     ("query-token", query_token::build),
+    ("session-cookie", session_cookie::build),
 ];
 
 /// The carriers of these settings.

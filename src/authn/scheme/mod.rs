@@ -2,6 +2,7 @@
 
 mod api_token;
 mod password;
+mod session;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -59,7 +60,11 @@ pub struct Tools {
 type Build = fn(&Tools) -> Option<Box<dyn Scheme>>;
 
 /// Every scheme; the first that recognises a credential owns it.
-pub const SCHEMES: &[(&str, Build)] = &[("api-token", api_token::build), ("password", password::build)];
+pub const SCHEMES: &[(&str, Build)] = &[
+    ("api-token", api_token::build),
+    ("password", password::build),
+    ("session", session::build),
+];
 
 /// The schemes of these settings.
 pub fn build(tools: &Tools) -> Vec<Box<dyn Scheme>> {

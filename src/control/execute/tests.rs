@@ -1,8 +1,9 @@
 //! Requests against real accounts in a store in memory.
 
 use super::*;
-use crate::accounts::{AccountSettings, Found, TokenKeys};
+use crate::accounts::{AccountSettings, Found, NewSession, Purpose, TokenKeys};
 use crate::config::settings::StoreUrl;
+use crate::control::protocol::Ending;
 use crate::control::view::{KeyState, Verdict};
 use crate::crypto::password_hash::Cost;
 use crate::instance::Instance;
@@ -184,32 +185,97 @@ async fn rotation_keeps_the_old_token_for_the_overlap() {
     assert!(matches!(house.find(&new), Found::Live(..)));
 }
 
-// "`sidegate user recover NAME` … gets a locked-out person back in"
-#[tokio::test]
-async fn recovery_enables_the_account_and_makes_one_token_for_a_day() {
-    let house = House::new(None).await;
-    house.add("anna").await;
-    house.add("ben").await;
-    let disable = Request::UserEnable {
-        name: "ben".into(),
-        enabled: false,
-    };
-    house.ask(disable).await.expect("disables");
-    let recover = || Request::UserRecover { name: "ben".into() };
-    let (first, view) = token(house.ask(recover()).await);
-    assert_eq!(view.expires, Some(NOW.plus(Duration::from_secs(86_400))));
-    assert!(matches!(house.find(&first), Found::Live(..)));
-    let (second, _) = token(house.ask(recover()).await);
-    assert!(matches!(house.find(&first), Found::Revoked), "one at a time");
-    assert!(matches!(house.find(&second), Found::Live(..)));
+fn link(payload: Result<Payload, Failure>) -> String {
+    match payload {
+        Ok(Payload::Link { link, expires }) => {
+            assert_eq!(expires, NOW.plus(Duration::from_secs(86_400)));
+            link.0.expose_str().expect("text").to_owned()
+        }
+        other => panic!("no link: {other:?}"),
+    }
+}
 
-    let owner = Request::UserRecover { name: "anna".into() };
-    assert!(matches!(
-        house.find(&token(house.ask(owner).await).0),
-        Found::Live(..)
-    ));
+// "`sidegate user recover NAME` prints a one-time link that gets a locked-out person back in"
+#[tokio::test]
+async fn recovery_is_a_link_of_which_the_newest_works() {
+    let mut house = House::new(None).await;
+    house.operations = house
+        .operations
+        .with_pages(|| "http://192.0.2.1:8480/_sidegate".into());
+    house.add("anna").await;
+    let recover = || Request::UserRecover { name: "Anna".into() };
+    let start = "http://192.0.2.1:8480/_sidegate/setup?code=";
+    let first = link(house.ask(recover()).await);
+    let second = link(house.ask(recover()).await);
+    let find = |link: &str| {
+        let code = link.strip_prefix(start).expect("the address of the pages");
+        house.accounts.find_link(code.as_bytes(), NOW)
+    };
+    assert_eq!(find(&first), None, "one at a time");
+    assert_eq!(find(&second), Some(Purpose::Recover("anna".into())));
+    let audited = house.audited();
+    assert!(
+        audited.contains("link.create") && !audited.contains("code"),
+        "{audited}"
+    );
     let nobody = Request::UserRecover { name: "carla".into() };
     assert_eq!(house.ask(nobody).await.expect_err("nobody").exit, Exit::Missing);
+}
+
+// "Until an owner exists": afterwards there is no link to become one
+#[tokio::test]
+async fn a_setup_link_is_for_an_instance_without_users() {
+    let house = House::new(None).await;
+    let code = link(house.ask(Request::SetupLink).await);
+    let code = code.strip_prefix("/setup?code=").expect("a path");
+    assert_eq!(
+        house.accounts.find_link(code.as_bytes(), NOW),
+        Some(Purpose::Owner)
+    );
+    house.add("anna").await;
+    let failure = house.ask(Request::SetupLink).await.expect_err("refused");
+    assert_eq!(failure.exit, Exit::Permission);
+    assert!(failure.message.contains("user recover"), "{}", failure.message);
+}
+
+// "ending closes open sockets within a second": the flag that they watch is down
+#[tokio::test]
+async fn sessions_are_listed_and_ended() {
+    let house = House::new(None).await;
+    house.add("anna").await;
+    let begin = async || {
+        let new = NewSession {
+            user: "anna".into(),
+            life: Duration::from_secs(60),
+            agent: "Browser".into(),
+            ..NewSession::default()
+        };
+        house.accounts.create_session(new, NOW).await.expect("begins").1
+    };
+    let (one, other, third) = (begin().await, begin().await, begin().await);
+    let ask = async |request| match house.ask(request).await {
+        Ok(Payload::Sessions(sessions)) => sessions,
+        other => panic!("no sessions: {other:?}"),
+    };
+    let listed = ask(Request::SessionList { user: None }).await;
+    assert_eq!(listed.len(), 3);
+    assert_eq!(
+        (listed[0].user.as_str(), listed[0].agent.as_str()),
+        ("anna", "Browser")
+    );
+    let ending = Ending::One(other.id().to_owned());
+    assert_eq!(ask(Request::SessionRevoke { ending }).await[0].id, other.id());
+    assert!(!other.flag().is_up() && one.flag().is_up());
+    let ending = Ending::AllOf("anna".into());
+    assert_eq!(ask(Request::SessionRevoke { ending }).await.len(), 2);
+    assert!(!one.flag().is_up() && !third.flag().is_up());
+    assert_eq!(house.audited().matches("session.end").count(), 3);
+    let ending = Ending::One("abcdefghijkl".into());
+    let failure = house
+        .ask(Request::SessionRevoke { ending })
+        .await
+        .expect_err("none");
+    assert_eq!(failure.exit, Exit::Missing);
 }
 
 // "for every login and change": one line each, with who made it, and no secret in it
@@ -333,6 +399,7 @@ impl Running for Server {
             Ok(Explanation {
                 decision: Verdict::Challenge,
                 status: Some(401),
+                answers: Vec::new(),
                 identity: None,
                 advice: Vec::new(),
                 reason: question.method,

@@ -49,7 +49,7 @@ pub struct Line<'a> {
     pub agent: &'a str,
     /// The account that asked, or that was changed.
     pub user: &'a str,
-    /// How the identity was shown: `api-token`, `password`, `network`.
+    /// How the identity was shown: `api-token`, `password`, `network`, `session`.
     pub auth: &'a str,
     /// Public id of the credential.
     pub credential: &'a str,
@@ -171,6 +171,10 @@ pub enum Event {
     TokenRotate,
     /// An API token was revoked.
     TokenRevoke,
+    /// A one-time link was made: for the first owner, or for somebody who is locked out.
+    LinkCreate,
+    /// A login was ended: by its user, by an operator.
+    SessionEnd,
     /// An address was banned.
     BanAdd,
     /// A ban was lifted.
@@ -214,6 +218,8 @@ impl Event {
             Event::TokenCreate => "token.create",
             Event::TokenRotate => "token.rotate",
             Event::TokenRevoke => "token.revoke",
+            Event::LinkCreate => "link.create",
+            Event::SessionEnd => "session.end",
             Event::BanAdd => "ban.add",
             Event::BanRemove => "ban.remove",
             Event::KeysRotate => "keys.rotate",

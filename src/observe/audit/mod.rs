@@ -34,7 +34,7 @@ use crate::time::Clock;
 
 pub use self::file::rotated;
 pub use self::line::{Event, Line};
-pub use self::verify::{AuditDamage, Tail, Verified, tail, verify};
+pub use self::verify::{AuditDamage, Tail, Verified, find_request, tail, verify};
 
 /// The audit file of this instance.
 ///

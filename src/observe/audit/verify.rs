@@ -129,6 +129,32 @@ pub struct Tail {
     pub end: u64,
 }
 
+/// The line about the request of that id, from this file or the newest rotated one that has it.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn find_request(path: &Path, id: &str) -> io::Result<Option<String>> {
+    let mut files = super::rotated(path)?;
+    files.push(path.to_owned());
+    let wanted = format!("\"request_id\":\"{id}\"");
+    for file in files.iter().rev() {
+        let mut reader = BufReader::new(File::open(file)?);
+        let (mut line, mut found) = (Vec::new(), None);
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let text = String::from_utf8_lossy(&line);
+            // A ban has the id of the request that brought it.
+            if text.contains(&wanted) && text.contains("\"event\":\"request\"") {
+                found = Some(text.into_owned());
+            }
+            line.clear();
+        }
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 /// The last `count` whole lines of a file; reads no more of it than it must.
 ///
 /// # Errors

@@ -21,11 +21,12 @@ pub struct WorkerCounters {
 }
 
 /// Values of the label `credential`, by [`credential_index`].
-pub(super) const CREDENTIALS: [&str; 4] = [
+pub(super) const CREDENTIALS: [&str; 5] = [
     "none",
     Method::ApiToken.as_str(),
     Method::Password.as_str(),
     Method::Network.as_str(),
+    Method::Session.as_str(),
 ];
 
 const fn credential_index(method: Option<Method>) -> usize {
@@ -34,6 +35,7 @@ const fn credential_index(method: Option<Method>) -> usize {
         Some(Method::ApiToken) => 1,
         Some(Method::Password) => 2,
         Some(Method::Network) => 3,
+        Some(Method::Session) => 4,
     }
 }
 

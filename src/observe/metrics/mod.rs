@@ -2,6 +2,7 @@
 
 mod counters;
 mod histogram;
+mod logins;
 mod page;
 
 use std::fmt;
@@ -14,6 +15,8 @@ use prometheus_client::registry::Registry;
 use crate::time::Timestamp;
 
 pub use self::counters::{UpstreamFailure, WorkerCounters};
+use self::logins::Logins;
+pub use self::logins::{Factor, LoginOutcome};
 
 /// What [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,6 +35,7 @@ pub struct Metrics {
 struct Shared {
     start: Timestamp,
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
+    logins: Logins,
     reload_successful: AtomicU64,
     reload_seconds: AtomicU64,
     readers: Mutex<Vec<Reader>>,
@@ -67,6 +71,7 @@ impl Metrics {
         let shared = Arc::new(Shared {
             start,
             workers: Mutex::default(),
+            logins: Logins::default(),
             reload_successful: AtomicU64::new(1),
             reload_seconds: AtomicU64::new(seconds(start)),
             readers: Mutex::default(),
@@ -82,6 +87,11 @@ impl Metrics {
         let worker = Arc::new(WorkerCounters::default());
         locked(&self.shared.workers).push(worker.clone());
         worker
+    }
+
+    /// Somebody tried to log in.
+    pub fn login(&self, factor: Factor, outcome: LoginOutcome) {
+        self.shared.logins.count(factor, outcome);
     }
 
     /// The settings were read anew; `successful`: and are in force.

@@ -87,6 +87,11 @@ impl Page<'_, '_> {
     }
 
     fn process(&mut self, shared: &Shared) -> fmt::Result {
+        self.counters(
+            "sidegate_login_attempts_total",
+            "Attempts of people to log in.",
+            &shared.logins.series(),
+        )?;
         self.gauge_value(
             "sidegate_config_last_reload_successful",
             "Whether the settings last read are in force.",

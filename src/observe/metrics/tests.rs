@@ -23,6 +23,7 @@ fn full() -> Metrics {
         worker.cache_hit();
         worker.upstream_failed(UpstreamFailure::Timeout);
     }
+    metrics.login(Factor::Password, LoginOutcome::Failure);
     metrics.gauge("sidegate_bans", "Bans in force.", || 2.0);
     metrics.counter("sidegate_audit_lines_total", "Audit lines written.", || 7);
     metrics.gauges(
@@ -56,6 +57,10 @@ fn the_counters_of_all_workers_are_added_up() {
         ("sidegate_cache_hits_total", 3.0),
         ("sidegate_cache_misses_total", 0.0),
         ("sidegate_upstream_failures_total{why=\"timeout\"}", 3.0),
+        (
+            "sidegate_login_attempts_total{factor=\"password\",outcome=\"failure\"}",
+            1.0,
+        ),
         ("sidegate_bans", 2.0),
         ("sidegate_audit_lines_total", 7.0),
         ("sidegate_config_last_reload_successful", 1.0),
@@ -102,7 +107,12 @@ fn a_name_registered_again_replaces_the_first() {
 
 #[test]
 fn every_label_belongs_to_its_method() {
-    for method in [Method::ApiToken, Method::Password, Method::Network] {
+    for method in [
+        Method::ApiToken,
+        Method::Password,
+        Method::Network,
+        Method::Session,
+    ] {
         let metrics = Metrics::new(START);
         metrics
             .worker()
@@ -173,6 +183,15 @@ fn labels_come_from_closed_sets() {
     labels.sort();
     assert_eq!(
         labels,
-        ["certificate", "credential", "decision", "le", "version", "why"]
+        [
+            "certificate",
+            "credential",
+            "decision",
+            "factor",
+            "le",
+            "outcome",
+            "version",
+            "why"
+        ]
     );
 }

@@ -1,0 +1,256 @@
+//! Logins: begun, found, ended.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::live::TokenId;
+use super::live_session::LiveSession;
+use super::record::{Edit, Record, seen_key, session_key};
+use super::{Account, Accounts, AccountsError, names};
+use crate::crypto::{Secret, mac, random};
+use crate::model::SessionRecord;
+use crate::store::Expect;
+use crate::time::Timestamp;
+use crate::wire::escape;
+
+/// Letters and digits in a cookie: 256 bits.
+const LENGTH: usize = 43;
+/// More logins than this of one user, and the oldest ends: a script that logs in every minute must
+/// not fill the store.
+const MOST: usize = 100;
+/// Bytes that are kept of what a browser calls itself.
+const AGENT: usize = 200;
+/// How much is swept in one commit.
+const BATCH: usize = 1000;
+
+/// What a new login is made of.
+#[derive(Clone, Debug, Default)]
+pub struct NewSession {
+    /// Who logged in.
+    pub user: String,
+    /// It ends after so long at the latest.
+    pub life: Duration,
+    /// Unused for so long it ends; none: it may lie still.
+    pub idle: Option<Duration>,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub agent: String,
+    /// The login that this one takes the place of, by its public id: a browser has one at a time, and
+    /// never the same after a password was shown.
+    pub instead_of: Option<String>,
+}
+
+/// What a cookie is. All but [`FoundSession::Live`] count as if there were none.
+#[derive(Clone, Debug)]
+pub enum FoundSession {
+    /// It works, for this user as of now.
+    Live(Arc<LiveSession>, Arc<Account>),
+    /// It never existed, or was ended.
+    Unknown,
+    /// It is too old, or lay still for too long.
+    Expired,
+    /// Its user is disabled or does not exist.
+    UserGone,
+}
+
+impl Accounts {
+    /// Whose login the cookie is. One hash, however many there are.
+    pub fn find_session(&self, cookie: &[u8], now: Timestamp) -> FoundSession {
+        let whole = cookie.len() == LENGTH && cookie.iter().all(u8::is_ascii_alphanumeric);
+        let Some(session) = whole
+            .then(|| self.memory().sessions.find(&mac::fingerprint(cookie)))
+            .flatten()
+        else {
+            return FoundSession::Unknown;
+        };
+        if !session.is_live(now) {
+            return FoundSession::Expired;
+        }
+        match self.memory().user(&session.user) {
+            Some(held) if !held.account.user.disabled => FoundSession::Live(session, held.account),
+            _ => FoundSession::UserGone,
+        }
+    }
+
+    /// Begins a login, durably. What goes into the cookie is kept nowhere else.
+    ///
+    /// # Errors
+    /// [`AccountsError::NotFound`] without the user, [`AccountsError::Forbidden`] for a disabled one,
+    /// [`AccountsError::Store`].
+    pub async fn create_session(
+        &self,
+        new: NewSession,
+        now: Timestamp,
+    ) -> Result<(Secret, Arc<LiveSession>), AccountsError> {
+        let user = names::fold(&new.user).into_owned();
+        let writing = self.writing().await;
+        let held = self
+            .memory()
+            .user(&user)
+            .ok_or_else(|| AccountsError::no_user(&user))?;
+        if held.account.user.disabled {
+            return Err(AccountsError::forbidden(format!("{user} is disabled")));
+        }
+        let mut others = self.memory().sessions.list(Some(&user));
+        let mut edits = Vec::new();
+        if let Some(before) = &new.instead_of {
+            others.retain(|other| other.id() != before);
+            if let Some(before) = TokenId::parse(before).and_then(|id| self.memory().sessions.by_id(id)) {
+                edits.extend(ending(&before));
+            }
+        }
+        others.sort_by_key(|other| other.began());
+        for oldest in others.iter().rev().skip(MOST - 1) {
+            edits.extend(ending(oldest));
+        }
+        let cookie = Secret::new(random::alphanumeric(LENGTH));
+        let id = loop {
+            let id = TokenId::new();
+            if self.memory().sessions.by_id(id).is_none() {
+                break id;
+            }
+        };
+        let record = SessionRecord {
+            id: id.to_string(),
+            lookup: mac::fingerprint(cookie.expose()),
+            user,
+            began: now,
+            expires: now.plus(new.life),
+            idle_millis: new
+                .idle
+                .map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
+            address: new.address,
+            agent: printable(&new.agent),
+        };
+        edits.push(Edit::put(Record::Session(record), Expect::Absent));
+        self.commit(writing, edits).await?;
+        let session = self.memory().sessions.by_id(id).ok_or(AccountsError::Conflict)?;
+        Ok((cookie, session))
+    }
+
+    /// The login of that public id.
+    pub fn session(&self, id: &str) -> Option<Arc<LiveSession>> {
+        TokenId::parse(id).and_then(|id| self.memory().sessions.by_id(id))
+    }
+
+    /// The logins that work, of one user or of everyone: by user, the newest first.
+    pub fn sessions(&self, user: Option<&str>, now: Timestamp) -> Vec<Arc<LiveSession>> {
+        let user = user.map(names::fold);
+        let mut sessions = self.memory().sessions.list(user.as_deref());
+        sessions.retain(|session| session.is_live(now));
+        sessions.sort_by(|one, other| (one.user(), other.began()).cmp(&(other.user(), one.began())));
+        sessions
+    }
+
+    /// How many logins there are, those that are over and not swept yet included.
+    pub fn session_count(&self) -> usize {
+        self.memory().sessions.len()
+    }
+
+    /// Ends one login, in force for every worker when this returns.
+    ///
+    /// # Errors
+    /// [`AccountsError::NotFound`], [`AccountsError::Store`].
+    pub async fn end_session(&self, id: &str) -> Result<Arc<LiveSession>, AccountsError> {
+        let writing = self.writing().await;
+        let session = self.session(id).ok_or_else(|| AccountsError::NotFound {
+            kind: "session",
+            name: id.to_owned(),
+        })?;
+        self.commit(writing, ending(&session).into()).await?;
+        Ok(session)
+    }
+
+    /// Ends all logins of a user, but for the one with that id; how many there were.
+    ///
+    /// # Errors
+    /// [`AccountsError::NotFound`] without the user, [`AccountsError::Store`].
+    pub async fn end_sessions(&self, user: &str, but: Option<&str>) -> Result<usize, AccountsError> {
+        let user = names::fold(user);
+        let writing = self.writing().await;
+        if self.memory().user(&user).is_none() {
+            return Err(AccountsError::no_user(&user));
+        }
+        let edits = self.endings(&user, but);
+        let count = edits.len() / 2;
+        if count > 0 {
+            self.commit(writing, edits).await?;
+        }
+        Ok(count)
+    }
+
+    /// Notes that a login was used. One load in the usual case; once in a while it is put down for
+    /// [`Accounts::flush_used`].
+    pub fn note_session_used(&self, session: &LiveSession, now: Timestamp, address: Option<IpAddr>) {
+        if session.note(now, address) {
+            self.unseen().push(session.id);
+        }
+    }
+
+    /// Ends the logins that are too old or lay still for too long, whose open sockets close, and
+    /// forgets links that are too old. How many logins there were.
+    ///
+    /// # Errors
+    /// [`AccountsError::Store`]; what was not swept is swept the next time.
+    pub async fn sweep_sessions(&self, now: Timestamp) -> Result<usize, AccountsError> {
+        let over = self.memory().sessions.over(now);
+        for some in over.chunks(BATCH) {
+            let edits = some.iter().flat_map(|session| ending(session)).collect();
+            self.commit(self.writing().await, edits).await?;
+        }
+        let links = self.old_links(now);
+        if !links.is_empty() {
+            self.commit(self.writing().await, links).await?;
+        }
+        Ok(over.len())
+    }
+
+    /// What ends all logins of a user, for the commit that makes them end.
+    pub(super) fn endings(&self, user: &str, but: Option<&str>) -> Vec<Edit> {
+        let mut sessions = self.memory().sessions.list(Some(user));
+        sessions.retain(|session| Some(session.id()) != but);
+        sessions.iter().flat_map(|session| ending(session)).collect()
+    }
+
+    /// What of the last uses has to be written down; forgotten here.
+    pub(super) fn take_unseen(&self) -> Vec<TokenId> {
+        let mut ids = std::mem::take(&mut *self.unseen());
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    pub(super) fn keep_unseen(&self, ids: Vec<TokenId>) {
+        self.unseen().extend(ids);
+    }
+
+    pub(super) fn seen_edit(&self, id: TokenId) -> Option<Edit> {
+        // Ended meanwhile: nothing may be left behind.
+        let used = self.memory().sessions.by_id(id)?.used();
+        Some(Edit::put(Record::Seen(id, used), Expect::Any))
+    }
+
+    fn unseen(&self) -> std::sync::MutexGuard<'_, Vec<TokenId>> {
+        // No code that could panic runs under this lock.
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a login. Whoever asks for it does not mind that it has ended already.
+fn ending(session: &LiveSession) -> [Edit; 2] {
+    [
+        Edit::remove(session_key(&session.record.lookup), Expect::Any),
+        Edit::remove(seen_key(session.id), Expect::Any),
+    ]
+}
+
+/// What a browser says of itself, for a page and a terminal.
+fn printable(agent: &str) -> String {
+    let plain: String = agent
+        .chars()
+        .filter(|character| matches!(character, ' '..='~'))
+        .collect();
+    escape::cut(&plain, AGENT).to_owned()
+}

@@ -1,0 +1,99 @@
+//! `[password]` and `[session]`: how people log in, as written and as used.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::Wrong;
+use super::resolve::{DAY, Resolver};
+use super::settings;
+
+/// `[password]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Password {
+    /// Memory for one guess, in whole KiB: 7MiB to 4GiB. Every login at the same time needs as much.
+    #[schemars(extend("x-kind" = "size"))]
+    pub(super) memory: String,
+    /// Passes over that memory.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) iterations: u32,
+    /// Lanes.
+    #[schemars(range(min = 1, max = 16))]
+    pub(super) parallelism: u32,
+    /// Fewest characters of a new password (NIST SP 800-63B: no fewer than 8).
+    #[schemars(range(min = 8, max = 64))]
+    pub(super) minimum_length: u32,
+}
+
+impl Default for Password {
+    fn default() -> Self {
+        Self {
+            memory: "19MiB".into(),
+            iterations: 2,
+            parallelism: 1,
+            minimum_length: 8,
+        }
+    }
+}
+
+/// `[session]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Session {
+    /// A login that nobody uses for so long is over, unless the browser was told to remember it.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) idle: String,
+    /// It is over after so long, however much it is used.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) absolute: String,
+    /// The same where "keep me logged in" was ticked, used or not; such a cookie outlives the browser's window. `"off"` takes the tick away.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) remember: String,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            idle: "7d".into(),
+            absolute: "30d".into(),
+            remember: "30d".into(),
+        }
+    }
+}
+
+/// What a guess costs, and how long a new password has to be.
+pub(super) fn password(resolver: &mut Resolver<'_>, password: &Password) -> settings::Password {
+    let memory = resolver.size("password.memory", &password.memory, 7 << 20, 4 << 30);
+    if !memory.is_multiple_of(1024) {
+        let wrong = Wrong::new("is not a whole number of KiB").hint("write for example \"19MiB\"");
+        resolver.wrong("password.memory", Some(&password.memory), wrong);
+    }
+    // OWASP Password Storage Cheat Sheet: 46 MiB and 1 pass, 19 and 2, 12 and 3, 9 and 4,
+    // 7 and 5 are worth about the same; the least product of them is 7 MiB times 5.
+    if memory * u64::from(password.iterations) < 35 << 20 {
+        let message = "and password.iterations make passwords cheap to guess; 19MiB and 2 are the least that is recommended";
+        resolver.warn(
+            "password.memory",
+            format_args!("= \"{}\" {message}", password.memory),
+        );
+    }
+    settings::Password {
+        memory: u32::try_from(memory / 1024).unwrap_or(u32::MAX),
+        iterations: password.iterations,
+        parallelism: password.parallelism,
+        minimum_length: password.minimum_length as usize,
+    }
+}
+
+/// How long logins last.
+pub(super) fn session(resolver: &mut Resolver<'_>, session: &Session) -> settings::Session {
+    let year = 365 * DAY;
+    settings::Session {
+        idle: resolver.time("session.idle", &session.idle, year),
+        absolute: resolver.time("session.absolute", &session.absolute, year),
+        remember: match session.remember.as_str() {
+            "off" => None,
+            text => Some(resolver.time("session.remember", text, year)),
+        },
+    }
+}

@@ -1,0 +1,93 @@
+//! What commands do about logins and one-time links.
+
+use super::{Operations, refused};
+use crate::accounts::{AccountsError, LiveSession, Purpose};
+use crate::control::failure::Failure;
+use crate::control::protocol::{Ending, Payload, SecretField};
+use crate::control::view::SessionView;
+use crate::crypto::Secret;
+use crate::observe::audit::{Event, Line};
+use crate::time::Timestamp;
+
+impl Operations {
+    pub(super) async fn setup_link(&self, now: Timestamp) -> Result<Payload, Failure> {
+        let line = self.line(Event::LinkCreate, "", "setup", now);
+        self.link(&Purpose::Owner, &line, now).await
+    }
+
+    /// Whoever can run this could do anything to the store anyway; it is the way back in when nobody
+    /// else has one. A disabled user is enabled when the link is used.
+    pub(super) async fn recover(&self, name: &str, now: Timestamp) -> Result<Payload, Failure> {
+        let user = self.user(name)?.user.name.clone();
+        let line = self.line(Event::LinkCreate, &user, "recover", now);
+        self.link(&Purpose::Recover(user.clone()), &line, now).await
+    }
+
+    async fn link(&self, purpose: &Purpose, line: &Line<'_>, now: Timestamp) -> Result<Payload, Failure> {
+        let made = self.accounts.create_link(purpose, now);
+        let (code, expires) = self.change(line, made).await?;
+        let code = code.expose_str().unwrap_or_default();
+        let link = Secret::new(format!("{}/setup?code={code}", (self.pages)()));
+        Ok(Payload::Link {
+            link: SecretField(link),
+            expires,
+        })
+    }
+
+    pub(super) fn list_sessions(&self, user: Option<&str>, now: Timestamp) -> Result<Payload, Failure> {
+        if let Some(name) = user {
+            self.user(name)?;
+        }
+        let sessions = self.accounts.sessions(user, now);
+        Ok(Payload::Sessions(
+            sessions.iter().map(|session| view(session)).collect(),
+        ))
+    }
+
+    pub(super) async fn end_sessions(&self, ending: &Ending, now: Timestamp) -> Result<Payload, Failure> {
+        let ended = match ending {
+            Ending::One(id) => {
+                let session = self.accounts.session(id).ok_or_else(|| {
+                    Failure::missing(format!(
+                        "there is no session with the id {id:?}; list them with: sidegate session list"
+                    ))
+                })?;
+                vec![session]
+            }
+            Ending::AllOf(name) => {
+                let user = self.user(name)?;
+                self.accounts.sessions(Some(&user.user.name), now)
+            }
+        };
+        for session in &ended {
+            let line = Line {
+                credential: session.id(),
+                ..self.line(Event::SessionEnd, session.user(), "", now)
+            };
+            let end = async {
+                match self.accounts.end_session(session.id()).await {
+                    // Its user was quicker.
+                    Ok(_) | Err(AccountsError::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(refused(error)),
+                }
+            };
+            self.noted(&line, end).await?;
+        }
+        Ok(Payload::Sessions(
+            ended.iter().map(|session| view(session)).collect(),
+        ))
+    }
+}
+
+fn view(session: &LiveSession) -> SessionView {
+    let used = session.used();
+    SessionView {
+        id: session.id().to_owned(),
+        user: session.user().to_owned(),
+        began: session.began(),
+        expires: session.expires(),
+        last_used: used.last,
+        last_address: used.address,
+        agent: session.agent().to_owned(),
+    }
+}

@@ -1,0 +1,109 @@
+//! What every page has around its own content: head, navigation, headers.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::language::Words;
+use super::{House, Visit};
+use crate::authn::Method;
+use crate::crypto::mac;
+use crate::wire::Body;
+
+/// One style sheet, in every page: no second request, and nothing from elsewhere.
+const STYLE: &str = include_str!("../../templates/style.css");
+
+/// No script, no request, no frame around it, forms to ourselves only; the style by its hash.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(mac::sha256(STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
+});
+
+/// For the template `base.html`, which all others extend.
+pub(super) struct Frame<'a> {
+    pub(super) w: &'static Words,
+    pub(super) prefix: &'a str,
+    pub(super) title: String,
+    pub(super) style: &'static str,
+    /// Who is there; empty: nobody.
+    pub(super) who: String,
+    /// Whether by a login, which can be ended.
+    pub(super) logged_in: bool,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn new(house: &House<'a>, visit: &Visit<'_>, title: impl Into<String>) -> Self {
+        let identity = visit.who.as_deref();
+        Self {
+            w: visit.words,
+            prefix: &house.site.prefix,
+            title: title.into(),
+            style: STYLE,
+            who: identity
+                .map(|identity| identity.name().to_owned())
+                .unwrap_or_default(),
+            logged_in: identity.is_some_and(|identity| identity.method == Method::Session),
+        }
+    }
+}
+
+/// The page as an answer; a template of ours cannot fail.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
+    let text = template.render().unwrap_or_default();
+    let mut response = Response::new(Body::from(text.into_bytes()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    private(&mut response);
+    if status == StatusCode::UNAUTHORIZED {
+        challenge(&mut response);
+    }
+    response
+}
+
+/// Sends the browser to another page of this host, with GET.
+pub(super) fn go(to: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    // Paths of ours, and return addresses that were checked.
+    let to = HeaderValue::from_str(to).unwrap_or_else(|_| HeaderValue::from_static("/"));
+    response.headers_mut().insert(LOCATION, to);
+    private(&mut response);
+    response
+}
+
+/// "`WWW-Authenticate: Bearer realm="sidegate"` on every 401"
+pub(super) fn challenge(response: &mut Response<Body>) {
+    response.headers_mut().insert(
+        http::header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"sidegate\""),
+    );
+}
+
+/// Kept by nobody: the back button after a logout shows nothing.
+fn private(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // With `no-referrer`, browsers send `Origin: null` with our own forms (Fetch, section 3.2), which
+    // could not be told from a foreign one over plain http.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
+}

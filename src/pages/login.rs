@@ -1,0 +1,308 @@
+//! Name and password, and a cookie for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use http::header::{RETRY_AFTER, SET_COOKIE, USER_AGENT};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::form::{self, Binding, Form};
+use super::frame::{self, Frame};
+use super::language::fill;
+use super::{House, Visit, back, journal};
+use crate::accounts::{AccountsError, NewSession, PasswordFault, PasswordOutcome};
+use crate::authn::Method;
+use crate::crypto::Secret;
+use crate::decision::Authority;
+use crate::decision::guard::Throttled;
+use crate::model::BanRecord;
+use crate::observe::metrics::{Factor, LoginOutcome};
+use crate::request::Facts;
+use crate::wire::cookie::Cookie;
+use crate::wire::{Body, headers, query};
+
+/// So long after a login its user may do what a thief of the cookie should not: make tokens.
+pub(super) const RECENT: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Page<'a> {
+    f: Frame<'a>,
+    notice: &'a str,
+    problem: &'a str,
+    here_as: String,
+    go_on: String,
+    form: String,
+    rd: String,
+    name: String,
+    may_remember: bool,
+    remember: bool,
+}
+
+/// What is in the form when it is shown.
+#[derive(Default)]
+struct Filled {
+    rd: String,
+    name: String,
+    remember: bool,
+}
+
+/// The form. Whoever is there already may go on, or log in as somebody else.
+pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
+    let words = visit.words;
+    let rd = one(visit.facts.query, "rd");
+    let why = one(visit.facts.query, "why");
+    if house.authority.accounts.is_empty() {
+        return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
+    }
+    let mut filled = Filled {
+        rd: back::target(&rd, &visit.facts).unwrap_or_default().to_owned(),
+        ..Filled::default()
+    };
+    let notice = match why.as_str() {
+        "out" => words.logged_out,
+        "again" => {
+            let session = visit.who.as_deref().filter(|who| who.method == Method::Session);
+            filled.name = session.map(|who| who.name().to_owned()).unwrap_or_default();
+            words.login_again
+        }
+        _ => "",
+    };
+    shown(house, visit, StatusCode::OK, notice, "", filled)
+}
+
+/// Somebody typed a name and a password.
+pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let words = visit.words;
+    let form = match Form::read(&visit.facts, body).await {
+        Ok(form) => form,
+        Err(status) => return visit.bad_form(status),
+    };
+    let rd = form.text("rd");
+    let rd = back::target(&rd, &visit.facts).map(str::to_owned);
+    let name = form.text("name");
+    let remember = form.is_ticked("remember");
+    let again = |status, problem| {
+        let filled = Filled {
+            rd: rd.clone().unwrap_or_default(),
+            name: form::shown(&name),
+            remember,
+        };
+        shown(house, visit, status, "", problem, filled)
+    };
+    if house.authority.accounts.is_empty() {
+        return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
+    }
+    if !form::comes_from_here(house, &visit.facts) {
+        return again(StatusCode::FORBIDDEN, words.foreign);
+    }
+    if !Binding::holds(house, &visit.facts, &form) {
+        return again(StatusCode::FORBIDDEN, words.login_cookie);
+    }
+    let known = house.authority.accounts.user(&name);
+    let known = known.as_ref().map_or("", |account| account.user.name.as_str());
+    match check(house, visit, &name, &form, known).await {
+        Checked::Right(user) => {
+            let remember = remember.then_some(house.settings.session.remember).flatten();
+            match begin(house, visit, &user, remember, Factor::Password).await {
+                Ok(cookie) => {
+                    let start = format!("{}/", house.site.prefix);
+                    let mut response = frame::go(rd.as_deref().unwrap_or(&start));
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                    response
+                        .headers_mut()
+                        .append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
+                    response
+                }
+                Err(_) => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
+            }
+        }
+        Checked::Wrong => again(StatusCode::UNAUTHORIZED, words.login_wrong),
+        Checked::Busy(retry_after) => {
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, words.login_busy);
+            let seconds = HeaderValue::from(retry_after.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+            response
+        }
+        Checked::Throttled(throttled) => visit.throttled(throttled),
+        Checked::Fault => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
+    }
+}
+
+/// What a typed password is.
+pub(super) enum Checked {
+    /// That account's.
+    Right(String),
+    /// Nobody's, or of somebody who may not come in: all causes look alike.
+    Wrong,
+    /// No room to look at it now.
+    Busy(Duration),
+    /// Its client is banned or too fast.
+    Throttled(Throttled),
+    /// We cannot tell.
+    Fault,
+}
+
+/// Looks at the field `password`, or `current` for somebody who is logged in. The same guard, hash
+/// queue and count of failures as for passwords over Basic.
+pub(super) async fn check(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    name: &str,
+    form: &Form,
+    known: &str,
+) -> Checked {
+    let facts = &visit.facts;
+    let guard = &house.authority.guard;
+    let field = if visit.facts.path.raw().ends_with("/login") {
+        "password"
+    } else {
+        "current"
+    };
+    let secret = form.secret(field);
+    let note = |outcome, reason| journal::login(house, visit, Factor::Password, outcome, known, reason);
+    if let Err(throttled) = guard.admit(facts.client, facts.now) {
+        note(LoginOutcome::Throttled, throttled.why);
+        return Checked::Throttled(throttled);
+    }
+    let judged = judge(house.authority, facts, name, secret).await;
+    match judged.outcome {
+        Ok(PasswordOutcome::Right(account)) => Checked::Right(account.user.name.clone()),
+        Ok(PasswordOutcome::Disabled) => {
+            // Not an attacker: "a disabled user's" credential does not count.
+            note(LoginOutcome::Failure, "user-disabled");
+            Checked::Wrong
+        }
+        Ok(PasswordOutcome::Wrong | PasswordOutcome::UnknownUser) => {
+            note(LoginOutcome::Failure, "password-wrong");
+            journal::banned(house, visit, judged.banned);
+            match judged.spent {
+                Ok(()) => Checked::Wrong,
+                Err(throttled) => Checked::Throttled(throttled),
+            }
+        }
+        Err(PasswordFault::QueueFull { retry_after }) => {
+            note(LoginOutcome::Throttled, "password-queue");
+            Checked::Busy(retry_after)
+        }
+        Err(PasswordFault::Fault(why)) => {
+            tracing::warn!(request.id = %facts.id, %why, "a password could not be judged");
+            Checked::Fault
+        }
+    }
+}
+
+/// A password that was looked at, and counted if it was wrong.
+struct Judged {
+    outcome: Result<PasswordOutcome, PasswordFault>,
+    banned: Option<BanRecord>,
+    spent: Result<(), Throttled>,
+}
+
+/// Looks at a password, and counts a wrong one, whether or not the browser waits for it: else whoever
+/// hangs up in time could guess without being counted.
+async fn judge(authority: &Authority, facts: &Facts<'_>, name: &str, secret: Secret) -> Judged {
+    let (accounts, guard) = (Arc::clone(&authority.accounts), Arc::clone(&authority.guard));
+    let key = authority.authenticator.password_key(name, &secret);
+    let (client, now, name) = (facts.client, facts.now, name.to_owned());
+    let judging = tokio::spawn(async move {
+        let outcome = accounts.verify_password(&name, &secret, key).await;
+        let wrong = matches!(outcome, Ok(PasswordOutcome::Wrong | PasswordOutcome::UnknownUser));
+        let (banned, spent) = match wrong {
+            true => {
+                let spent = guard.spend_refused(client);
+                (guard.failed(client, &key, now), spent)
+            }
+            false => (None, Ok(())),
+        };
+        Judged {
+            outcome,
+            banned,
+            spent,
+        }
+    });
+    judging.await.unwrap_or_else(|_| Judged {
+        outcome: Err(PasswordFault::Fault("the program is ending".into())),
+        banned: None,
+        spent: Ok(()),
+    })
+}
+
+/// Begins a login, in the place of the one that the browser had; its cookie.
+pub(super) async fn begin(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    user: &str,
+    remember: Option<Duration>,
+    factor: Factor,
+) -> Result<HeaderValue, AccountsError> {
+    let times = house.settings.session;
+    let before = visit.who.as_deref().and_then(|who| who.session());
+    let new = NewSession {
+        user: user.to_owned(),
+        life: remember.unwrap_or(times.absolute),
+        idle: remember.is_none().then_some(times.idle),
+        address: visit.facts.client.address(),
+        agent: headers::text(visit.facts.headers, USER_AGENT).to_owned(),
+        instead_of: before.map(|session| session.id().to_owned()),
+    };
+    let begun = house
+        .authority
+        .accounts
+        .create_session(new, visit.facts.now)
+        .await;
+    let (cookie, session) = begun.inspect_err(|error| {
+        tracing::error!(request.id = %visit.facts.id, %error, "a login could not be written down");
+    })?;
+    journal::login(house, visit, factor, LoginOutcome::Success, user, session.id());
+    let cookie = cookie.expose_str().unwrap_or_default();
+    Ok(Cookie::Session.set(visit.secure(), cookie, remember))
+}
+
+fn shown(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    status: StatusCode,
+    notice: &str,
+    problem: &str,
+    filled: Filled,
+) -> Response<Body> {
+    let words = visit.words;
+    let binding = Binding::of(&visit.facts);
+    let here_as = match visit.who.as_deref() {
+        Some(who) if filled.name.is_empty() => match who.method {
+            Method::Network => fill(words.network_as, who.name()),
+            Method::Session | Method::ApiToken | Method::Password => fill(words.here_as, who.name()),
+        },
+        _ => String::new(),
+    };
+    let go_on = match filled.rd.as_str() {
+        "" => format!("{}/", house.site.prefix),
+        rd => rd.to_owned(),
+    };
+    let page = Page {
+        f: Frame::new(house, visit, words.login_title),
+        notice,
+        problem,
+        here_as,
+        go_on,
+        form: binding.token(house),
+        rd: filled.rd,
+        name: filled.name,
+        may_remember: house.settings.session.remember.is_some(),
+        remember: filled.remember,
+    };
+    let mut response = frame::page(status, &page);
+    response.headers_mut().append(SET_COOKIE, binding.cookie());
+    response
+}
+
+/// The parameter, if it is there once.
+pub(super) fn one(text: &str, name: &str) -> String {
+    let mut values = query::values(text, name);
+    match (values.next(), values.next()) {
+        (Some(Ok(value)), None) => value.into_owned(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,341 @@
+//! What one may look at and change about oneself.
+
+use std::sync::Arc;
+
+use askama::Template;
+use http::header::SET_COOKIE;
+use http::{Response, StatusCode};
+
+use super::form::{self, Form};
+use super::frame::{self, Frame};
+use super::journal::{self, Undone};
+use super::language::{Words, fill};
+use super::tokens::{Draft, Shown};
+use super::{House, Visit, login, passwords, tokens};
+use crate::accounts::{Account, LiveSession};
+use crate::model::Role;
+use crate::observe::audit::{Event, Line};
+use crate::observe::metrics::Factor;
+use crate::time::Timestamp;
+use crate::wire::{Body, query};
+
+/// More logins than this are not listed one by one; they can all be ended.
+const LISTED: usize = 20;
+
+#[derive(Template)]
+#[template(path = "profile.html")]
+struct Page<'a> {
+    f: Frame<'a>,
+    notice: &'a str,
+    problem: &'a str,
+    form: String,
+    role: &'a str,
+    groups: String,
+    display_name: String,
+    has_password: bool,
+    password_hint: String,
+    recent: bool,
+    login_again: String,
+    sessions: Vec<Session>,
+    more_sessions: bool,
+    tokens: Vec<Shown>,
+    open_create: bool,
+    draft: Draft,
+}
+
+/// A login in the list.
+struct Session {
+    id: String,
+    own: bool,
+    agent: String,
+    began: String,
+    seen: String,
+    ends: String,
+}
+
+/// Somebody who is logged in, for a page or a form of the profile.
+pub(super) struct Person {
+    pub(super) session: Arc<LiveSession>,
+    pub(super) account: Arc<Account>,
+}
+
+impl Person {
+    pub(super) fn name(&self) -> &str {
+        &self.account.user.name
+    }
+
+    /// Whether the login is so new that its user may make tokens.
+    pub(super) fn is_recent(&self, now: Timestamp) -> bool {
+        now < self.session.began().plus(login::RECENT)
+    }
+}
+
+/// The page.
+pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
+    let Some(person) = person(visit) else {
+        return visit.to_login(house, "/profile");
+    };
+    let words = visit.words;
+    let notice = match login::one(visit.facts.query, "done").as_str() {
+        "name" => words.name_saved,
+        "password" => words.password_changed,
+        "session" => words.session_ended,
+        "token" => words.token_revoked,
+        _ => "",
+    };
+    shown(
+        house,
+        visit,
+        &person,
+        StatusCode::OK,
+        notice,
+        "",
+        Draft::default(),
+    )
+}
+
+/// Another name for people.
+pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let (person, form) = match open(house, visit, body).await {
+        Ok(opened) => opened,
+        Err(response) => return *response,
+    };
+    let name = form.text("display_name");
+    let line = journal::line(visit, Event::UserChange, person.name(), "name");
+    let change = house.authority.accounts.set_display_name(person.name(), &name);
+    match journal::noted(house, &line, change).await {
+        Ok(_) => done(house, "name"),
+        Err(undone) => refused(house, visit, &person, &undone, Draft::default()),
+    }
+}
+
+/// Another password: all logins end, and this browser gets a new one.
+pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let (person, form) = match open(house, visit, body).await {
+        Ok(opened) => opened,
+        Err(response) => return *response,
+    };
+    let again = |status, problem: &str| shown(house, visit, &person, status, "", problem, Draft::default());
+    let password = match passwords::typed_twice(visit, &form) {
+        Ok(password) => password,
+        Err(problem) => return again(StatusCode::BAD_REQUEST, &problem),
+    };
+    if person.account.user.password.is_some() {
+        match login::check(house, visit, person.name(), &form, person.name()).await {
+            login::Checked::Right(_) => {}
+            login::Checked::Wrong => return again(StatusCode::FORBIDDEN, visit.words.password_wrong),
+            login::Checked::Busy(_) => return again(StatusCode::TOO_MANY_REQUESTS, visit.words.login_busy),
+            login::Checked::Throttled(throttled) => return visit.throttled(throttled),
+            login::Checked::Fault => return again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
+        }
+    } else if !person.is_recent(visit.facts.now) {
+        return again_first(house);
+    }
+    let line = journal::line(visit, Event::UserChange, person.name(), "password");
+    let change = house
+        .authority
+        .accounts
+        .set_password(person.name(), Some(password));
+    if let Err(undone) = journal::noted(house, &line, change).await {
+        return refused(house, visit, &person, &undone, Draft::default());
+    }
+    let remembered = house
+        .settings
+        .session
+        .remember
+        .filter(|_| person.session.is_remembered());
+    let mut response = done(house, "password");
+    // Without a cookie the browser is sent to the login, where the new password works.
+    if let Ok(cookie) = login::begin(house, visit, person.name(), remembered, Factor::Password).await {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// One login ends, or all but this one.
+pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let (person, form) = match open(house, visit, body).await {
+        Ok(opened) => opened,
+        Err(response) => return *response,
+    };
+    let accounts = &house.authority.accounts;
+    let id = form.text("id");
+    let ended = if id.is_empty() {
+        let line = journal::line(visit, Event::SessionEnd, person.name(), "all others");
+        let end = accounts.end_sessions(person.name(), Some(person.session.id()));
+        journal::noted(house, &line, end).await.map(|_| ())
+    } else {
+        let own = accounts
+            .session(&id)
+            .filter(|session| session.user() == person.name());
+        let Some(session) = own else {
+            let gone = visit.words.gone;
+            return shown(
+                house,
+                visit,
+                &person,
+                StatusCode::NOT_FOUND,
+                "",
+                gone,
+                Draft::default(),
+            );
+        };
+        let line = Line {
+            credential: session.id(),
+            ..journal::line(visit, Event::SessionEnd, person.name(), "")
+        };
+        journal::noted(house, &line, accounts.end_session(session.id()))
+            .await
+            .map(|_| ())
+    };
+    match ended {
+        Ok(()) => done(house, "session"),
+        Err(undone) => refused(house, visit, &person, &undone, Draft::default()),
+    }
+}
+
+/// Who sent a form of the profile, and the form: sent by somebody who is logged in, from a page of
+/// ours.
+pub(super) async fn open(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    body: Body,
+) -> Result<(Person, Form), Box<Response<Body>>> {
+    let Some(person) = person(visit) else {
+        return Err(visit.to_login(house, "/profile").into());
+    };
+    let form = Form::read(&visit.facts, body)
+        .await
+        .map_err(|status| visit.bad_form(status))?;
+    if !form::comes_from_here(house, &visit.facts) || !form::belongs(house, visit, &form) {
+        let foreign = visit.words.foreign;
+        let page = shown(
+            house,
+            visit,
+            &person,
+            StatusCode::FORBIDDEN,
+            "",
+            foreign,
+            Draft::default(),
+        );
+        return Err(page.into());
+    }
+    Ok((person, form))
+}
+
+/// After a change: the page again, by GET, so that reloading it changes nothing.
+pub(super) fn done(house: &House<'_>, what: &str) -> Response<Body> {
+    frame::go(&format!("{}/profile?done={what}", house.site.prefix))
+}
+
+/// The password once more, please.
+pub(super) fn again_first(house: &House<'_>) -> Response<Body> {
+    frame::go(&login_again(house))
+}
+
+/// The page with what went wrong.
+pub(super) fn refused(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    person: &Person,
+    undone: &Undone,
+    draft: Draft,
+) -> Response<Body> {
+    let (problem, status) = passwords::why(visit, undone);
+    shown(house, visit, person, status, "", &problem, draft)
+}
+
+pub(super) fn shown(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    person: &Person,
+    status: StatusCode,
+    notice: &str,
+    problem: &str,
+    draft: Draft,
+) -> Response<Body> {
+    let words = visit.words;
+    let user = &person.account.user;
+    let now = visit.facts.now;
+    let mut sessions = house.authority.accounts.sessions(Some(&user.name), now);
+    // This browser first, then as they come.
+    sessions.sort_by_key(|session| session.id() != person.session.id());
+    let least = house.settings.password.minimum_length.to_string();
+    let page = Page {
+        f: Frame::new(house, visit, words.profile_title),
+        notice,
+        problem,
+        form: form::token_of(house, &person.session),
+        role: role(words, user.role),
+        groups: user.groups.join(", "),
+        display_name: user.display_name.clone(),
+        has_password: user.password.is_some(),
+        password_hint: fill(words.password_hint, &least),
+        recent: person.is_recent(now),
+        login_again: login_again(house),
+        more_sessions: sessions.len() > LISTED,
+        sessions: sessions
+            .iter()
+            .take(LISTED)
+            .map(|session| listed(words, person, session))
+            .collect(),
+        tokens: tokens::of(house, visit, &user.name),
+        open_create: !draft.name.is_empty(),
+        draft,
+    };
+    frame::page(status, &page)
+}
+
+fn person(visit: &Visit<'_>) -> Option<Person> {
+    let who = visit.who.as_deref()?;
+    Some(Person {
+        session: Arc::clone(who.session()?),
+        account: Arc::clone(&who.account),
+    })
+}
+
+fn login_again(house: &House<'_>) -> String {
+    let profile = format!("{}/profile", house.site.prefix);
+    format!(
+        "{}/login?why=again&rd={}",
+        house.site.prefix,
+        query::encode(&profile)
+    )
+}
+
+fn listed(words: &Words, person: &Person, session: &LiveSession) -> Session {
+    let used = session.used();
+    let seen = match used.address {
+        Some(address) => format!("{}, {address}", moment(used.last)),
+        None => moment(used.last),
+    };
+    Session {
+        id: session.id().to_owned(),
+        own: session.id() == person.session.id(),
+        agent: match session.agent() {
+            "" => words.other_browser.to_owned(),
+            agent => agent.to_owned(),
+        },
+        began: moment(session.began()),
+        seen,
+        ends: moment(session.expires()),
+    }
+}
+
+fn role(words: &Words, role: Role) -> &'static str {
+    match role {
+        Role::Owner => words.role_owner,
+        Role::Admin => words.role_admin,
+        Role::User => words.role_user,
+        Role::ReadOnly => words.role_read_only,
+    }
+}
+
+/// To the minute; the time zone of the browser is known to its scripts only.
+pub(super) fn moment(moment: Timestamp) -> String {
+    let text = moment.to_string();
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => text,
+    }
+}
