@@ -9,11 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use load::{Backend, Client, Gate, tokens};
-use sidegate::config::settings::StoreUrl;
-use sidegate::crypto::mac::Mac;
-use sidegate::instance::Instance;
-use sidegate::time::Clock;
+use load::{Backend, Client, Gate, store};
 
 const TOKENS: usize = 1_000_000;
 const GIBIBYTE: u64 = 1 << 30;
@@ -199,7 +195,7 @@ fn many_tokens(backend: SocketAddr) {
     settle();
     let before = gate.process().resident();
     gate.stop();
-    fill(&gate);
+    store::add_tokens(&gate.data(), TOKENS);
     let many = gate.launch();
     settle();
     let grown = gate.process().resident().saturating_sub(before);
@@ -211,27 +207,6 @@ fn many_tokens(backend: SocketAddr) {
         format!("{each} bytes"),
         "600 bytes",
     );
-}
-
-/// Writes the tokens into the store of a server that does not run.
-fn fill(gate: &Gate) {
-    let store = StoreUrl::Sqlite("sidegate.db".into());
-    let instance = Instance::open_existing(&gate.data(), &store, &Clock::system()).expect("made before");
-    let pair = instance.keys();
-    let pair = pair.newest();
-    let verifier = pair.token.as_ref().expect("the newest pair verifies");
-    let keys = tokens::Keys::new(Mac::new(pair.lookup.expose()), Mac::new(verifier.expose()));
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.expect("a runtime needs nothing");
-    for start in (0..TOKENS).step_by(10_000) {
-        let changes: Vec<_> = (start..start + 10_000)
-            .map(|number| tokens::token(number, &keys).1)
-            .map(|record| tokens::put(tokens::key(&record), &record))
-            .collect();
-        runtime
-            .block_on(instance.store().commit(&changes))
-            .expect("there is room on the disk");
-    }
 }
 
 fn get(path: &str, token: &str) -> Vec<u8> {

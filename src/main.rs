@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let programs = Programs {
         serve: app::serve,
         demo: app::demo,
+        bench: app::bench,
         check: app::check,
         explain: app::explain,
         locally: app::locally,

@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
 const FOREIGN: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["crypto"]),
     ("argon2", &["crypto"]),
+    ("bcrypt", &["crypto"]),
     ("rusqlite", &["store"]),
     ("governor", &["decision"]),
     ("moka", &["authn"]),

@@ -14,6 +14,28 @@ impl Process {
         Self(std::process::id())
     }
 
+    /// This one and every one below it, such as the workers of nginx.
+    pub(crate) fn family(self) -> Vec<Self> {
+        let mut family = vec![self];
+        let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+            .expect("Linux")
+            .filter_map(|entry| {
+                let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+                let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+                // proc(5): the name is in brackets and may hold anything; state and parent follow.
+                let after = stat.rsplit_once(") ")?.1;
+                Some((pid, after.split(' ').nth(1)?.parse().ok()?))
+            })
+            .collect();
+        let mut at = 0;
+        while let Some(parent) = family.get(at).map(|process| process.0) {
+            let children = parents.iter().filter(|(_, of)| *of == parent);
+            family.extend(children.map(|(pid, _)| Self(*pid)));
+            at += 1;
+        }
+        family
+    }
+
     /// Time on a processor, of all threads that are still there. In nanoseconds, where `stat` counts
     /// hundredths of a second.
     pub(crate) fn cpu(self) -> Duration {
@@ -51,6 +73,13 @@ impl Process {
         let _ = Command::new("taskset")
             .args(["-a", "-c", "-p", processors, &self.0.to_string()])
             .output();
+    }
+
+    /// Sends it that signal.
+    pub(crate) fn signal(self, name: &str) {
+        let _ = Command::new("kill")
+            .args(["-s", name, &self.0.to_string()])
+            .status();
     }
 
     fn status(self, key: &str) -> u64 {

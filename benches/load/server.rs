@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A sidegate with a data directory of its own, gone with this value.
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
+    program: PathBuf,
     folder: tempfile::TempDir,
     child: Option<Child>,
 }
@@ -21,21 +22,27 @@ pub(crate) struct Gate {
 impl Gate {
     /// The files of an instance with the owner `anna`, without a server yet.
     pub(crate) fn prepare(backend: SocketAddr, settings: &str) -> Self {
-        let folder = tempfile::tempdir().expect("there is room for temporary files");
-        let free = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let address = free.local_addr().expect("bound");
+        let program = Path::new(env!("CARGO_BIN_EXE_sidegate"));
+        Self::written(program, |address, data| {
+            format!(
+                "[server]\nlisten = [\"{address}\"]\nworkers = 1\ndata = \"{}\"\n[operations]\nlisten = \"\"\n\
+                 [limits]\nbody = \"2GiB\"\nconnections = 20000\n[[route]]\nupstream = \"http://{backend}\"\n{settings}\n",
+                data.display()
+            )
+        })
+    }
+
+    /// The same of that program, with a configuration of its own for an address to listen on and a data
+    /// directory.
+    pub(crate) fn written(program: &Path, text: impl FnOnce(SocketAddr, &Path) -> String) -> Self {
         let gate = Self {
-            address,
-            folder,
+            address: free_address(),
+            program: program.to_owned(),
+            folder: tempfile::tempdir().expect("there is room for temporary files"),
             child: None,
         };
-        let text = format!(
-            "[server]\nlisten = [\"{address}\"]\nworkers = 1\ndata = \"{}\"\n[operations]\nlisten = \"\"\n\
-             [limits]\nbody = \"2GiB\"\nconnections = 20000\n[[route]]\nupstream = \"http://{backend}\"\n{settings}\n",
-            gate.data().display()
-        );
-        std::fs::write(gate.config(), text).expect("a file can be written");
-        gate.run(&["user", "add", "anna"]);
+        std::fs::write(gate.config(), text(gate.address, &gate.data())).expect("a file can be written");
+        gate.run(&["user", "add", "anna"], "");
         gate
     }
 
@@ -87,9 +94,14 @@ impl Gate {
 
     /// A new token of anna's.
     pub(crate) fn token(&self, name: &str) -> String {
-        self.run(&["token", "create", name, "--user", "anna"])
+        self.run(&["token", "create", name, "--user", "anna"], "")
             .trim_end()
             .to_owned()
+    }
+
+    /// Makes this anna's password.
+    pub(crate) fn set_password(&self, password: &str) {
+        self.run(&["user", "passwd", "anna", "--password-stdin"], password);
     }
 
     /// Where its state is.
@@ -102,13 +114,21 @@ impl Gate {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_sidegate")));
+        let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.config());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> String {
-        let output = self.command().args(arguments).output().expect("the binary runs");
+    /// Runs a verb with that on its standard input; what it prints.
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("a child of ours");
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {complaint}");
         String::from_utf8(output.stdout).expect("it prints text")
@@ -122,6 +142,12 @@ impl Drop for Gate {
             let _ = child.wait();
         }
     }
+}
+
+/// One that nobody listens on.
+pub(crate) fn free_address() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    free.local_addr().expect("bound")
 }
 
 /// Answers `/N` with N bytes, swallows bodies, and echoes after an upgrade.

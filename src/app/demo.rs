@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use super::folder::Folder;
 use super::open::{install_log, loopback};
 use super::parts::accounts_failure;
 use super::serve::Running;
 use super::{block_on, echo, wrong_config};
 use crate::accounts::{NewToken, NewUser};
 use crate::config::{self, Overrides, Sources};
-use crate::control::{Exit, Failure};
-use crate::crypto::random;
+use crate::control::Failure;
 use crate::time::Clock;
 
 /// Runs an echo backend behind the gate, with a user and a token, at this address.
@@ -18,7 +18,7 @@ use crate::time::Clock;
 /// # Errors
 /// The address is in use, or there is no room for temporary files.
 pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
-    let folder = Folder::create()?;
+    let folder = Folder::create("demo")?;
     let clock = Clock::system();
     block_on(async move {
         let (listener, backend) = loopback()
@@ -32,10 +32,10 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
             overrides: Overrides {
                 upstream: vec![format!("http://{backend}")],
                 listen: vec![listen.to_string()],
-                data: Some(folder.0.clone()),
+                data: Some(folder.path().to_owned()),
                 ..Overrides::default()
             },
-            default_data: folder.0.clone(),
+            default_data: folder.path().to_owned(),
             ..Sources::default()
         };
         let read = clock.now();
@@ -72,7 +72,7 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
 
 /// The lines to paste. The token is shown, which is what the demonstration is for: it dies with it.
 fn show(listen: SocketAddr, folder: &Folder, token: &str) -> std::io::Result<()> {
-    let data = folder.0.display();
+    let data = folder.path().display();
     let program = own_name();
     let mut out = std::io::stdout().lock();
     write!(
@@ -111,28 +111,5 @@ fn own_name() -> String {
         name
     } else {
         "sidegate".to_owned()
-    }
-}
-
-/// A folder of its own, removed at the end.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn create() -> Result<Self, Failure> {
-        use std::os::unix::fs::DirBuilderExt;
-        let name = format!("sidegate-demo-{}", random::alphanumeric(10));
-        let path = std::env::temp_dir().join(name);
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What stays behind is in the system's folder for temporary files, and private.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -2,11 +2,13 @@
 
 mod address;
 mod announce;
+mod bench;
 mod check;
 mod commands;
 mod demo;
 mod echo;
 mod explain;
+mod folder;
 mod gauges;
 mod invitation;
 mod local;
@@ -21,6 +23,7 @@ mod serve;
 mod stop;
 mod unjudged;
 
+pub use bench::bench;
 pub use check::check;
 pub use demo::demo;
 pub use explain::explain;

@@ -260,7 +260,8 @@ impl Running {
         self.stop(stop).await
     }
 
-    async fn stop(mut self, mut stop: Stop) -> Result<(), Failure> {
+    /// Lets requests finish, writes down what must be, and ends.
+    pub(super) async fn stop(mut self, mut stop: Stop) -> Result<(), Failure> {
         let limit = self.shared.snapshot.load().settings.timeouts.drain;
         systemd::stopping();
         info!(limit = ?limit, "stopping: open requests may finish; a second signal ends at once");

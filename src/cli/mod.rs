@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod ban;
+mod bench;
 mod completions;
 mod config;
 mod doctor;
@@ -33,6 +34,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -46,7 +48,7 @@ use reach::Reach;
 use crate::config::{Settings, Sources};
 use crate::control::protocol::{Payload, Question, Request};
 use crate::control::view::Explanation;
-use crate::control::{Absent, Checked, Exit, Failure, Replaced};
+use crate::control::{Absent, Checked, Exit, Failure, Measured, Replaced};
 
 /// What needs the whole server. `main` hands in the real ones.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ pub struct Programs {
     pub serve: fn(Sources) -> Result<(), Failure>,
     /// Runs an echo backend behind the gate, with a user and a token, at this loopback address.
     pub demo: fn(SocketAddr) -> Result<(), Failure>,
+    /// Measures how much this machine can decide: so long for each row, over so many connections.
+    pub bench: fn(Duration, usize) -> Result<Measured, Failure>,
     /// Runs the code that starts the server, up to where it would listen.
     pub check: fn(Sources) -> Result<Checked, Failure>,
     /// Decides about a request without a running server.
@@ -130,6 +134,8 @@ enum Verb {
     /// The instance's own keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Measure how much this machine can decide, beside what password hashes cost on it
+    Bench(bench::Bench),
     /// Exit with 0 if the server on this machine is ready, with 69 if not
     Healthcheck,
     /// The configuration
@@ -198,6 +204,7 @@ impl Verb {
             | Verb::Audit(_)
             | Verb::Snippet(_)
             | Verb::Doctor(_)
+            | Verb::Bench(_)
             | Verb::Healthcheck
             | Verb::Config(_)
             | Verb::Completions(_)
@@ -230,6 +237,7 @@ fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
         Verb::Reset(verb) => backup::reset(&verb, reach, io),
         Verb::Audit(verb) => audit::run(&verb, reach, io),
         Verb::Keys(verb) => keys::run(&verb, reach, io),
+        Verb::Bench(verb) => bench::run(&verb, reach, io),
         Verb::Healthcheck => healthcheck::run(reach),
         Verb::Config(verb) => config::run(&verb, reach, io),
         Verb::Completions(verb) => completions::run(&verb, io),

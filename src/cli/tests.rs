@@ -195,6 +195,7 @@ fn help_lists_what_is_built_and_nothing_else() {
             "reset",
             "audit verify|tail",
             "keys list|rotate",
+            "bench",
             "healthcheck",
             "config print|schema",
             "completions",
@@ -622,4 +623,44 @@ fn printed_settings_can_be_read_again() {
     let words = ["config", "print", "--config", file.to_str().expect("text")];
     assert_eq!(again.run(&words), 0, "{}", again.stderr());
     assert!(again.stdout().contains(data), "{}", again.stdout());
+}
+
+// "`sidegate bench` gives users the same for their own machine: decisions per second and p99 for each dialect, a
+// table next to argon2 and bcrypt."
+#[test]
+fn what_was_measured_is_a_table_or_json() {
+    let mut terminal = Terminal::default();
+    assert_eq!(
+        terminal.run(&["bench", "--for", "3s"]),
+        0,
+        "{}",
+        terminal.stderr()
+    );
+    assert_eq!(
+        terminal.stdout(),
+        "WHAT              PER SECOND  P50      P99\n\
+         nginx             41234       640 us   1900 us\n\
+         argon2id, 19 MiB  38.2        3000 ms  27 s\n"
+    );
+    assert!(
+        terminal.stderr().contains("64 connections"),
+        "{}",
+        terminal.stderr()
+    );
+    let mut terminal = Terminal::default();
+    assert_eq!(
+        terminal.run(&["bench", "--connections", "8", "--output", "json"]),
+        0
+    );
+    let printed: serde_json::Value = serde_json::from_str(terminal.stdout()).expect("JSON");
+    assert_eq!(printed["connections"], 8);
+    assert_eq!(printed["rows"][0]["per_second"], 41_234.5);
+    assert_eq!(printed["rows"][1]["p50_us"], 2_000_000);
+    for wrong in [
+        &["bench", "--for", "61s"][..],
+        &["bench", "--for", "0s"],
+        &["bench", "--connections", "0"],
+    ] {
+        assert_eq!(Terminal::default().run(wrong), 64, "{wrong:?}");
+    }
 }

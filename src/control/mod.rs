@@ -20,7 +20,7 @@ pub use execute::{Operations, Property, Running};
 pub use failure::{Exit, Failure};
 pub use protocol::{Payload, Request, Response, SecretField};
 pub use reach::{Reach, Reached};
-pub use view::{Checked, Replaced};
+pub use view::{Checked, Measured, Replaced};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -249,6 +249,30 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
+/// What `bench` measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Processors that the server and those who asked it shared.
+    pub processors: usize,
+    /// Connections that asked at once.
+    pub connections: usize,
+    /// How often, and how long it took.
+    pub rows: Vec<Speed>,
+}
+
+/// How fast one thing is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Speed {
+    /// A decision in that dialect, or a password hash.
+    pub what: String,
+    /// Decisions of the whole server; hashes of one processor.
+    pub per_second: f64,
+    /// Half took no longer, in microseconds.
+    pub p50_us: u64,
+    /// All but one in a hundred took no longer.
+    pub p99_us: u64,
+}
+
 /// What `restore` and `reset` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaced {

@@ -199,6 +199,34 @@ fn the_demonstration_does_what_it_says_and_leaves_nothing() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+// "`sidegate bench` gives users the same for their own machine: decisions per second and p99 for each dialect, a
+// table next to argon2 and bcrypt."
+#[test]
+fn a_machine_is_measured_and_nothing_is_left() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let temporary = folder.path().to_str().expect("utf-8");
+    let words = ["bench", "--for", "50ms", "--connections", "3", "--output", "json"];
+    let ran = run_cli(&words, "", &[("TMPDIR".to_owned(), temporary.to_owned())]).success();
+    let printed: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let rows = printed["rows"].as_array().expect("rows");
+    let mut names = Vec::new();
+    for row in rows {
+        let number = |key: &str| row[key].as_f64().expect("a number");
+        assert!(number("per_second") > 0.0 && number("p50_us") > 0.0, "{row}");
+        assert!(number("p99_us") >= number("p50_us"), "{row}");
+        names.push(row["what"].as_str().expect("a name"));
+    }
+    let hashes = names
+        .iter()
+        .filter(|name| name.starts_with("Argon2id") || name.starts_with("bcrypt"));
+    assert_eq!(hashes.count(), 3, "{names:?}");
+    for (dialect, _) in sidegate::dialect::DIALECTS {
+        assert!(names.iter().any(|name| name.starts_with(dialect)), "{names:?}");
+    }
+    let mut left = std::fs::read_dir(folder.path()).expect("a folder");
+    assert!(left.next().is_none());
+}
+
 // "`sidegate demo` … on loopback"
 #[test]
 fn the_demonstration_is_for_this_machine_only() {
