@@ -169,8 +169,7 @@ impl Snapshot {
         } else if route.settings.pass_credentials {
             return None;
         }
-        let received = parts.uri.clone();
-        let mut query = Cow::Borrowed(received.query().unwrap_or(""));
+        let mut query = Cow::Borrowed(parts.uri.query().unwrap_or(""));
         self.authority
             .authenticator
             .strip(route.place(upgrade), &mut parts.headers, &mut query);
