@@ -217,13 +217,9 @@ impl Gate {
             limits: &settings.limits,
             name_backend: record.writes_access(),
         };
-        match self
-            .upstreams
-            .forward(permit, outgoing, Request::from_parts(parts, body))
-            .await
-        {
+        match self.upstreams.forward(permit, outgoing, &mut parts, body).await {
             Ok(response) => response,
-            Err(failure) => record.failed(&failure),
+            Err(failure) => record.failed(&failure, Refused::of(&parts, host).form()),
         }
     }
 
@@ -277,7 +273,7 @@ impl Gate {
             return self.throttle(&*self.direct, record, refused, &throttled);
         }
         record.rejected(refused, rejection.reason, rejection.status);
-        self.direct.refuse(rejection, record.id(), record.form())
+        self.direct.refuse(rejection, record.id(), refused.form())
     }
 
     /// Turns away, unjudged, whoever is banned or too fast.
@@ -288,7 +284,7 @@ impl Gate {
         refused: &Refused<'_>,
         throttled: &Throttled,
     ) -> Response<Body> {
-        let answer = dialect.turn_away(throttled.retry_after, record.id(), record.form());
+        let answer = dialect.turn_away(throttled.retry_after, record.id(), refused.form());
         record.throttled(refused, throttled.why, answer.status());
         answer
     }

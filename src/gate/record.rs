@@ -72,6 +72,12 @@ impl<'r> Refused<'r> {
             headers: &parts.headers,
         }
     }
+
+    /// The form of an error for this client.
+    pub fn form(&self) -> Form {
+        let expects = accept::expects(self.method, self.headers, false);
+        direct::form(self.headers, expects)
+    }
 }
 
 /// One request on its way.
@@ -86,7 +92,6 @@ pub struct Record<'g> {
     rule: Option<&'g str>,
     road: &'static str,
     access: Option<Box<Access>>,
-    form: Form,
 }
 
 impl<'g> Record<'g> {
@@ -100,7 +105,6 @@ impl<'g> Record<'g> {
         let access = access
             .as_ref()
             .map(|log| Box::new(Access::new(Arc::clone(log), parts)));
-        let expects = accept::expects(&parts.method, &parts.headers, false);
         Self {
             shared,
             counters: &observers.workers[worker],
@@ -112,7 +116,6 @@ impl<'g> Record<'g> {
             rule: None,
             road: "proxy",
             access,
-            form: direct::form(&parts.headers, expects),
         }
     }
 
@@ -144,11 +147,6 @@ impl<'g> Record<'g> {
     /// By which road it came, if not through proxy mode.
     pub fn road(&mut self, road: &'static str) {
         self.road = road;
-    }
-
-    /// For whom a refusal is written.
-    pub fn form(&self) -> Form {
-        self.form
     }
 
     /// It was no request that anyone could judge, or for nothing that is served here.
@@ -201,10 +199,6 @@ impl<'g> Record<'g> {
     pub fn is_news(&self, header: &str) -> bool {
         let news = (self.road, header);
         self.shared.observers.explained.is_news(&news, self.now)
-    }
-
-    fn problem(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
-        problem(status, title, detail, &self.id.to_string(), self.form)
     }
 
     /// It is about to be decided, which may take a while: until [`Undecided::is_decided`] is called, a
@@ -294,8 +288,8 @@ impl<'g> Record<'g> {
         self.access.is_some()
     }
 
-    /// No upstream answered, or the client broke off.
-    pub fn failed(&self, failure: &Failure) -> Response<Body> {
+    /// No upstream answered, or the client broke off. `form` is that of an error for this client.
+    pub fn failed(&self, failure: &Failure, form: Form) -> Response<Body> {
         if let Some(why) = upstream_failure(failure) {
             self.counters.upstream_failed(why);
         }
@@ -311,7 +305,7 @@ impl<'g> Record<'g> {
         warn!(request.id = %self.id, why = failure.why(), route = self.rule, "{failure}");
         let status = failure.status();
         let title = status.canonical_reason().unwrap_or("Failed");
-        let mut response = self.problem(status, title, message(failure));
+        let mut response = problem(status, title, message(failure), &self.id.to_string(), form);
         if let Some(wait) = failure.retry_after() {
             let seconds = HeaderValue::from(wait.as_secs().max(1));
             response.headers_mut().insert(RETRY_AFTER, seconds);

@@ -15,7 +15,7 @@ use super::connection::{Connection, Http1, Http2};
 use super::failure::Failure;
 use super::http1::{Broken, Exchange};
 use super::request_head::Head;
-use super::{Outgoing, ServedBy, Upstreams, response_head};
+use super::{ServedBy, Upstreams, response_head};
 use crate::decision::Permit;
 use crate::wire::{Body, BodyError};
 
@@ -47,12 +47,10 @@ pub(super) struct Unanswered {
 impl Upstreams {
     pub(super) async fn exchange(
         &self,
-        permit: &Permit,
-        outgoing: &Outgoing<'_>,
-        head: Head,
+        head: &Head<'_>,
         body: Body,
-        version: Version,
     ) -> Result<Response<Body>, Failure> {
+        let (permit, outgoing) = (head.permit, head.outgoing);
         let mut upload = Upload::new(body, outgoing.limits.body, outgoing.timeouts.idle);
         let length = upload.length();
         if let (Some(limit), Some(length)) = (outgoing.limits.body, length)
@@ -63,7 +61,7 @@ impl Upstreams {
         let progress = upload.progress();
         // Whether it does no harm when the backend has already acted on it (RFC 9110 section
         // 9.2.2) and can be said again.
-        let repeatable = progress.is_none() && head.method.is_idempotent();
+        let repeatable = progress.is_none() && head.method().is_idempotent();
         let mut turn = outgoing.backends.turn();
         let mut may_retry = true;
         let mut before: Option<Failure> = None;
@@ -94,13 +92,13 @@ impl Upstreams {
                 if !used {
                     backend.connected();
                 }
-                let sending = send(connection, &head, backend, outgoing, upload, length);
+                let sending = send(connection, head, backend, upload, length);
                 let received = self
                     .await_head(sending, progress.as_deref(), outgoing.timeouts.response, permit)
                     .await??;
                 let unanswered = match received {
                     Ok(received) => {
-                        let mut answer = self.relay(permit, outgoing, received, &head.method, version)?;
+                        let mut answer = self.relay(head, received)?;
                         if outgoing.name_backend {
                             let name = backend.connector.authority().into();
                             answer.extensions_mut().insert(ServedBy(name));
@@ -159,15 +157,9 @@ impl Upstreams {
         }
     }
 
-    /// Turns the backend's response into ours. `version` is the client's.
-    pub(super) fn relay(
-        &self,
-        permit: &Permit,
-        outgoing: &Outgoing<'_>,
-        received: Received,
-        asked: &Method,
-        version: Version,
-    ) -> Result<Response<Body>, Failure> {
+    /// Turns the backend's response into ours. `asked` is what it answers.
+    pub(super) fn relay(&self, asked: &Head<'_>, received: Received) -> Result<Response<Body>, Failure> {
+        let (permit, outgoing) = (asked.permit, asked.outgoing);
         let Received {
             head: mut parts,
             body,
@@ -177,13 +169,13 @@ impl Upstreams {
             Source::Http2(body) => body.size_hint().exact(),
         };
         response_head::check(&parts)?;
-        let trailers = version == Version::HTTP_2 && parts.version == Version::HTTP_2;
+        let trailers = asked.received.version == Version::HTTP_2 && parts.version == Version::HTTP_2;
         let idle = if response_head::is_event_stream(&parts.headers) {
             outgoing.timeouts.tunnel_idle
         } else {
             outgoing.timeouts.idle
         };
-        response_head::strip(&mut parts, asked, length, outgoing.identity_names);
+        response_head::strip(&mut parts, asked.method(), length, outgoing.identity_names);
         let body = match body {
             Source::Http1(mut exchange) => match exchange.whole() {
                 Some(body) => body,
@@ -220,20 +212,18 @@ impl Upstreams {
 /// Sends the request; answers with the head of the response.
 async fn send(
     connection: Connection,
-    head: &Head,
+    head: &Head<'_>,
     backend: &Backend,
-    outgoing: &Outgoing<'_>,
     upload: Upload,
     length: Option<u64>,
 ) -> Result<Result<Received, Unanswered>, Failure> {
-    let how = outgoing.route.host_header;
     match connection {
         Connection::Http1(http1) => {
-            let bytes = head.http1(backend, how, length);
-            Ok(on_http1(http1, bytes, upload, length, &head.method).await)
+            let bytes = head.http1(backend, length);
+            Ok(on_http1(http1, bytes, upload, length, head.method()).await)
         }
         Connection::Http2(http2) => {
-            let request = head.http2(backend, how, length, upload)?;
+            let request = head.http2(backend, length, upload)?;
             Ok(on_http2(http2, request).await)
         }
     }

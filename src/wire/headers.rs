@@ -1,6 +1,6 @@
 //! Header names: how backends fold them, which belong to one hop, which a client may never set.
 
-use http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
 /// One byte as CGI, WSGI and PHP see it: they fold `_` and `.` onto `-` and ignore case
@@ -26,13 +26,17 @@ pub fn is_plain_name(name: &str) -> bool {
 
 /// Whether the field speaks to the next hop only (RFC 9110 section 7.6.1), or to a proxy.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == CONNECTION
-        || *name == TE
-        || *name == TRAILER
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || matches!(name.as_str(), "keep-alive" | "http2-settings" | "proxy")
-        || name.as_str().starts_with("proxy-")
+    let name = name.as_str();
+    // Most names do not begin with one of these letters.
+    match name.as_bytes().first() {
+        Some(b'c') => name == "connection",
+        Some(b'h') => name == "http2-settings",
+        Some(b'k') => name == "keep-alive",
+        Some(b'p') => name == "proxy" || name.starts_with("proxy-"),
+        Some(b't') => matches!(name, "te" | "trailer" | "transfer-encoding"),
+        Some(b'u') => name == "upgrade",
+        _ => false,
+    }
 }
 
 /// What only a gateway may say: where the client is, who it is, how its request really looked.
