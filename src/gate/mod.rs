@@ -166,12 +166,16 @@ impl Gate {
             return self.unless_banned(lane, record, &Refused::of(&parts, host), || elsewhere);
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return match snapshot.authority.visitor(&lane.core, &facts).await {
-                Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
-                Err(throttled) => {
-                    self.throttle(&*self.direct, record, &Refused::of(&parts, host), &throttled)
+            // Boxed: each request has room for the future, and few need it.
+            return Box::pin(async {
+                match snapshot.authority.visitor(&lane.core, &facts).await {
+                    Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
+                    Err(throttled) => {
+                        self.throttle(&*self.direct, record, &Refused::of(&parts, host), &throttled)
+                    }
                 }
-            };
+            })
+            .await;
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
             return self.reject(lane, record, &Refused::of(&parts, host), &NO_ROUTE);

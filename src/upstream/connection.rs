@@ -46,7 +46,7 @@ pub(super) struct Http1 {
 impl Http1 {
     pub(super) fn new(stream: Stream, head: usize, home: Weak<Pool>) -> Self {
         if let Some(pool) = home.upgrade() {
-            pool.open.set(pool.open.get() + 1);
+            pool.opened.set(pool.opened.get() + 1);
         }
         let now = Instant::now();
         Self {
@@ -60,9 +60,10 @@ impl Http1 {
         }
     }
 
-    /// Whether it may carry another request.
-    pub(super) fn is_fit(&self) -> bool {
-        self.used < MOST_REQUESTS && self.born.elapsed() < OLDEST
+    /// Whether it may carry another request. If so, it is idle from now on.
+    pub(super) fn rests(&mut self) -> bool {
+        self.idle_since = Instant::now();
+        self.used < MOST_REQUESTS && self.idle_since.duration_since(self.born) < OLDEST
     }
 
     /// Whether the backend neither closed it nor said anything that nobody asked for. Costs no system
@@ -88,7 +89,7 @@ impl Http1 {
 impl Drop for Http1 {
     fn drop(&mut self) {
         if let Some(pool) = self.home.upgrade() {
-            pool.open.set(pool.open.get().saturating_sub(1));
+            pool.opened.set(pool.opened.get().saturating_sub(1));
         }
     }
 }

@@ -16,7 +16,7 @@ use super::identity::IdentityValues;
 use crate::config::settings::HostHeader;
 use crate::decision::Permit;
 use crate::wire::cookie;
-use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name};
+use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name, is_text};
 use crate::wire::http1;
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
@@ -49,9 +49,7 @@ impl<'r> Head<'r> {
         outgoing: &'r Outgoing<'r>,
         identity: Rc<IdentityValues>,
     ) -> Result<Self, Failure> {
-        // What `HeaderValue` takes.
-        let is_text = |byte| matches!(byte, b'\t' | b' '..=b'~');
-        if !outgoing.authority.bytes().all(is_text) {
+        if !is_text(outgoing.authority.as_bytes()) {
             return Err(Failure::BadAuthority);
         }
         Ok(Self {
@@ -85,8 +83,10 @@ impl<'r> Head<'r> {
         if self.permit.is_preflight() && *name == header::AUTHORIZATION {
             return false;
         }
-        !(self.strips_credentials() && self.outgoing.strip.contains(name))
-            && !(self.listed && is_listed(&self.received.headers, name))
+        if self.strips_credentials() && self.outgoing.strip.contains(name) {
+            return false;
+        }
+        !self.listed || !is_listed(&self.received.headers, name)
     }
 
     fn strips_credentials(&self) -> bool {

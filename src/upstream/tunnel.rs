@@ -18,9 +18,9 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::connection::Http1;
-use super::exchange::{Received, Source, on_http1};
+use super::exchange::{Received, Source, received_on_http1};
 use super::failure::Failure;
-use super::http1::Tunneled;
+use super::http1::{Exchange, Tunneled};
 use super::request_head::Head;
 use super::{Outgoing, Signals, Upstreams, response_head};
 use crate::authn::Identity;
@@ -52,7 +52,7 @@ impl Upstreams {
         let mut turn = outgoing.backends.turn();
         let mut before = None;
         let (backend, http1) = loop {
-            let backend = match turn.next(self.shared.now()) {
+            let backend = match turn.next(|| self.shared.now()) {
                 Ok(backend) => backend,
                 Err(failure) => return Err(before.unwrap_or(failure)),
             };
@@ -75,11 +75,11 @@ impl Upstreams {
             }
         };
         let bytes = head.http1(backend, Some(0));
-        let sending = on_http1(http1, bytes, Upload::none(), Some(0), head.method());
-        let received = self
-            .await_head(sending, None, outgoing.timeouts.response, permit)
-            .await?
-            .map_err(|unanswered| unanswered.failure(None))?;
+        let mut exchange = Exchange::new(http1, bytes, Upload::none(), Some(0));
+        let came = self
+            .await_head(head, None, |cx| exchange.poll_head(cx, head.method()))
+            .await?;
+        let received = received_on_http1(exchange, came).map_err(|unanswered| unanswered.failure(None))?;
         let (parts, exchange) = match received {
             Received {
                 head,

@@ -20,8 +20,18 @@ pub fn same_folded(one: &str, other: &str) -> bool {
 /// Whether the name consists of letters, digits and `-` only; every other one could fold onto a
 /// name that we set, so it is dropped.
 pub fn is_plain_name(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    // Without a way out in between, the machine looks at many bytes at once.
+    name.bytes().fold(true, |plain, byte| {
+        plain & (byte.is_ascii_alphanumeric() | (byte == b'-'))
+    })
+}
+
+/// Whether a value is visible ASCII with spaces and tabs between, as `HeaderValue::to_str` has it.
+pub fn is_text(value: &[u8]) -> bool {
+    // Without a way out in between, the machine looks at many bytes at once.
+    value.iter().fold(true, |text, byte| {
+        text & (matches!(byte, b' '..=b'~') | (*byte == b'\t'))
+    })
 }
 
 /// Whether the field speaks to the next hop only (RFC 9110 section 7.6.1), or to a proxy.
