@@ -61,8 +61,8 @@ impl Family {
             matches!(
                 name.as_str().as_bytes(),
                 [b'f', ..] | [b'x', b'-', b'f' | b'o' | b'r', ..]
-            ) && ALL.contains(name)
-                && !self.names().contains(&name.as_str())
+            ) && !self.names().contains(&name.as_str())
+                && ALL.contains(name)
         };
         let mut found: Vec<HeaderName> = headers.keys().filter(foreign).cloned().collect();
         for name in &found {

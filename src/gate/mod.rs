@@ -24,8 +24,8 @@ use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection, Target};
 use crate::request::{Expects, Facts, Peer, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
-use crate::wire::Body;
 use crate::wire::cookie::{Cookie, Found};
+use crate::wire::{Body, spare};
 use record::{Record, Refused};
 use snapshot::Snapshot;
 
@@ -106,13 +106,14 @@ impl Gate {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Body>, peer: Peer, door: Door) -> Response<Body> {
         let lane = self.lane();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
         let response = if lane.snapshot.endpoints.cover(parts.uri.path(), door) {
-            self.check(&lane, door, parts, peer, &mut record).await
+            self.check(&lane, door, &mut parts, peer, &mut record).await
         } else {
-            self.answer(&lane, parts, body, peer, &mut record).await
+            self.answer(&lane, &mut parts, body, peer, &mut record).await
         };
+        spare::keep(parts.headers);
         record.finish(response)
     }
 
@@ -120,7 +121,7 @@ impl Gate {
     async fn answer<'g>(
         &'g self,
         lane: &'g Lane,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Body,
         peer: Peer,
         record: &mut Record<'g>,
@@ -128,25 +129,25 @@ impl Gate {
         let snapshot = &*lane.snapshot;
         let settings = &snapshot.settings;
         let token_headers = &settings.credentials.token_headers;
-        let admitted = match admission::admit(&mut parts, token_headers, settings.limits.head) {
+        let admitted = match admission::admit(parts, token_headers, settings.limits.head) {
             Ok(admitted) => admitted,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, ""), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, ""), &rejection),
         };
         let host = admitted.authority.host();
         let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
             Ok(hop) => hop,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
-            return self.unless_banned(lane, record, &Refused::of(&parts, host), || {
+            return self.unless_banned(lane, record, &Refused::of(parts, host), || {
                 pages::empty(StatusCode::NO_CONTENT)
             });
         }
         let upgrade = admitted.upgrade.is_some();
         let authority = admitted.authority.as_written();
         let arrival = Arrival {
-            parts: &parts,
+            parts,
             authority,
             host,
             handshake: if upgrade {
@@ -159,11 +160,11 @@ impl Gate {
         };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
         let facts = question.facts(record.now(), record.id());
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return self.unless_banned(lane, record, &Refused::of(&parts, host), || elsewhere);
+            return self.unless_banned(lane, record, &Refused::of(parts, host), || elsewhere);
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
             // Boxed: each request has room for the future, and few need it.
@@ -171,19 +172,19 @@ impl Gate {
                 match snapshot.authority.visitor(&lane.core, &facts).await {
                     Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
                     Err(throttled) => {
-                        self.throttle(&*self.direct, record, &Refused::of(&parts, host), &throttled)
+                        self.throttle(&*self.direct, record, &Refused::of(parts, host), &throttled)
                     }
                 }
             })
             .await;
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return self.reject(lane, record, &Refused::of(&parts, host), &NO_ROUTE);
+            return self.reject(lane, record, &Refused::of(parts, host), &NO_ROUTE);
         };
         record.route(route);
         let cut = match path_on(route, &facts) {
             Ok(cut) => cut,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
 
         let ruling = self.decide(lane, route, &facts, record).await;
@@ -202,9 +203,9 @@ impl Gate {
         let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
-        let query = snapshot.take_credentials(route, &permit, upgrade, &mut parts);
+        let query = snapshot.take_credentials(route, &permit, upgrade, parts);
         let Ok(target) = snapshot::target(&parts.uri, cut.as_deref(), query) else {
-            return self.reject(lane, record, &Refused::of(&parts, host), &NO_TARGET);
+            return self.reject(lane, record, &Refused::of(parts, host), &NO_TARGET);
         };
         let outgoing = Outgoing {
             route: &route.settings,
@@ -221,9 +222,9 @@ impl Gate {
             limits: &settings.limits,
             name_backend: record.writes_access(),
         };
-        match self.upstreams.forward(permit, outgoing, &mut parts, body).await {
+        match self.upstreams.forward(permit, outgoing, parts, body).await {
             Ok(response) => response,
-            Err(failure) => record.failed(&failure, Refused::of(&parts, host).form()),
+            Err(failure) => record.failed(&failure, Refused::of(parts, host).form()),
         }
     }
 

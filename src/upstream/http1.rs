@@ -10,15 +10,13 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
 use super::body::{Cut, Upload};
-use super::connection::Http1;
+use super::connection::{FIRST_READ, Http1};
 use super::pool::MOST_IDLE;
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Chunks, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
 use crate::wire::{Body, BodyError, Pieces};
 
-/// Room for a head, and with it for a small body.
-const FIRST_READ: usize = 8 * 1024;
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
 /// Interim responses before a head, in bytes all together; without a bound they could come for ever.
@@ -87,7 +85,7 @@ enum Left {
 
 impl Exchange {
     /// `length` is that of the body, if it is known; it must be what `head` says.
-    pub(super) fn new(http1: Http1, head: Bytes, upload: Upload, length: Option<u64>) -> Self {
+    pub(super) fn new(http1: Http1, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
         Self {
             http1: Some(http1),
             sending: Sending {

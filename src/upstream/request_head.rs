@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use bytes::Bytes;
 use http::header;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
@@ -17,7 +16,7 @@ use crate::config::settings::HostHeader;
 use crate::decision::Permit;
 use crate::wire::cookie;
 use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name, is_text};
-use crate::wire::http1;
+use crate::wire::{http1, spare};
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
 /// harm: nothing but a small number is believed, and nothing but a small number goes on.
@@ -156,8 +155,8 @@ impl<'r> Head<'r> {
     }
 
     /// The head on an HTTP/1.1 connection. `length` is the body's: none when it is not known beforehand.
-    pub(super) fn http1(&self, backend: &Backend, length: Option<u64>) -> Bytes {
-        let mut out = Vec::with_capacity(1024);
+    pub(super) fn http1(&self, backend: &Backend, length: Option<u64>) -> Vec<u8> {
+        let mut out = spare::buffer();
         out.extend_from_slice(self.method().as_str().as_bytes());
         out.push(b' ');
         out.extend_from_slice(self.target().map_or("/", PathAndQuery::as_str).as_bytes());
@@ -179,7 +178,7 @@ impl<'r> Head<'r> {
             None => http1::write_field(b"transfer-encoding", b"chunked", &mut out),
         }
         out.extend_from_slice(b"\r\n");
-        out.into()
+        out
     }
 
     /// The same on an HTTP/2 connection.

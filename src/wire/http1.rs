@@ -5,6 +5,8 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
+use super::spare;
+
 /// The most fields of one head.
 const MOST_FIELDS: usize = 100;
 
@@ -124,7 +126,8 @@ impl Within<'_> {
     }
 
     fn headers(&self, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, NoHead> {
-        let mut headers = HeaderMap::with_capacity(fields.len());
+        let mut headers = spare::headers();
+        headers.reserve(fields.len());
         for field in fields {
             let name = header_name(field.name.as_bytes()).ok_or(NoHead::Other)?;
             let value = HeaderValue::from_maybe_shared(self.slice(field.value)).map_err(|_| NoHead::Other)?;
