@@ -37,6 +37,8 @@ pub mod server;
 
 pub mod control;
 
+pub mod doctor;
+
 pub mod cli;
 
 pub mod app;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "time", "crypto", "wire", "model", "config", "request", "outbound", "store", "instance", "accounts",
     "authn", "policy", "decision", "observe", "dialect", "upstream", "pages", "gate", "server", "control",
-    "app", "cli", "main",
+    "doctor", "app", "cli", "main",
 ];
 
 /// `(layer, crates that only it may name)`: one folder per foreign crate.

@@ -16,6 +16,7 @@ use crate::control::view::{Explanation, Status};
 use crate::control::{Exit, Failure};
 use crate::gate::Shared;
 use crate::model::BanRecord;
+use crate::observe::sightings::Sightings;
 use crate::server::Server;
 use crate::time::Timestamp;
 
@@ -73,6 +74,10 @@ impl Running for Commands {
         let snapshot = self.shared.snapshot.load();
         let scopes = &snapshot.settings.scopes;
         scopes.iter().map(|scope| scope.name.clone()).collect()
+    }
+
+    fn sightings(&self) -> &Sightings {
+        &self.shared.observers.sightings
     }
 
     fn explain(&self, question: Question) -> Answer<'_, Explanation> {

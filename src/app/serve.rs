@@ -27,6 +27,7 @@ use crate::observe::audit::{Audit, Event, Line};
 use crate::observe::log::{Explained, LogControl};
 use crate::observe::metrics::Metrics;
 use crate::observe::operations::{self, Operations};
+use crate::observe::sightings::Sightings;
 use crate::request::Peer;
 use crate::server::{Role, Serve, Server, systemd};
 use crate::time::{Clock, Timestamp};
@@ -101,6 +102,7 @@ impl Running {
                 metrics: Arc::clone(&metrics),
                 workers: (0..settings.server.workers).map(|_| metrics.worker()).collect(),
                 explained: Explained::default(),
+                sightings: Sightings::default(),
             },
         });
         let (drain, draining) = watch::channel(false);

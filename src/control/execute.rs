@@ -21,6 +21,7 @@ use crate::crypto::Secret;
 use crate::instance::{KeyPair, KeyRing};
 use crate::model::{BanRecord, Role, TokenRecord};
 use crate::observe::audit::{Audit, AuditError, Event, Line};
+use crate::observe::sightings::Sightings;
 use crate::time::{Clock, Timestamp};
 
 /// Audit lines of one change on their way at once: fewer than its queue holds.
@@ -72,6 +73,9 @@ pub trait Running {
 
     /// The names of `[scope.NAME]` in force.
     fn scopes(&self) -> Vec<String>;
+
+    /// What `doctor` watches for.
+    fn sightings(&self) -> &Sightings;
 
     /// What would be decided.
     fn explain(&self, question: Question) -> Answer<'_, Explanation>;
@@ -158,6 +162,22 @@ impl Operations {
             Request::Status => Ok(Payload::Status(self.running()?.status())),
             Request::Reload => self.running()?.reload().await.map(|()| Payload::Done),
             Request::Explain(question) => self.running()?.explain(question).await.map(Payload::Explained),
+            Request::Watch => {
+                let nonce = SecretField(self.running()?.sightings().watch(now));
+                Ok(Payload::Watching { nonce })
+            }
+            Request::WatchTake { nonce } => self
+                .running()?
+                .sightings()
+                .take(&nonce.0, now)
+                .map(Payload::Seen)
+                .ok_or_else(|| {
+                    Failure::unavailable("the server does not watch any more; run the command again")
+                }),
+            Request::WatchEnd { nonce } => {
+                self.running()?.sightings().forget(&nonce.0);
+                Ok(Payload::Done)
+            }
             Request::UserAdd(add) => self.add_user(add, now).await,
             Request::UserList => Ok(Payload::Users(
                 self.accounts.users().iter().map(user_view).collect(),

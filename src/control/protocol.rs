@@ -13,6 +13,7 @@ use super::failure::{Exit, Failure};
 use super::view::{BanView, Explanation, GroupView, KeyView, SessionView, Status, TokenView, UserView};
 use crate::crypto::Secret;
 use crate::model::Role;
+use crate::observe::sightings::Sighting;
 use crate::time::Timestamp;
 
 /// Raised whenever a request or an answer changes its meaning.
@@ -192,6 +193,18 @@ pub enum Request {
     },
     /// `explain`
     Explain(Question),
+    /// `doctor`: watch for requests with a nonce.
+    Watch,
+    /// `doctor`: what arrived with that nonce since the last time.
+    WatchTake {
+        /// Which.
+        nonce: SecretField,
+    },
+    /// `doctor`: forget the nonce.
+    WatchEnd {
+        /// Which.
+        nonce: SecretField,
+    },
     /// `backup`
     Backup {
         /// Where to, absolute.
@@ -422,6 +435,13 @@ pub enum Payload {
     Bans(Vec<BanView>),
     /// What would be decided.
     Explained(Explanation),
+    /// A nonce to send along.
+    Watching {
+        /// Known to the server for a few minutes.
+        nonce: SecretField,
+    },
+    /// What arrived, in its order.
+    Seen(Vec<Sighting>),
     /// Keys of tokens, the newest pair first.
     Keys(Vec<KeyView>),
     /// The running server.
@@ -603,6 +623,9 @@ mod tests {
                 url: "http://home.example/".into(),
                 browser: false,
             }),
+            Request::Watch,
+            Request::WatchTake { nonce: secret() },
+            Request::WatchEnd { nonce: secret() },
             Request::Backup {
                 to: "/var/backups/sidegate".into(),
             },

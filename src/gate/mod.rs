@@ -163,6 +163,7 @@ impl Gate {
             Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
         let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
             return self.unless_banned(lane, record, &Refused::of(parts, host), || elsewhere);
         }
@@ -277,7 +278,7 @@ impl Gate {
         if let Err(throttled) = lane.spend(record) {
             return self.throttle(&*self.direct, record, refused, &throttled);
         }
-        record.rejected(refused, rejection.reason, rejection.status);
+        record.rejected(refused, rejection, rejection.status);
         self.direct.refuse(rejection, record.id(), refused.form())
     }
 

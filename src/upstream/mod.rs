@@ -29,6 +29,7 @@ use tokio::sync::watch;
 pub use backends::{Backends, RouteBackends};
 pub use failure::Failure;
 pub use names::IdentityNames;
+pub use request_head::strip_cookies;
 
 use backends::Backend;
 use beat::Beat;

@@ -12,7 +12,7 @@ use super::Outgoing;
 use super::backends::Backend;
 use super::failure::Failure;
 use super::identity::IdentityValues;
-use crate::config::settings::HostHeader;
+use crate::config::settings::{HostHeader, Route};
 use crate::decision::Permit;
 use crate::wire::cookie;
 use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name, is_text};
@@ -82,37 +82,11 @@ impl<'r> Head<'r> {
         if self.permit.is_preflight() && *name == header::AUTHORIZATION {
             return false;
         }
-        if self.strips_credentials() && self.outgoing.strip.contains(name) {
+        let strips = self.permit.is_preflight() || !self.outgoing.route.pass_credentials;
+        if strips && self.outgoing.strip.contains(name) {
             return false;
         }
         !self.listed || !is_listed(&self.received.headers, name)
-    }
-
-    fn strips_credentials(&self) -> bool {
-        self.permit.is_preflight() || !self.outgoing.route.pass_credentials
-    }
-
-    /// The cookies that go on, in one field (RFC 9113 section 8.2.3). One field in which nothing goes
-    /// stays as it is.
-    fn cookies(&self) -> Option<Cow<'r, [u8]>> {
-        let headers = &self.received.headers;
-        let first = headers.get(header::COOKIE)?;
-        if self.permit.is_preflight() || (self.listed && is_listed(headers, &header::COOKIE)) {
-            return None;
-        }
-        let goes = |pair: &[u8]| self.strips_credentials() && is_our_cookie(pair);
-        let pairs = |value: &'r HeaderValue| value.as_bytes().split(|byte| *byte == b';');
-        let all = headers.get_all(header::COOKIE);
-        if all.iter().nth(1).is_none() && !pairs(first).any(goes) {
-            return Some(Cow::Borrowed(first.as_bytes()));
-        }
-        let kept: Vec<&[u8]> = all
-            .iter()
-            .flat_map(pairs)
-            .map(<[u8]>::trim_ascii)
-            .filter(|pair| !pair.is_empty() && !goes(pair))
-            .collect();
-        (!kept.is_empty()).then(|| Cow::Owned(kept.join(&b"; "[..])))
     }
 
     /// Every field but those that depend on the backend and the body: what goes on of what was received,
@@ -124,7 +98,10 @@ impl<'r> Head<'r> {
                 say(name, value.as_bytes());
             }
         }
-        if let Some(cookies) = self.cookies() {
+        let received = &self.received.headers;
+        if !(self.listed && is_listed(received, &header::COOKIE))
+            && let Some(cookies) = cookies(received, self.permit, outgoing.route)
+        {
             say(&header::COOKIE, &cookies);
         }
         for (name, value) in self.identity.named(&outgoing.route.identity_headers) {
@@ -262,6 +239,41 @@ pub(super) fn remove_listed(headers: &mut HeaderMap) {
     for name in names {
         headers.remove(name);
     }
+}
+
+/// Leaves of the cookies what goes on.
+pub fn strip_cookies(headers: &mut HeaderMap, permit: &Permit, route: &Route) {
+    let changed = match cookies(headers, permit, route) {
+        Some(Cow::Borrowed(_)) => return,
+        Some(Cow::Owned(kept)) => HeaderValue::from_bytes(&kept).ok(),
+        None => None,
+    };
+    match changed {
+        Some(kept) => headers.insert(header::COOKIE, kept),
+        None => headers.remove(header::COOKIE),
+    };
+}
+
+/// The cookies that go on, in one field (RFC 9113 section 8.2.3): without ours unless the route passes
+/// credentials. One field in which nothing goes stays as it is.
+fn cookies<'h>(headers: &'h HeaderMap, permit: &Permit, route: &Route) -> Option<Cow<'h, [u8]>> {
+    let first = headers.get(header::COOKIE)?;
+    if permit.is_preflight() {
+        return None;
+    }
+    let goes = |pair: &[u8]| !route.pass_credentials && is_our_cookie(pair);
+    let pairs = |value: &'h HeaderValue| value.as_bytes().split(|byte| *byte == b';');
+    let all = headers.get_all(header::COOKIE);
+    if all.iter().nth(1).is_none() && !pairs(first).any(goes) {
+        return Some(Cow::Borrowed(first.as_bytes()));
+    }
+    let kept: Vec<&[u8]> = all
+        .iter()
+        .flat_map(pairs)
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty() && !goes(pair))
+        .collect();
+    (!kept.is_empty()).then(|| Cow::Owned(kept.join(&b"; "[..])))
 }
 
 fn is_our_cookie(pair: &[u8]) -> bool {

@@ -361,7 +361,7 @@ async fn without_a_server_bans_go_to_the_store_and_end_by_themselves() {
 }
 
 /// Remembers what it was told.
-struct Server(Rc<RefCell<Vec<String>>>);
+struct Server(Rc<RefCell<Vec<String>>>, Sightings);
 
 impl Running for Server {
     fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, Failure> {
@@ -392,6 +392,10 @@ impl Running for Server {
 
     fn scopes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn sightings(&self) -> &Sightings {
+        &self.1
     }
 
     fn explain(&self, question: Question) -> Answer<'_, Explanation> {
@@ -431,7 +435,7 @@ impl Running for Server {
 #[tokio::test]
 async fn a_running_server_is_told_and_the_store_keeps_it() {
     let told = Rc::new(RefCell::new(Vec::new()));
-    let house = House::new(Some(Box::new(Server(told.clone())))).await;
+    let house = House::new(Some(Box::new(Server(told.clone(), Sightings::default())))).await;
     let add = Request::BanAdd {
         network: network("203.0.113.7/32"),
         for_seconds: None,
