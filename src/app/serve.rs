@@ -331,12 +331,12 @@ async fn told(mut said: watch::Receiver<bool>) {
 struct Worker(Gate);
 
 impl Serve for Worker {
-    async fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> Response<Body> {
+    fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> impl Future<Output = Response<Body>> {
         let door = match role {
             Role::Decisions => Door::Decisions,
             Role::Http | Role::Https | Role::Operations => Door::Front,
         };
-        self.0.handle(request, peer, door).await
+        self.0.handle(request, peer, door)
     }
 }
 

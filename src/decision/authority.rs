@@ -111,7 +111,10 @@ impl Authority {
                     banned: None,
                 }
             }
-            Recognised::Unverified(unverified) => self.verify(core, route, facts, unverified, effect).await,
+            // Boxed: each request has room for the future, and few need it.
+            Recognised::Unverified(unverified) => {
+                Box::pin(self.verify(core, route, facts, unverified, effect)).await
+            }
             Recognised::Nothing => self.nothing_presented(core, route, facts),
         }
     }

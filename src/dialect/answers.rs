@@ -11,7 +11,7 @@ use super::Site;
 use crate::decision::{Challenge, Decision};
 use crate::request::admission::Rejection;
 use crate::request::{Expects, Facts};
-use crate::wire::{Body, accept};
+use crate::wire::{Body, accept, spare};
 
 /// The word for what went wrong, for whoever runs the gateway.
 pub const X_AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
@@ -106,6 +106,7 @@ fn answer(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    *headers = spare::headers();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("*"));
     // Said aloud for answers to HEAD, which have none to count.

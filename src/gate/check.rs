@@ -38,7 +38,7 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         door: Door,
-        mut parts: Parts,
+        parts: &mut Parts,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Response<Body> {
@@ -53,10 +53,10 @@ impl Gate {
             knows_client: false,
             authority: None,
         };
-        let judged = self.judge(lane, door, target, &mut parts, peer, record, &mut asker);
+        let judged = self.judge(lane, door, target, parts, peer, record, &mut asker);
         match judged.await {
             Ok(answer) => answer,
-            Err(rejection) => self.refuse(lane, record, &asker, &parts, &rejection),
+            Err(rejection) => self.refuse(lane, record, &asker, parts, &rejection),
         }
     }
 
@@ -193,7 +193,7 @@ impl Gate {
         };
         let mut answer = match spent {
             Ok(()) => {
-                let answer = asker.dialect.refuse(rejection, record.id(), record.form());
+                let answer = asker.dialect.refuse(rejection, record.id(), refused.form());
                 record.rejected(&refused, rejection, answer.status());
                 record.explain_rejection(&refused, rejection, asker.may_ask);
                 answer

@@ -25,8 +25,8 @@ use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection, Target};
 use crate::request::{Expects, Facts, Peer, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Upstreams};
-use crate::wire::Body;
 use crate::wire::cookie::{Cookie, Found};
+use crate::wire::{Body, spare};
 use record::{Record, Refused};
 use snapshot::Snapshot;
 
@@ -109,13 +109,14 @@ impl Gate {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Body>, peer: Peer, door: Door) -> Response<Body> {
         let lane = self.lane();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
         let response = if lane.snapshot.endpoints.cover(parts.uri.path(), door) {
-            self.check(&lane, door, parts, peer, &mut record).await
+            self.check(&lane, door, &mut parts, peer, &mut record).await
         } else {
-            self.answer(&lane, parts, body, peer, &mut record).await
+            self.answer(&lane, &mut parts, body, peer, &mut record).await
         };
+        spare::keep(parts.headers);
         record.finish(response)
     }
 
@@ -123,7 +124,7 @@ impl Gate {
     async fn answer<'g>(
         &'g self,
         lane: &'g Lane,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Body,
         peer: Peer,
         record: &mut Record<'g>,
@@ -131,25 +132,25 @@ impl Gate {
         let snapshot = &*lane.snapshot;
         let settings = &snapshot.settings;
         let token_headers = &settings.credentials.token_headers;
-        let admitted = match admission::admit(&mut parts, token_headers, settings.limits.head) {
+        let admitted = match admission::admit(parts, token_headers, settings.limits.head) {
             Ok(admitted) => admitted,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, ""), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, ""), &rejection),
         };
         let host = admitted.authority.host();
         let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
             Ok(hop) => hop,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
-            return self.unless_banned(lane, record, &Refused::of(&parts, host), || {
+            return self.unless_banned(lane, record, &Refused::of(parts, host), || {
                 pages::empty(StatusCode::NO_CONTENT)
             });
         }
         let upgrade = admitted.upgrade.is_some();
         let authority = admitted.authority.as_written();
         let arrival = Arrival {
-            parts: &parts,
+            parts,
             authority,
             host,
             handshake: if upgrade {
@@ -162,31 +163,35 @@ impl Gate {
         };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
         let facts = question.facts(record.now(), record.id());
         record.about(&facts);
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return self.unless_banned(lane, record, &Refused::of(&parts, host), || elsewhere);
+            return self.unless_banned(lane, record, &Refused::of(parts, host), || elsewhere);
         }
         if api::is_here(&snapshot.api, facts.path.decoded()) {
             return self.api(lane, &facts, body, record).await;
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
-            return match snapshot.authority.visitor(&lane.core, &facts).await {
-                Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
-                Err(throttled) => {
-                    self.throttle(&*self.direct, record, &Refused::of(&parts, host), &throttled)
+            // Boxed: each request has room for the future, and few need it.
+            return Box::pin(async {
+                match snapshot.authority.visitor(&lane.core, &facts).await {
+                    Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
+                    Err(throttled) => {
+                        self.throttle(&*self.direct, record, &Refused::of(parts, host), &throttled)
+                    }
                 }
-            };
+            })
+            .await;
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return self.reject(lane, record, &Refused::of(&parts, host), &NO_ROUTE);
+            return self.reject(lane, record, &Refused::of(parts, host), &NO_ROUTE);
         };
         record.route(route);
         let cut = match path_on(route, &facts) {
             Ok(cut) => cut,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
+            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
         };
 
         let ruling = self.decide(lane, route, &facts, record).await;
@@ -197,9 +202,9 @@ impl Gate {
         let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
-        let query = snapshot.take_credentials(route, &permit, upgrade, &mut parts);
+        let query = snapshot.take_credentials(route, &permit, upgrade, parts);
         let Ok(target) = snapshot::target(&parts.uri, cut.as_deref(), query) else {
-            return self.reject(lane, record, &Refused::of(&parts, host), &NO_TARGET);
+            return self.reject(lane, record, &Refused::of(parts, host), &NO_TARGET);
         };
         let outgoing = Outgoing {
             route: &route.settings,
@@ -216,13 +221,9 @@ impl Gate {
             limits: &settings.limits,
             name_backend: record.writes_access(),
         };
-        match self
-            .upstreams
-            .forward(permit, outgoing, Request::from_parts(parts, body))
-            .await
-        {
+        match self.upstreams.forward(permit, outgoing, parts, body).await {
             Ok(response) => response,
-            Err(failure) => record.failed(&failure),
+            Err(failure) => record.failed(&failure, Refused::of(parts, host).form()),
         }
     }
 
@@ -326,7 +327,7 @@ impl Gate {
             return self.throttle(&*self.direct, record, refused, &throttled);
         }
         record.rejected(refused, rejection, rejection.status);
-        self.direct.refuse(rejection, record.id(), record.form())
+        self.direct.refuse(rejection, record.id(), refused.form())
     }
 
     /// Turns away, unjudged, whoever is banned or too fast.
@@ -337,7 +338,7 @@ impl Gate {
         refused: &Refused<'_>,
         throttled: &Throttled,
     ) -> Response<Body> {
-        let answer = dialect.turn_away(throttled.retry_after, record.id(), record.form());
+        let answer = dialect.turn_away(throttled.retry_after, record.id(), refused.form());
         record.throttled(refused, throttled.why, answer.status());
         answer
     }

@@ -76,6 +76,12 @@ impl<'r> Refused<'r> {
             headers: &parts.headers,
         }
     }
+
+    /// The form of an error for this client.
+    pub fn form(&self) -> Form {
+        let expects = accept::expects(self.method, self.headers, false);
+        direct::form(self.headers, expects)
+    }
 }
 
 /// One request on its way.
@@ -90,7 +96,6 @@ pub struct Record<'g> {
     rule: Option<&'g str>,
     road: &'static str,
     access: Option<Box<Access>>,
-    form: Form,
     /// If `doctor` watches for it.
     noticed: Option<RefCell<Box<Noticed>>>,
 }
@@ -106,7 +111,6 @@ impl<'g> Record<'g> {
         let access = access
             .as_ref()
             .map(|log| Box::new(Access::new(Arc::clone(log), parts)));
-        let expects = accept::expects(&parts.method, &parts.headers, false);
         let now = shared.clock.now();
         Self {
             shared,
@@ -119,7 +123,6 @@ impl<'g> Record<'g> {
             rule: None,
             road: "proxy",
             access,
-            form: direct::form(&parts.headers, expects),
             noticed: observers.sightings.notice(parts, &peer, now).map(RefCell::new),
         }
     }
@@ -152,11 +155,6 @@ impl<'g> Record<'g> {
     /// By which road it came, if not through proxy mode.
     pub fn road(&mut self, road: &'static str) {
         self.road = road;
-    }
-
-    /// For whom a refusal is written.
-    pub fn form(&self) -> Form {
-        self.form
     }
 
     /// It was no request that anyone could judge, or for nothing that is served here.
@@ -216,10 +214,6 @@ impl<'g> Record<'g> {
     pub fn is_news(&self, header: &str) -> bool {
         let news = (self.road, header);
         self.shared.observers.explained.is_news(&news, self.now)
-    }
-
-    fn problem(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
-        problem(status, title, detail, &self.id.to_string(), self.form)
     }
 
     /// What the request is about, as it is judged.
@@ -321,8 +315,8 @@ impl<'g> Record<'g> {
         self.access.is_some()
     }
 
-    /// No upstream answered, or the client broke off.
-    pub fn failed(&self, failure: &Failure) -> Response<Body> {
+    /// No upstream answered, or the client broke off. `form` is that of an error for this client.
+    pub fn failed(&self, failure: &Failure, form: Form) -> Response<Body> {
         if let Some(why) = upstream_failure(failure) {
             self.counters.upstream_failed(why);
         }
@@ -338,7 +332,7 @@ impl<'g> Record<'g> {
         warn!(request.id = %self.id, why = failure.why(), route = self.rule, "{failure}");
         let status = failure.status();
         let title = status.canonical_reason().unwrap_or("Failed");
-        let mut response = self.problem(status, title, message(failure));
+        let mut response = problem(status, title, message(failure), &self.id.to_string(), form);
         if let Some(wait) = failure.retry_after() {
             let seconds = HeaderValue::from(wait.as_secs().max(1));
             response.headers_mut().insert(RETRY_AFTER, seconds);

@@ -171,8 +171,7 @@ impl Snapshot {
         upgrade: bool,
         parts: &mut Parts,
     ) -> Option<String> {
-        let received = parts.uri.clone();
-        let mut query = Cow::Borrowed(received.query().unwrap_or(""));
+        let mut query = Cow::Borrowed(parts.uri.query().unwrap_or(""));
         self.strip(route, permit, upgrade, &mut parts.headers, &mut query);
         match query {
             Cow::Borrowed(_) => None,

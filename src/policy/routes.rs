@@ -40,12 +40,15 @@ pub struct Routes {
 #[derive(Debug, Default)]
 struct Paths {
     exact: HashMap<Box<str>, Arc<Route>>,
+    /// The length of the longest path.
+    longest: usize,
     /// Whether a path has an escape, which stands for its character in a request.
     escaped: bool,
 }
 
 impl Paths {
     fn insert(&mut self, route: Arc<Route>) {
+        self.longest = self.longest.max(route.settings.path.len());
         self.escaped |= route.settings.path.contains('%');
         self.exact.insert(route.settings.path.as_str().into(), route);
     }
@@ -111,10 +114,12 @@ fn longest<'t>(paths: &'t Paths, path: &str) -> Option<&'t Arc<Route>> {
     }
     let mut rest = path;
     loop {
-        if let Some(route) = paths.exact.get(rest) {
+        if rest.len() <= paths.longest
+            && let Some(route) = paths.exact.get(rest)
+        {
             return Some(route);
         }
-        match rest.rfind('/') {
+        match rest.bytes().rposition(|byte| byte == b'/') {
             Some(0) | None => return paths.exact.get("/"),
             Some(slash) => rest = &rest[..slash],
         }

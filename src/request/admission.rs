@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::host::{HostError, RequestAuthority};
-use crate::wire::headers::{connection_names, connection_tokens, is_plain_name, trim};
+use crate::wire::headers::{connection_names, connection_tokens, is_plain_name, is_text, trim};
 
 /// Longest request target, path and query together.
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -410,7 +410,11 @@ fn once<'h>(
 
 /// Bytes above 0x7F mean different things to different readers.
 fn readable(value: &HeaderValue) -> Result<(), Rejection> {
-    value.to_str().map(|_| ()).map_err(|_| UNREADABLE)
+    if is_text(value.as_bytes()) {
+        Ok(())
+    } else {
+        Err(UNREADABLE)
+    }
 }
 
 fn is_word(value: &HeaderValue, word: &str) -> bool {

@@ -21,14 +21,15 @@ pub struct Authority<'a> {
 impl<'a> Authority<'a> {
     /// Checks a `Host` or `:authority` value. Allocates only when the host changes.
     pub fn parse(text: &'a str) -> Result<Self, HostError> {
-        if text.contains('@') {
+        // Byte by byte: hosts are short, and a search for a character has to be set up.
+        if text.bytes().any(|byte| byte == b'@') {
             return Err(HostError::Userinfo);
         }
         let (host, rest) = if text.starts_with('[') {
             let end = text.find(']').ok_or(HostError::Address)? + 1;
             (parse_v6(&text[..end])?, &text[end..])
         } else {
-            let end = text.find(':').unwrap_or(text.len());
+            let end = text.bytes().position(|byte| byte == b':').unwrap_or(text.len());
             (parse_name(&text[..end])?, &text[end..])
         };
         Ok(Self {

@@ -1,5 +1,6 @@
 //! The name of one request: in the log line, in the answer, and at the backend.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,13 +12,9 @@ impl RequestId {
     /// The next one.
     pub fn next() -> Self {
         static START: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let start = *START.get_or_init(|| u64::from_be_bytes(crate::crypto::random::bytes()));
         // An odd factor visits every number once before it repeats, and neighbours look unlike.
-        let count = COUNT
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self(start.wrapping_add(count))
+        Self(start.wrapping_add(number().wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// For tests: a known one.
@@ -42,9 +39,40 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// A number that no other request of this process has. Threads take them by the block, so that
+/// cores do not fight for one counter at every request.
+fn number() -> u64 {
+    const BLOCK: u64 = 1 << 16;
+    static BLOCKS: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    NEXT.with(|next| {
+        let number = match next.get() {
+            spent if spent % BLOCK == 0 => BLOCKS.fetch_add(1, Ordering::Relaxed).wrapping_mul(BLOCK),
+            number => number,
+        };
+        next.set(number.wrapping_add(1));
+        number
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_threads_give_the_same_id() {
+        let many = || {
+            (0..100_000)
+                .map(|_| RequestId::next())
+                .collect::<std::collections::HashSet<_>>()
+        };
+        let other = std::thread::spawn(many);
+        let (mine, theirs) = (many(), other.join().unwrap());
+        assert_eq!((mine.len(), theirs.len()), (100_000, 100_000));
+        assert!(mine.is_disjoint(&theirs));
+    }
 
     #[test]
     fn ids_differ_and_have_sixteen_digits() {

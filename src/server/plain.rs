@@ -25,7 +25,7 @@ use super::counters::{Place, count};
 use super::head::{self, Asked, Content, Found, Framing};
 use super::line::{Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
-use crate::wire::{Body, Pieces, chunked};
+use crate::wire::{Body, Pieces, chunked, spare};
 
 impl<S: Serve> Visit<S> {
     /// Serves a socket without TLS.
@@ -251,11 +251,11 @@ impl<S: Serve> Visit<S> {
             Some(length) => Content::Length(length),
             None => Content::Unknown,
         };
-        let mut out = Vec::with_capacity(512);
+        let mut out = spare::buffer();
         let framing = head::write(&parts, content, asked, last, self.clock.now(), &mut out);
-        drop(parts);
+        spare::keep(parts.headers);
         let mut sending = Sending {
-            pieces: Pieces::of_head(out.into()),
+            pieces: Pieces::of_head(out),
             over: framing == Framing::Length(0),
             body,
             framing,

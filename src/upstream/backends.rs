@@ -93,7 +93,7 @@ impl Backends {
         let mut report: Vec<_> = self
             .list()
             .iter()
-            .map(|backend| (backend.connector.authority().to_owned(), backend.is_up(now)))
+            .map(|backend| (backend.connector.authority().to_owned(), backend.is_up(|| now)))
             .collect();
         report.sort();
         report
@@ -156,17 +156,17 @@ pub(super) struct Turn<'a> {
 impl<'a> Turn<'a> {
     /// The next backend worth a try: those that are up in turn; when none is, the one whose trial
     /// is due.
-    pub(super) fn next(&mut self, now: Duration) -> Result<&'a Arc<Backend>, Failure> {
+    pub(super) fn next(&mut self, now: impl Fn() -> Duration) -> Result<&'a Arc<Backend>, Failure> {
         let count = self.backends.len();
         let first = self.step == 0;
         while self.step < count {
             let backend = &self.backends[self.start.wrapping_add(self.step) % count];
             self.step += 1;
-            if backend.is_up(now) {
+            if backend.is_up(&now) {
                 return Ok(backend);
             }
         }
-        let trial = || self.backends.iter().find(|backend| backend.claim_trial(now));
+        let trial = || self.backends.iter().find(|backend| backend.claim_trial(now()));
         match first.then(trial).flatten() {
             Some(backend) => Ok(backend),
             None if count == 0 => Err(Failure::NoUpstream),
@@ -226,8 +226,10 @@ impl Backend {
         })
     }
 
-    pub(super) fn is_up(&self, now: Duration) -> bool {
-        !self.probed_down.load(Ordering::Relaxed) && millis(now) >= self.paused_until.load(Ordering::Relaxed)
+    /// The clock is read only where there is a pause.
+    pub(super) fn is_up(&self, now: impl FnOnce() -> Duration) -> bool {
+        let paused_until = self.paused_until.load(Ordering::Relaxed);
+        !self.probed_down.load(Ordering::Relaxed) && (paused_until == 0 || millis(now()) >= paused_until)
     }
 
     /// A connection was made.

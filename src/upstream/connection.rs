@@ -1,9 +1,10 @@
 //! One connection to a backend.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Weak;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,6 +18,8 @@ use super::failure::Failure;
 use super::pool::Pool;
 use crate::outbound::Stream;
 
+/// Room for a head, and with it for a small body.
+pub(super) const FIRST_READ: usize = 8 * 1024;
 /// A connection carries so many requests, for so long, and is then replaced.
 const MOST_REQUESTS: u32 = 1000;
 const OLDEST: Duration = Duration::from_secs(300);
@@ -46,7 +49,7 @@ pub(super) struct Http1 {
 impl Http1 {
     pub(super) fn new(stream: Stream, head: usize, home: Weak<Pool>) -> Self {
         if let Some(pool) = home.upgrade() {
-            pool.open.set(pool.open.get() + 1);
+            pool.opened.set(pool.opened.get() + 1);
         }
         let now = Instant::now();
         Self {
@@ -60,9 +63,10 @@ impl Http1 {
         }
     }
 
-    /// Whether it may carry another request.
-    pub(super) fn is_fit(&self) -> bool {
-        self.used < MOST_REQUESTS && self.born.elapsed() < OLDEST
+    /// Whether it may carry another request. If so, it is idle from now on.
+    pub(super) fn rests(&mut self) -> bool {
+        self.idle_since = Instant::now();
+        self.used < MOST_REQUESTS && self.idle_since.duration_since(self.born) < OLDEST
     }
 
     /// Whether the backend neither closed it nor said anything that nobody asked for. Costs no system
@@ -78,7 +82,20 @@ impl Http1 {
     }
 
     /// Reads what there is behind what was read before; the number of bytes, 0 at the end.
+    /// Most answers are small, so what fits is read into a buffer of the thread and only what came is
+    /// kept.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        thread_local! {
+            static BUFFER: RefCell<Box<[u8; FIRST_READ]>> = RefCell::new(Box::new([0; FIRST_READ]));
+        }
+        if room <= FIRST_READ {
+            return BUFFER.with_borrow_mut(|buffer| {
+                let mut buffer = ReadBuf::new(&mut buffer[..]);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+                self.read.extend_from_slice(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            });
+        }
         self.read.reserve(room);
         let reading = tokio::io::AsyncReadExt::read_buf(&mut self.stream, &mut self.read);
         std::pin::pin!(reading).poll(cx)
@@ -88,7 +105,7 @@ impl Http1 {
 impl Drop for Http1 {
     fn drop(&mut self) {
         if let Some(pool) = self.home.upgrade() {
-            pool.open.set(pool.open.get().saturating_sub(1));
+            pool.opened.set(pool.opened.get().saturating_sub(1));
         }
     }
 }

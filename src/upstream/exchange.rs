@@ -1,21 +1,21 @@
 //! One request and its response.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, Version, response};
+use http::{Response, Version, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::backends::Backend;
 use super::body::{Cut, Download, LOOK_EVERY, Progress, Upload};
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Connection, Http2};
 use super::failure::Failure;
 use super::http1::{Broken, Exchange};
 use super::request_head::Head;
-use super::{Outgoing, ServedBy, Upstreams, response_head};
+use super::{ServedBy, Upstreams, response_head};
 use crate::decision::Permit;
 use crate::wire::{Body, BodyError};
 
@@ -45,14 +45,8 @@ pub(super) struct Unanswered {
 }
 
 impl Upstreams {
-    pub(super) async fn exchange(
-        &self,
-        permit: &Permit,
-        outgoing: &Outgoing<'_>,
-        head: Head,
-        body: Body,
-        version: Version,
-    ) -> Result<Response<Body>, Failure> {
+    pub(super) async fn exchange(&self, head: &Head<'_>, body: Body) -> Result<Response<Body>, Failure> {
+        let outgoing = head.outgoing;
         let mut upload = Upload::new(body, outgoing.limits.body, outgoing.timeouts.idle);
         let length = upload.length();
         if let (Some(limit), Some(length)) = (outgoing.limits.body, length)
@@ -63,44 +57,55 @@ impl Upstreams {
         let progress = upload.progress();
         // Whether it does no harm when the backend has already acted on it (RFC 9110 section
         // 9.2.2) and can be said again.
-        let repeatable = progress.is_none() && head.method.is_idempotent();
+        let repeatable = progress.is_none() && head.method().is_idempotent();
         let mut turn = outgoing.backends.turn();
         let mut may_retry = true;
         let mut before: Option<Failure> = None;
         loop {
-            let backend = match turn.next(self.shared.now()) {
+            let backend = match turn.next(|| self.shared.now()) {
                 Ok(backend) => backend,
                 Err(failure) => return Err(before.unwrap_or(failure)),
             };
             let pool = self.pool(backend);
             let mut fresh = false;
             loop {
-                let opened = if fresh {
-                    pool.connect(backend, outgoing.terms())
-                        .await
-                        .map(|new| (new, false))
-                } else {
-                    pool.get(backend, outgoing.terms()).await
-                };
-                let (connection, used) = match opened {
-                    Ok(opened) => opened,
-                    // Nothing was sent: the next backend may have it.
-                    Err(failure) => {
-                        backend.failed(self.shared.now());
-                        before = Some(failure);
-                        break;
-                    }
+                let open = if fresh { None } else { pool.take() };
+                let (connection, used) = match open {
+                    Some(open) => (open, true),
+                    // Boxed: each request has room for the future, and few need it.
+                    None => match Box::pin(pool.open(backend, outgoing.terms(), fresh)).await {
+                        Ok(opened) => opened,
+                        // Nothing was sent: the next backend may have it.
+                        Err(failure) => {
+                            backend.failed(self.shared.now());
+                            before = Some(failure);
+                            break;
+                        }
+                    },
                 };
                 if !used {
                     backend.connected();
                 }
-                let sending = send(connection, &head, backend, outgoing, upload, length);
-                let received = self
-                    .await_head(sending, progress.as_deref(), outgoing.timeouts.response, permit)
-                    .await??;
+                let progressed = progress.as_deref();
+                let received = match connection {
+                    Connection::Http1(http1) => {
+                        let bytes = head.http1(backend, length);
+                        let mut exchange = Exchange::new(http1, bytes, upload, length);
+                        let came = self
+                            .await_head(head, progressed, |cx| exchange.poll_head(cx, head.method()))
+                            .await?;
+                        received_on_http1(exchange, came)
+                    }
+                    Connection::Http2(http2) => {
+                        let request = head.http2(backend, length, upload)?;
+                        let mut sending = Box::pin(on_http2(http2, request));
+                        self.await_head(head, progressed, |cx| sending.as_mut().poll(cx))
+                            .await?
+                    }
+                };
                 let unanswered = match received {
                     Ok(received) => {
-                        let mut answer = self.relay(permit, outgoing, received, &head.method, version)?;
+                        let mut answer = self.relay(head, received)?;
                         if outgoing.name_backend {
                             let name = backend.connector.authority().into();
                             answer.extensions_mut().insert(ServedBy(name));
@@ -120,54 +125,53 @@ impl Upstreams {
         }
     }
 
-    /// Waits for the head; not longer than allowed, and not beyond a revocation.
+    /// Waits for the head of the answer, which `poll` looks for; not longer than allowed, and not beyond
+    /// a revocation.
     pub(super) async fn await_head<T>(
         &self,
-        sending: impl Future<Output = T>,
+        asked: &Head<'_>,
         progress: Option<&Progress>,
-        limit: Duration,
-        permit: &Permit,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Result<T, Failure> {
-        let mut sending = std::pin::pin!(sending);
-        let every = match permit.lease() {
+        let lease = asked.permit.lease();
+        let limit = asked.outgoing.timeouts.response;
+        let every = match lease {
             Some(_) => limit.min(LOOK_EVERY),
             None => limit,
         };
-        let mut last = Instant::now();
-        self.beat.keep();
-        loop {
-            if let Ok(sent) = tokio::time::timeout(every, &mut sending).await {
-                return Ok(sent);
+        let mut alarm = self.beat.alarm(every);
+        let mut last = None;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(head) = poll(cx) {
+                return Poll::Ready(Ok(head));
             }
-            if permit
-                .lease()
-                .is_some_and(|lease| !lease.is_live(self.shared.clock().now()))
-            {
-                return Err(Failure::Revoked);
-            }
-            if let Some(progress) = progress {
-                if progress.awaits_client() {
-                    // The body has a limit of its own for that.
-                    last = Instant::now();
-                } else {
-                    last = last.max(progress.last());
+            while alarm.poll(cx).is_ready() {
+                if lease.is_some_and(|lease| !lease.is_live(self.shared.clock().now())) {
+                    return Poll::Ready(Err(Failure::Revoked));
+                }
+                let now = Instant::now();
+                // Nobody looked at the clock when it began, but it is that long ago at least.
+                let last = last.get_or_insert_with(|| now.checked_sub(every).unwrap_or(now));
+                if let Some(progress) = progress {
+                    if progress.awaits_client() {
+                        // The body has a limit of its own for that.
+                        *last = now;
+                    } else {
+                        *last = progress.last().max(*last);
+                    }
+                }
+                if now.duration_since(*last) >= limit {
+                    return Poll::Ready(Err(Failure::Silent));
                 }
             }
-            if last.elapsed() >= limit {
-                return Err(Failure::Silent);
-            }
-        }
+            Poll::Pending
+        })
+        .await
     }
 
-    /// Turns the backend's response into ours. `version` is the client's.
-    pub(super) fn relay(
-        &self,
-        permit: &Permit,
-        outgoing: &Outgoing<'_>,
-        received: Received,
-        asked: &Method,
-        version: Version,
-    ) -> Result<Response<Body>, Failure> {
+    /// Turns the backend's response into ours. `asked` is what it answers.
+    pub(super) fn relay(&self, asked: &Head<'_>, received: Received) -> Result<Response<Body>, Failure> {
+        let (permit, outgoing) = (asked.permit, asked.outgoing);
         let Received {
             head: mut parts,
             body,
@@ -177,13 +181,13 @@ impl Upstreams {
             Source::Http2(body) => body.size_hint().exact(),
         };
         response_head::check(&parts)?;
-        let trailers = version == Version::HTTP_2 && parts.version == Version::HTTP_2;
+        let trailers = asked.received.version == Version::HTTP_2 && parts.version == Version::HTTP_2;
         let idle = if response_head::is_event_stream(&parts.headers) {
             outgoing.timeouts.tunnel_idle
         } else {
             outgoing.timeouts.idle
         };
-        response_head::strip(&mut parts, asked, length, outgoing.identity_names);
+        response_head::strip(&mut parts, asked.method(), length, outgoing.identity_names);
         let body = match body {
             Source::Http1(mut exchange) => match exchange.whole() {
                 Some(body) => body,
@@ -217,37 +221,16 @@ impl Upstreams {
     }
 }
 
-/// Sends the request; answers with the head of the response.
-async fn send(
-    connection: Connection,
-    head: &Head,
-    backend: &Backend,
-    outgoing: &Outgoing<'_>,
-    upload: Upload,
-    length: Option<u64>,
-) -> Result<Result<Received, Unanswered>, Failure> {
-    let how = outgoing.route.host_header;
-    match connection {
-        Connection::Http1(http1) => {
-            let bytes = head.http1(backend, how, length);
-            Ok(on_http1(http1, bytes, upload, length, &head.method).await)
-        }
-        Connection::Http2(http2) => {
-            let request = head.http2(backend, how, length, upload)?;
-            Ok(on_http2(http2, request).await)
-        }
-    }
-}
-
-pub(super) async fn on_http1(
-    http1: Http1,
-    head: Bytes,
-    upload: Upload,
-    length: Option<u64>,
-    asked: &Method,
+/// What came of an exchange of which the head was awaited.
+#[expect(
+    clippy::result_large_err,
+    reason = "what was not sent goes back to where it came from"
+)]
+pub(super) fn received_on_http1(
+    exchange: Exchange,
+    head: Result<response::Parts, Broken>,
 ) -> Result<Received, Unanswered> {
-    let mut exchange = Exchange::new(http1, head, upload, length);
-    match exchange.head(asked).await {
+    match head {
         Ok(head) => Ok(Received {
             head,
             body: Source::Http1(exchange),

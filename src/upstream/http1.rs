@@ -8,18 +8,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, Version, header, response};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 
 use super::body::{Cut, Upload};
-use super::connection::Http1;
+use super::connection::{FIRST_READ, Http1};
 use super::pool::MOST_IDLE;
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Chunks, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
 use crate::wire::{Body, BodyError, Pieces};
 
-/// Room for a head, and with it for a small body.
-const FIRST_READ: usize = 8 * 1024;
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
 /// Interim responses before a head, in bytes all together; without a bound they could come for ever.
@@ -46,6 +43,8 @@ pub(super) struct Exchange {
     left: Left,
     /// Whether the backend goes on listening after this response.
     keeps: bool,
+    /// Bytes of interim responses so far.
+    interim: usize,
 }
 
 #[derive(Debug)]
@@ -86,7 +85,7 @@ enum Left {
 
 impl Exchange {
     /// `length` is that of the body, if it is known; it must be what `head` says.
-    pub(super) fn new(http1: Http1, head: Bytes, upload: Upload, length: Option<u64>) -> Self {
+    pub(super) fn new(http1: Http1, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
         Self {
             http1: Some(http1),
             sending: Sending {
@@ -98,20 +97,15 @@ impl Exchange {
             },
             left: Left::Length(0),
             keeps: false,
+            interim: 0,
         }
     }
 
-    /// Sends the request and waits for the head of the response. `asked` is the method.
-    pub(super) async fn head(&mut self, asked: &Method) -> Result<response::Parts, Broken> {
-        let mut interim = 0;
-        std::future::poll_fn(|cx| self.poll_head(cx, asked, &mut interim)).await
-    }
-
-    fn poll_head(
+    /// Sends the request and looks for the head of the response. `asked` is the method.
+    pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         asked: &Method,
-        interim: &mut usize,
     ) -> Poll<Result<response::Parts, Broken>> {
         let Some(http1) = &mut self.http1 else {
             return Poll::Ready(Err(Broken::Wrong("it was answered before".to_owned())));
@@ -138,8 +132,8 @@ impl Exchange {
             while let Some(head) = next_head(&mut http1.read, http1.head)? {
                 // 101 ends HTTP on this connection; the others come before the response itself.
                 if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                    *interim += head.length;
-                    if *interim > MOST_INTERIM {
+                    self.interim += head.length;
+                    if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(wrong("too many interim responses")));
                     }
                     continue;
@@ -237,9 +231,8 @@ impl Exchange {
             return;
         };
         let Some(pool) = http1.home.upgrade() else { return };
-        if self.keeps && self.sending.state == State::Done && http1.read.is_empty() && http1.is_fit() {
+        if self.keeps && self.sending.state == State::Done && http1.read.is_empty() && http1.rests() {
             http1.read = BytesMut::new();
-            http1.idle_since = Instant::now();
             let mut idle = pool.idle.borrow_mut();
             if idle.len() < MOST_IDLE {
                 idle.push(http1);

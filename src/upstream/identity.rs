@@ -1,16 +1,21 @@
 //! An identity as header values, made once and shared by all its requests.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::authn::Identity;
 use crate::config::settings::IdentityHeaders;
 
 /// Values per identity. An entry keeps its identity alive, so its address names nobody else.
 #[derive(Debug, Default)]
-pub(super) struct IdentityValues(HashMap<(usize, char), Entry>);
+pub(super) struct Identities {
+    known: HashMap<(usize, char), Entry, Spread>,
+    nobody: Rc<IdentityValues>,
+}
 
 /// Entries before the table starts anew: a few hundred bytes each.
 const MOST: usize = 1024;
@@ -18,11 +23,12 @@ const MOST: usize = 1024;
 #[derive(Debug)]
 struct Entry {
     _alive: Arc<Identity>,
-    values: Values,
+    values: Rc<IdentityValues>,
 }
 
-#[derive(Clone, Debug)]
-struct Values {
+/// What headers say of an identity; empty where nothing is known.
+#[derive(Debug)]
+pub(super) struct IdentityValues {
     user: HeaderValue,
     groups: HeaderValue,
     name: HeaderValue,
@@ -30,58 +36,45 @@ struct Values {
     scope: HeaderValue,
 }
 
-impl IdentityValues {
-    /// Sets every header of the preset, empty where nothing is known, and replaces what is there.
-    pub(super) fn set(
-        &mut self,
-        headers: &mut HeaderMap,
-        preset: &IdentityHeaders,
-        identity: Option<&Arc<Identity>>,
-    ) {
-        let nobody;
-        let values = match identity {
-            Some(identity) => self.of(identity, preset.separator),
-            None => {
-                nobody = Values::empty();
-                &nobody
-            }
+impl Identities {
+    /// The values of that identity, or of nobody.
+    pub(super) fn of(&mut self, identity: Option<&Arc<Identity>>, separator: char) -> Rc<IdentityValues> {
+        let Some(identity) = identity else {
+            return Rc::clone(&self.nobody);
         };
-        for (name, value) in [
-            (&preset.user, &values.user),
-            (&preset.groups, &values.groups),
-            (&preset.name, &values.name),
-            (&preset.email, &values.email),
-            (&preset.scope, &values.scope),
-        ] {
-            if let Some(name) = name {
-                headers.insert(name, value.clone());
-            }
-        }
-    }
-
-    fn of(&mut self, identity: &Arc<Identity>, separator: char) -> &Values {
         let key = (Arc::as_ptr(identity).addr(), separator);
-        if self.0.len() >= MOST && !self.0.contains_key(&key) {
-            self.0.clear();
+        if let Some(entry) = self.known.get(&key) {
+            return Rc::clone(&entry.values);
         }
-        let entry = self.0.entry(key).or_insert_with(|| Entry {
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        let values = Rc::new(IdentityValues::of(identity, separator));
+        let entry = Entry {
             _alive: Arc::clone(identity),
-            values: Values::of(identity, separator),
-        });
-        &entry.values
+            values: Rc::clone(&values),
+        };
+        self.known.insert(key, entry);
+        values
     }
 }
 
-impl Values {
-    fn empty() -> Self {
-        let empty = || HeaderValue::from_static("");
-        Self {
-            user: empty(),
-            groups: empty(),
-            name: empty(),
-            email: empty(),
-            scope: empty(),
-        }
+impl IdentityValues {
+    /// Every header of the preset.
+    pub(super) fn named<'v>(
+        &'v self,
+        preset: &'v IdentityHeaders,
+    ) -> impl Iterator<Item = (&'v HeaderName, &'v HeaderValue)> {
+        let pairs = [
+            (&preset.user, &self.user),
+            (&preset.groups, &self.groups),
+            (&preset.name, &self.name),
+            (&preset.email, &self.email),
+            (&preset.scope, &self.scope),
+        ];
+        pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.as_ref()?, value)))
     }
 
     fn of(identity: &Identity, separator: char) -> Self {
@@ -99,6 +92,52 @@ impl Values {
             email: encode(&user.email),
             scope: encode(identity.scope()),
         }
+    }
+}
+
+impl Default for IdentityValues {
+    /// Of nobody.
+    fn default() -> Self {
+        let empty = || HeaderValue::from_static("");
+        Self {
+            user: empty(),
+            groups: empty(),
+            name: empty(),
+            email: empty(),
+            scope: empty(),
+        }
+    }
+}
+
+/// Hashes addresses and numbers of ours: nobody outside can choose them so that they meet, which the
+/// standard library's dearer hash is for.
+pub(super) type Spread = BuildHasherDefault<Spreading>;
+
+#[derive(Debug, Default)]
+pub(super) struct Spreading(u64);
+
+impl Hasher for Spreading {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // A table looks at both ends, and the last bits of an address are all alike.
+        self.0 ^ (self.0 >> 32)
     }
 }
 

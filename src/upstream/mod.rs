@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response, request};
 use tokio::sync::watch;
 
 pub use backends::{Backends, RouteBackends};
@@ -33,7 +33,7 @@ pub use request_head::strip_cookies;
 
 use backends::Backend;
 use beat::Beat;
-use identity::IdentityValues;
+use identity::{Identities, IdentityValues, Spread};
 use pool::{Pool, Terms};
 use request_head::Head;
 
@@ -48,8 +48,8 @@ use crate::wire::Body;
 pub struct Upstreams {
     shared: Arc<Backends>,
     /// Per backend; entries whose backend is no longer configured go when a new one comes.
-    pools: RefCell<HashMap<usize, Rc<Pool>>>,
-    identities: RefCell<IdentityValues>,
+    pools: RefCell<HashMap<usize, Rc<Pool>, Spread>>,
+    identities: RefCell<Identities>,
     beat: Beat,
     signals: Signals,
 }
@@ -112,7 +112,8 @@ impl Upstreams {
     }
 
     /// Sends the request to one of the route's backends, and gives back the head of its response
-    /// with a body that streams. Dropping the future or the body closes the way to the backend.
+    /// with a body that streams. Dropping the future or the body closes the way to the backend. Of the
+    /// head nothing is taken but the promise of an upgrade.
     ///
     /// # Errors
     /// When no backend gave an answer that may be passed on. After [`Failure::leaves_body`] the
@@ -124,22 +125,33 @@ impl Upstreams {
         &self,
         permit: Permit,
         outgoing: Outgoing<'_>,
-        mut request: Request<Body>,
+        received: &mut request::Parts,
+        body: Body,
     ) -> Result<Response<Body>, Failure> {
-        let on_client = outgoing.upgrade.then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
-        let version = parts.version;
-        let head = Head::new(parts, &permit, &outgoing, &mut self.identities.borrow_mut())?;
+        let on_client = outgoing.upgrade.then(|| {
+            let mut request = Request::new(());
+            std::mem::swap(request.extensions_mut(), &mut received.extensions);
+            hyper::upgrade::on(request)
+        });
+        let identity = self.values(&outgoing.route.identity_headers, permit.identity());
+        let head = Head::new(received, &permit, &outgoing, identity)?;
         match on_client {
-            Some(on_client) => self.open_tunnel(&permit, &outgoing, head, body, on_client).await,
-            None => self.exchange(&permit, &outgoing, head, body, version).await,
+            // Boxed: each request has room for the future, and few need it.
+            Some(on_client) => Box::pin(self.open_tunnel(&head, body, on_client)).await,
+            None => self.exchange(&head, body).await,
         }
     }
 
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for
     /// answers that a gateway takes them out of.
     pub fn identify(&self, headers: &mut HeaderMap, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) {
-        self.identities.borrow_mut().set(headers, preset, who);
+        for (name, value) in self.values(preset, who).named(preset) {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    fn values(&self, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) -> Rc<IdentityValues> {
+        self.identities.borrow_mut().of(who, preset.separator)
     }
 
     fn pool(&self, backend: &Arc<Backend>) -> Rc<Pool> {

@@ -24,7 +24,7 @@ pub(super) struct Pool {
     connecting: tokio::sync::Mutex<()>,
     speaks: Cell<Speaks>,
     /// HTTP/1.1 connections, idle or not; each counts itself.
-    pub(super) open: Cell<usize>,
+    pub(super) opened: Cell<usize>,
     sweeping: Cell<bool>,
 }
 
@@ -55,7 +55,7 @@ impl Pool {
                 UpstreamScheme::H2c => Speaks::Http2,
                 UpstreamScheme::Https => Speaks::Unknown,
             }),
-            open: Cell::new(0),
+            opened: Cell::new(0),
             sweeping: Cell::new(false),
         }
     }
@@ -72,7 +72,7 @@ impl Pool {
             let Some(mut http1) = self.idle.borrow_mut().pop() else {
                 break;
             };
-            if http1.is_fit() && http1.is_quiet() {
+            if http1.is_quiet() {
                 http1.used += 1;
                 return Some(Connection::Http1(http1));
             }
@@ -87,16 +87,15 @@ impl Pool {
         None
     }
 
-    /// An open connection, or a new one. Says whether it was used before.
-    pub(super) async fn get(
+    /// A new connection, unless one that is open serves as well and need not be `fresh`. Says whether
+    /// it was used before.
+    pub(super) async fn open(
         self: &Rc<Self>,
         backend: &Backend,
         terms: Terms,
+        fresh: bool,
     ) -> Result<(Connection, bool), Failure> {
-        if let Some(open) = self.take() {
-            return Ok((open, true));
-        }
-        if self.speaks.get() == Speaks::Http1 {
+        if fresh || self.speaks.get() == Speaks::Http1 {
             return Ok((self.connect(backend, terms).await?, false));
         }
         // One handshake for all who wait, if it turns out to be HTTP/2.
@@ -110,11 +109,7 @@ impl Pool {
     }
 
     /// A new connection.
-    pub(super) async fn connect(
-        self: &Rc<Self>,
-        backend: &Backend,
-        terms: Terms,
-    ) -> Result<Connection, Failure> {
+    async fn connect(self: &Rc<Self>, backend: &Backend, terms: Terms) -> Result<Connection, Failure> {
         let (stream, protocol) = backend
             .connector
             .connect(Offer::Any, terms.connect)
@@ -150,15 +145,13 @@ impl Pool {
                 let wanted = pool.is_wanted();
                 // Taken out, because a connection that goes counts itself.
                 let mut kept = pool.idle.take();
-                kept.retain_mut(|http1| {
-                    wanted && http1.is_fit() && http1.idle_since.elapsed() < idle && http1.is_quiet()
-                });
+                kept.retain_mut(|http1| wanted && http1.idle_since.elapsed() < idle && http1.is_quiet());
                 *pool.idle.borrow_mut() = kept;
                 let mut shared = pool.shared.borrow_mut();
                 if shared.as_ref().is_some_and(|http2| !wanted || !http2.is_fit()) {
                     *shared = None;
                 }
-                if shared.is_none() && pool.open.get() == 0 {
+                if shared.is_none() && pool.opened.get() == 0 {
                     pool.sweeping.set(false);
                     return;
                 }

@@ -74,6 +74,7 @@ fn reframe(headers: &mut HeaderMap, status: StatusCode, asked: &Method, length: 
         }
     } else if let Entry::Occupied(mut entry) = headers.entry(header::CONTENT_LENGTH) {
         match length {
+            Some(length) if is_written_so(entry.get(), length) && entry.iter().nth(1).is_none() => {}
             Some(length) => {
                 entry.insert(HeaderValue::from(length));
             }
@@ -82,6 +83,12 @@ fn reframe(headers: &mut HeaderMap, status: StatusCode, asked: &Method, length: 
             }
         }
     }
+}
+
+/// Whether the value is these very digits, without a sign or zeros before them.
+fn is_written_so(value: &HeaderValue, length: u64) -> bool {
+    let digits = value.to_str().unwrap_or_default();
+    digits.starts_with(|first: char| first != '0' && first != '+') && digits.parse() == Ok(length)
 }
 
 /// A backend that could set our cookie could log its visitors in as somebody else.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -18,14 +18,13 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::connection::Http1;
-use super::exchange::{Received, Source, on_http1};
+use super::exchange::{Received, Source, received_on_http1};
 use super::failure::Failure;
-use super::http1::Tunneled;
+use super::http1::{Exchange, Tunneled};
 use super::request_head::Head;
 use super::{Outgoing, Signals, Upstreams, response_head};
 use crate::authn::Identity;
 use crate::crypto::websocket_accept;
-use crate::decision::Permit;
 use crate::outbound::Offer;
 use crate::time::Clock;
 use crate::wire::Body;
@@ -41,20 +40,19 @@ impl Upstreams {
     /// after the backend's; what it sent before waits in its connection until then.
     pub(super) async fn open_tunnel(
         &self,
-        permit: &Permit,
-        outgoing: &Outgoing<'_>,
-        head: Head,
+        head: &Head<'_>,
         body: Body,
         on_client: OnUpgrade,
     ) -> Result<Response<Body>, Failure> {
         if !body.is_end_stream() {
             return Err(Failure::BadUpgrade("an upgrade cannot have a body"));
         }
-        let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+        let (permit, outgoing) = (head.permit, head.outgoing);
+        let key = head.received.headers.get(header::SEC_WEBSOCKET_KEY);
         let mut turn = outgoing.backends.turn();
         let mut before = None;
         let (backend, http1) = loop {
-            let backend = match turn.next(self.shared.now()) {
+            let backend = match turn.next(|| self.shared.now()) {
                 Ok(backend) => backend,
                 Err(failure) => return Err(before.unwrap_or(failure)),
             };
@@ -76,20 +74,20 @@ impl Upstreams {
                 }
             }
         };
-        let bytes = head.http1(backend, outgoing.route.host_header, Some(0));
-        let sending = on_http1(http1, bytes, Upload::none(), Some(0), &head.method);
-        let received = self
-            .await_head(sending, None, outgoing.timeouts.response, permit)
-            .await?
-            .map_err(|unanswered| unanswered.failure(None))?;
+        let bytes = head.http1(backend, Some(0));
+        let mut exchange = Exchange::new(http1, bytes, Upload::none(), Some(0));
+        let came = self
+            .await_head(head, None, |cx| exchange.poll_head(cx, head.method()))
+            .await?;
+        let received = received_on_http1(exchange, came).map_err(|unanswered| unanswered.failure(None))?;
         let (parts, exchange) = match received {
             Received {
                 head,
                 body: Source::Http1(exchange),
             } if head.status == StatusCode::SWITCHING_PROTOCOLS => (head, exchange),
-            other => return self.relay(permit, outgoing, other, &head.method, Version::HTTP_11),
+            other => return self.relay(head, other),
         };
-        check_switch(&parts.headers, key.as_ref())?;
+        check_switch(&parts.headers, key)?;
         let answer = switch(&parts.headers, outgoing);
         let Some((upstream, early)) = exchange.into_stream() else {
             return Err(Failure::BadResponse("it closed with its answer"));

@@ -2,7 +2,7 @@
 //! password.
 
 use http::header::{ACCEPT, ORIGIN};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::headers::{list_items, trim};
 
@@ -33,7 +33,9 @@ pub fn expects(method: &Method, headers: &HeaderMap, upgrade: bool) -> Expects {
     let navigates = match headers.get(SEC_FETCH_MODE) {
         Some(mode) => mode == "navigate",
         None => {
-            !has_sec_fetch(headers) && quality(headers, "text", &["html"]).is_some_and(|weight| weight > 0)
+            mentions_html(headers)
+                && !has_sec_fetch(headers)
+                && quality(headers, "text", &["html"]).is_some_and(|weight| weight > 0)
         }
     };
     if navigates {
@@ -57,6 +59,15 @@ pub fn wants_json(headers: &HeaderMap) -> bool {
 /// ask for a password in a dialogue of its own.
 pub fn may_offer_basic(headers: &HeaderMap) -> bool {
     !headers.contains_key(ORIGIN) && !headers.contains_key(X_REQUESTED_WITH) && !has_sec_fetch(headers)
+}
+
+/// Most programs do not, so that nothing need be parsed of what they accept.
+fn mentions_html(headers: &HeaderMap) -> bool {
+    let html = |value: &HeaderValue| {
+        let words = value.as_bytes().windows(4);
+        words.into_iter().any(|word| word.eq_ignore_ascii_case(b"html"))
+    };
+    headers.get_all(ACCEPT).iter().any(html)
 }
 
 fn has_sec_fetch(headers: &HeaderMap) -> bool {

@@ -1,6 +1,6 @@
 //! Header names: how backends fold them, which belong to one hop, which a client may never set.
 
-use http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
 /// One byte as CGI, WSGI and PHP see it: they fold `_` and `.` onto `-` and ignore case
@@ -20,19 +20,33 @@ pub fn same_folded(one: &str, other: &str) -> bool {
 /// Whether the name consists of letters, digits and `-` only; every other one could fold onto a
 /// name that we set, so it is dropped.
 pub fn is_plain_name(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    // Without a way out in between, the machine looks at many bytes at once.
+    name.bytes().fold(true, |plain, byte| {
+        plain & (byte.is_ascii_alphanumeric() | (byte == b'-'))
+    })
+}
+
+/// Whether a value is visible ASCII with spaces and tabs between, as `HeaderValue::to_str` has it.
+pub fn is_text(value: &[u8]) -> bool {
+    // Without a way out in between, the machine looks at many bytes at once.
+    value.iter().fold(true, |text, byte| {
+        text & (matches!(byte, b' '..=b'~') | (*byte == b'\t'))
+    })
 }
 
 /// Whether the field speaks to the next hop only (RFC 9110 section 7.6.1), or to a proxy.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == CONNECTION
-        || *name == TE
-        || *name == TRAILER
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || matches!(name.as_str(), "keep-alive" | "http2-settings" | "proxy")
-        || name.as_str().starts_with("proxy-")
+    let name = name.as_str();
+    // Most names do not begin with one of these letters.
+    match name.as_bytes().first() {
+        Some(b'c') => name == "connection",
+        Some(b'h') => name == "http2-settings",
+        Some(b'k') => name == "keep-alive",
+        Some(b'p') => name == "proxy" || name.starts_with("proxy-"),
+        Some(b't') => matches!(name, "te" | "trailer" | "transfer-encoding"),
+        Some(b'u') => name == "upgrade",
+        _ => false,
+    }
 }
 
 /// What only a gateway may say: where the client is, who it is, how its request really looked.

@@ -5,6 +5,8 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
+use super::spare;
+
 /// The most fields of one head.
 const MOST_FIELDS: usize = 100;
 
@@ -124,13 +126,51 @@ impl Within<'_> {
     }
 
     fn headers(&self, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, NoHead> {
-        let mut headers = HeaderMap::with_capacity(fields.len());
+        let mut headers = spare::headers();
+        headers.reserve(fields.len());
         for field in fields {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| NoHead::Other)?;
+            let name = header_name(field.name.as_bytes()).ok_or(NoHead::Other)?;
             let value = HeaderValue::from_maybe_shared(self.slice(field.value)).map_err(|_| NoHead::Other)?;
             headers.append(name, value);
         }
         Ok(headers)
+    }
+}
+
+/// Names that gateways, browsers and openHAB's clients send, and that the library would copy each time,
+/// because they are in no RFC.
+static FREQUENT: [HeaderName; 18] = [
+    HeaderName::from_static("x-openhab-token"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-original-method"),
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-requested-with"),
+    HeaderName::from_static("sec-fetch-dest"),
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-user"),
+];
+
+fn header_name(bytes: &[u8]) -> Option<HeaderName> {
+    let frequent = || {
+        FREQUENT
+            .iter()
+            .find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(bytes))
+    };
+    match bytes {
+        [b'X' | b'x', b'-', ..] | [b'S' | b's', b'e', b'c', b'-', ..] if let Some(known) = frequent() => {
+            Some(known.clone())
+        }
+        _ => HeaderName::from_bytes(bytes).ok(),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod http1;
 mod pieces;
 pub mod problem;
 pub mod query;
+pub mod spare;
 
 pub use body::{Body, BodyError};
 pub use pieces::Pieces;

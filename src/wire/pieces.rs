@@ -7,12 +7,14 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::chunked;
+use super::{chunked, spare};
 
 /// What is to be written next, in this order. Empty ones are not there.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    head: Bytes,
+    head: Vec<u8>,
+    /// So much of the head was written.
+    written: usize,
     size: Bytes,
     data: Bytes,
     after: Bytes,
@@ -20,11 +22,10 @@ pub struct Pieces {
 
 impl Pieces {
     /// The head of a message.
-    pub fn of_head(head: Bytes) -> Self {
-        Self {
-            head,
-            ..Self::default()
-        }
+    pub fn of_head(head: Vec<u8>) -> Self {
+        let mut pieces = Self::default();
+        pieces.head = head;
+        pieces
     }
 
     /// Adds bytes of a body as they are, once those before are on their way.
@@ -48,7 +49,7 @@ impl Pieces {
 
     /// Whether nothing is left to write.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && !self.has_data()
+        self.written == self.head.len() && !self.has_data()
     }
 
     /// Writes as much as the socket takes at once; the number of bytes.
@@ -57,8 +58,14 @@ impl Pieces {
         cx: &mut Context<'_>,
         io: &mut T,
     ) -> Poll<io::Result<usize>> {
-        let slices = [&self.head, &self.size, &self.data, &self.after].map(|piece| IoSlice::new(piece));
-        let Poll::Ready(written) = Pin::new(io).poll_write_vectored(cx, &slices) else {
+        let head = &self.head[self.written..];
+        let written = if self.has_data() {
+            let slices = [head, &self.size, &self.data, &self.after].map(IoSlice::new);
+            Pin::new(io).poll_write_vectored(cx, &slices)
+        } else {
+            Pin::new(io).poll_write(cx, head)
+        };
+        let Poll::Ready(written) = written else {
             return Poll::Pending;
         };
         let mut left = written?;
@@ -66,11 +73,20 @@ impl Pieces {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         let count = left;
-        for piece in [&mut self.head, &mut self.size, &mut self.data, &mut self.after] {
+        let part = left.min(self.head.len() - self.written);
+        self.written += part;
+        left -= part;
+        for piece in [&mut self.size, &mut self.data, &mut self.after] {
             let part = left.min(piece.len());
             piece.advance(part);
             left -= part;
         }
         Poll::Ready(Ok(count))
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        spare::keep_buffer(std::mem::take(&mut self.head));
     }
 }

@@ -61,7 +61,7 @@ impl Bearer {
     fn judge(&self, token: &[u8]) -> Belongs {
         if token.is_empty() {
             Belongs::Malformed("bearer-empty")
-        } else if token.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
+        } else if token.contains(&b' ') || token.contains(&b'\t') {
             Belongs::Malformed("bearer-several-words")
         } else if token.starts_with(self.prefix.as_bytes()) {
             Belongs::Us

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::counters::add_to;
+
 /// Upper bounds in nanoseconds: 10 µs (a decision from the cache) to 10 s.
 const BOUNDS: [u64; 19] = [
     10_000,
@@ -38,8 +40,8 @@ impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|&bound| bound < nanos);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        add_to(&self.buckets[bucket], 1);
+        add_to(&self.nanos, nanos);
     }
 }
 

@@ -260,7 +260,8 @@ impl Inside {
         };
         let permit = Permit::for_tests(self.setup.identity.clone(), self.setup.preflight);
         let request = request.map(|body| Body::stream(body.map_err(Into::into)));
-        match self.upstreams.forward(permit, outgoing, request).await {
+        let (mut parts, body) = request.into_parts();
+        match self.upstreams.forward(permit, outgoing, &mut parts, body).await {
             Ok(response) => response,
             Err(failure) => {
                 self.failures.borrow_mut().push(failure.why());
