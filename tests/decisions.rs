@@ -460,6 +460,15 @@ fn the_key_of_a_handshake_tells_that_a_websocket_is_asked_about() {
         assert_eq!(ask("POST", "/watch", &[key]), 403, "{road}");
         // Another upgrade than to WebSocket is none.
         assert_eq!(ask("GET", "/ws", &["Upgrade: h2c"]), 200, "{road}");
+        // One of several is, and so is any with a key.
+        for lines in [
+            &["Upgrade: WebSocket"][..],
+            &["Upgrade: h2c, websocket"],
+            &["Upgrade: h2c", key],
+            &["Upgrade:", key],
+        ] {
+            assert_eq!(ask("GET", "/ws", lines), 403, "{road} {lines:?}");
+        }
         let page = Asked::get("/ws", "192.0.2.1")
             .with(key)
             .with("Accept: text/html")

@@ -9,19 +9,26 @@ mod attack;
 mod credentials;
 #[path = "gateways/forms.rs"]
 mod forms;
+#[path = "gateways/http2.rs"]
+mod http2;
 #[path = "gateways/outage.rs"]
 mod outage;
+#[path = "gateways/people.rs"]
+mod people;
+#[path = "gateways/shapes.rs"]
+mod shapes;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::backend::{Received, Recorder};
+use support::gateway::{self, port_of_every_address, program};
 use support::{Answer, Backend, PATIENCE, Sidegate, base64, connect, eventually, mistyped};
 
 const SETTINGS: &str = r#"
@@ -190,8 +197,11 @@ impl Tested {
         self.the_decision_endpoint_is_not_to_be_had_through_the_gateway();
         self.our_pages_are();
         self.cookies_arrive_whole();
+        self.a_path_arrives_as_it_was_sent();
+        self.a_long_head_arrives_whole_or_not_at_all();
         self.credentials_of_ours_stay_here_and_all_others_arrive();
         self.a_preflight_passes_without_anything_that_tells_who_asks();
+        self.a_person_logs_in_and_comes_back();
         self.a_websocket_opens_for_who_may_write();
         self.an_upload_arrives_whole();
         self.who_is_too_fast_is_told_when_to_come_back();
@@ -534,6 +544,37 @@ impl Tested {
             open(&format!("Authorization: Bearer {}", self.rita)).0.status,
             403
         );
+        // A reader opens none however it is asked for.
+        let rita = format!("Authorization: Bearer {}", self.rita);
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        for lines in [
+            vec!["Connection: Upgrade", "Upgrade: websocket"],
+            vec!["Connection: upgrade", "Upgrade: WEBSOCKET", key],
+            vec!["Connection: keep-alive, Upgrade", "Upgrade: foo, websocket", key],
+            vec!["Connection: keep-alive, Upgrade", "Upgrade: foo, websocket"],
+            vec!["Connection: Upgrade", "Upgrade: foo", "Upgrade: websocket", key],
+            vec!["Connection: Upgrade", "Upgrade: websocket", "Upgrade: foo"],
+            vec![
+                "Connection: Upgrade, Sec-WebSocket-Key",
+                "Upgrade: websocket",
+                key,
+            ],
+            vec![
+                "Connection: Upgrade, Upgrade",
+                "Upgrade: websocket",
+                "Sec-WebSocket-Key:",
+            ],
+            vec!["Upgrade: websocket", key],
+            vec!["Upgrade: websocket"],
+        ] {
+            let lines = [&[&*rita, "Sec-WebSocket-Version: 13"], &lines[..]].concat();
+            let answer = self.send("GET", "/ws", &lines);
+            assert_ne!(answer.status, 101, "{lines:?}");
+            for received in self.backend.take() {
+                // A GET may arrive, and ask for nothing else.
+                assert_eq!(received.all("upgrade").concat(), "", "{lines:?}: {received:?}");
+            }
+        }
         // openHAB contract, section 1.7: a browser's script has no header for its token
         let carried = {
             use base64::Engine;
@@ -554,6 +595,7 @@ impl Tested {
         let gigabyte = std::env::var_os("SIDEGATE_TEST_GIGABYTE").is_some();
         let size: u64 = if gigabyte { 1 << 30 } else { 10 << 20 };
         let bob = format!("Authorization: Bearer {}", self.bob);
+        let before = self.gate.peak();
         for framing in [
             format!("Content-Length: {size}"),
             "Transfer-Encoding: chunked".to_owned(),
@@ -584,6 +626,13 @@ impl Tested {
             assert_eq!(answer.status, 200, "{framing}: {answer:?}");
             assert_eq!(self.uploaded.load(Ordering::SeqCst), 7 * size, "{framing}");
         }
+        // The body is the gateway's: none of it comes here.
+        let more = self.gate.peak() - before;
+        eprintln!(
+            "{}: two uploads of {size} bytes, {more} KiB more at most in Sidegate",
+            self.name
+        );
+        assert!(more < 4096, "{more} KiB");
         // Nobody waits for the body of a request that is refused, but Caddy: it has our answer, and gives it
         // when the body has come.
         let stream = connect(self.address);
@@ -724,20 +773,6 @@ fn in_capitals(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-/// Below those that the system gives to clients: gateways listen on every address, and any
-/// connection of this machine could have taken such a port.
-fn port_of_every_address() -> u16 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let start = u64::from(std::process::id()) * 16;
-    loop {
-        let next = 20_000 + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000;
-        let port = u16::try_from(next).unwrap();
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// What is around a gateway.
 struct Place<'p> {
     gate: &'p Sidegate,
@@ -754,99 +789,15 @@ impl Place<'_> {
     }
 
     fn spawn(&self, name: &str, command: &mut Command) -> Child {
-        let log = std::fs::File::create(self.folder.join("log")).unwrap();
-        command
-            .current_dir(self.folder)
-            .env("HOME", self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}; run tests/gateways/install"))
+        gateway::spawn(name, command, self.folder)
     }
 }
 
 /// Starts the program with what was printed.
 fn run(name: &str, place: &Place<'_>, printed: &str) -> Child {
-    let (folder, port) = (place.folder, place.port);
-    let write = |file: &str, text: &str| place.write(file, text);
-    let mut command = match name {
-        "nginx" => {
-            write("home.conf", printed);
-            let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                .iter()
-                .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.display()))
-                .collect();
-            let whole = format!(
-                "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log \
-                 off;\n{paths}include {0}/home.conf;\n}}\n",
-                folder.display()
-            );
-            let mut command = Command::new(program("nginx"));
-            command
-                .arg("-c")
-                .arg(write("nginx.conf", &whole))
-                .arg("-p")
-                .arg(folder);
-            command
-        }
-        "traefik" => {
-            let mut command = Command::new(program("traefik"));
-            command
-                .arg(format!("--entrypoints.web.address=127.0.0.1:{port}"))
-                .arg(format!(
-                    "--providers.file.filename={}",
-                    write("sidegate.yml", printed).display()
-                ));
-            command
-        }
-        "caddy" => {
-            write("home.Caddyfile", printed);
-            let whole = write("Caddyfile", "{\n\tadmin off\n}\nimport home.Caddyfile\n");
-            let mut command = Command::new(program("caddy"));
-            command
-                .args(["run", "--adapter", "caddyfile", "--config"])
-                .arg(whole);
-            command
-        }
-        "envoy" => {
-            let mut command = Command::new(program("envoy"));
-            command
-                .args([
-                    "--use-dynamic-base-id",
-                    "--concurrency",
-                    "1",
-                    "--log-level",
-                    "warn",
-                    "--config-path",
-                ])
-                .arg(write("sidegate.yaml", printed));
-            command
-        }
-        "haproxy" => {
-            write(
-                "sidegate.lua",
-                &place.gate.cli(&["snippet", "haproxy", "--lua"]).success().stdout,
-            );
-            let mut command = Command::new(program("haproxy"));
-            command.arg("-db").arg("-f").arg(write("haproxy.cfg", printed));
-            command
-        }
-        other => panic!("no gateway is called {other}"),
-    };
+    let lua = (name == "haproxy").then(|| place.gate.cli(&["snippet", name, "--lua"]).success().stdout);
+    let mut command = gateway::command(name, place.port, printed, lua.as_deref(), place.folder);
     place.spawn(name, &mut command)
-}
-
-/// Where `tests/gateways/install` put it, or the system.
-fn program(name: &str) -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/gateways/bin")
-        .join(name);
-    let system = Path::new("/usr/sbin").join(name);
-    [installed, system]
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| name.into())
 }
 
 /// Records requests; sets cookies, opens WebSockets that echo, and adds up what is uploaded.
@@ -869,9 +820,15 @@ fn answer(stream: TcpStream, recorder: &Recorder, sum: &AtomicU64) {
             let Some(received) = recorder.read(&mut reader) else {
                 return;
             };
-            if received.line.contains(" /ws ") && received.only("upgrade").is_some() {
-                let accepted = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-                if writer.write_all(accepted).is_ok() {
+            // Less strict than any should be.
+            if received.line.contains(" /ws ") && !received.all("upgrade").is_empty() {
+                let key = received.only("sec-websocket-key").unwrap_or("");
+                let accepted = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: \
+                     websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+                    sidegate::crypto::websocket_accept(key.as_bytes())
+                );
+                if writer.write_all(accepted.as_bytes()).is_ok() {
                     let _ = std::io::copy(&mut reader, &mut writer);
                 }
                 return;

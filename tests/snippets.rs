@@ -134,8 +134,8 @@ fn what_is_printed_follows_the_settings() {
             &[gateway, "--host", "two.test:8888"],
         )
         .success();
-        // HAProxy compares the host with an expression.
-        let text = printed.stdout.replace("two\\.test", "two.test");
+        // A pattern has its dots with a backslash.
+        let text = printed.stdout.replace('\\', "");
         for wanted in [
             "127.0.0.1",
             "9999",
@@ -166,7 +166,7 @@ fn what_is_printed_follows_the_settings() {
             "{}",
             app.stdout
         );
-        assert!(app.stdout.contains("home.example"));
+        assert!(app.stdout.replace('\\', "").contains("home.example"));
         assert!(
             app.stderr.contains("server.trusted_proxies is empty"),
             "{}",

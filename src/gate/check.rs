@@ -116,6 +116,7 @@ impl Gate {
         };
         let question = dialect.question(&arrival)?;
         let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
         // what is ours is never allowed by way of a question.
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
             return Err(OURS);
@@ -193,7 +194,7 @@ impl Gate {
         let mut answer = match spent {
             Ok(()) => {
                 let answer = asker.dialect.refuse(rejection, record.id(), record.form());
-                record.rejected(&refused, rejection.reason, answer.status());
+                record.rejected(&refused, rejection, answer.status());
                 record.explain_rejection(&refused, rejection, asker.may_ask);
                 answer
             }

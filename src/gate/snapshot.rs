@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 
 use super::endpoints::Endpoints;
 use crate::accounts::Accounts;
+use crate::api;
 use crate::authn::carrier::Shape;
 use crate::authn::scheme::Tools;
 use crate::authn::{Authenticator, RouteNames, Verified, carrier, scheme};
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub identity_names: IdentityNames,
     /// Where gateways ask.
     pub endpoints: Endpoints,
+    /// Who may use the REST interface.
+    pub api: Route,
 }
 
 impl Snapshot {
@@ -59,8 +62,12 @@ impl Snapshot {
             prefix: format!("{}.", settings.tokens.prefix),
         };
         let endpoints = Endpoints::new(&settings);
+        // Behind those that decisions are about.
+        let api = api::route(&settings.server.prefix, settings.routes.len().max(1));
         let names = RouteNames::new(
-            endpoints.route_names(&settings.routes),
+            endpoints
+                .route_names(&settings.routes)
+                .chain([api.settings.name.as_str()]),
             previous.map(|previous| &previous.authority.routes),
         );
         let tools = Tools {
@@ -100,6 +107,7 @@ impl Snapshot {
             },
             identity_names: IdentityNames::of(&settings.routes),
             endpoints,
+            api,
             routes,
             authority,
             backends,

@@ -11,7 +11,7 @@ use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
 use super::{House, Visit, back, journal};
-use crate::accounts::{AccountsError, NewSession, PasswordFault, PasswordOutcome};
+use crate::accounts::{AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
 use crate::crypto::Secret;
 use crate::decision::Authority;
@@ -19,11 +19,12 @@ use crate::decision::guard::Throttled;
 use crate::model::BanRecord;
 use crate::observe::metrics::{Factor, LoginOutcome};
 use crate::request::Facts;
+use crate::time::Timestamp;
 use crate::wire::cookie::Cookie;
 use crate::wire::{Body, headers, query};
 
 /// So long after a login its user may do what a thief of the cookie should not: make tokens.
-pub(super) const RECENT: Duration = Duration::from_secs(15 * 60);
+const RECENT: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -38,6 +39,11 @@ struct Page<'a> {
     name: String,
     may_remember: bool,
     remember: bool,
+}
+
+/// Whether a login is so new that its user may do that.
+pub fn is_recent(session: &LiveSession, now: Timestamp) -> bool {
+    now < session.began().plus(RECENT)
 }
 
 /// What is in the form when it is shown.

@@ -40,6 +40,7 @@ use frame::Frame;
 use language::{Words, fill};
 
 pub use denied::denied;
+pub use login::is_recent;
 
 /// What pages stand on: one snapshot of the settings, and who watches.
 pub struct House<'h> {

@@ -66,7 +66,7 @@ impl Person {
 
     /// Whether the login is so new that its user may make tokens.
     pub(super) fn is_recent(&self, now: Timestamp) -> bool {
-        now < self.session.began().plus(login::RECENT)
+        login::is_recent(&self.session, now)
     }
 }
 
@@ -102,7 +102,10 @@ pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Body) -> 
     };
     let name = form.text("display_name");
     let line = journal::line(visit, Event::UserChange, person.name(), "name");
-    let change = house.authority.accounts.set_display_name(person.name(), &name);
+    let change = house
+        .authority
+        .accounts
+        .set_names(person.name(), Some(&name), None);
     match journal::noted(house, &line, change).await {
         Ok(_) => done(house, "name"),
         Err(undone) => refused(house, visit, &person, &undone, Draft::default()),

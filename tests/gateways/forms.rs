@@ -172,7 +172,7 @@ fn as_in(
         };
         gateway(place, &read)
     })
-    .as_in_the_example();
+    .answers_as_in_the_example();
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn docker(place: &Place<'_>, compose: &str) -> Backend {
 }
 
 impl Tested {
-    fn as_in_the_example(self) {
+    fn answers_as_in_the_example(self) {
         self.a_right_token_passes_by_every_road();
         self.nobody_else_says_who_is_there();
         self.a_program_without_a_credential_gets_401();

@@ -64,7 +64,14 @@ impl Tested {
             self.host()
         );
         stream.write_all(head.as_bytes()).unwrap();
+        let begun = std::time::Instant::now();
         let answer = Answer::read(&mut stream);
+        eprintln!(
+            "{} answers {} for a Sidegate that hangs, after {:?}",
+            self.name,
+            answer.status,
+            begun.elapsed()
+        );
         assert!((500..600).contains(&answer.status), "{answer:?}");
         let continued = Command::new("kill").args(["-CONT", &pid]).status();
         assert!(continued.unwrap().success());

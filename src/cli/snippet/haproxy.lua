@@ -38,6 +38,10 @@ local function question(txn)
     local host = txn.f:req_fhdr("host") or ""
     headers["x-original-url"] = { scheme .. "://" .. host .. txn.f:pathq() }
     headers["x-original-method"] = { txn.f:method() }
+    -- A WebSocket needs other rights than a GET. Over HTTP/2 it has no key.
+    if txn.f:req_fhdr("upgrade") and not headers["sec-websocket-key"] then
+        headers["sec-websocket-key"] = { "none" }
+    end
     local secret = txn:get_var("txn.sidegate_secret")
     if secret then
         headers["x-sidegate-secret"] = { secret }

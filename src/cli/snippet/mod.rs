@@ -43,7 +43,7 @@ pub(super) struct Snippet {
 
 /// A gateway that there is a snippet for.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Gateway {
+pub(super) enum Gateway {
     /// `auth_request`
     Nginx,
     /// `forwardAuth`

@@ -59,7 +59,7 @@ pub(super) fn believed() -> Vec<String> {
 }
 
 /// The headers that a decision can depend on, for gateways that send only what they are told to.
-pub(super) const ASKED_WITH: [&str; 11] = [
+pub(super) const ASKED_WITH: [&str; 12] = [
     "accept",
     "access-control-request-method",
     "authorization",
@@ -67,6 +67,7 @@ pub(super) const ASKED_WITH: [&str; 11] = [
     "origin",
     "sec-websocket-key",
     "sec-websocket-protocol",
+    "upgrade",
     "user-agent",
     "x-forwarded-for",
     "x-forwarded-proto",

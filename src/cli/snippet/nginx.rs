@@ -129,6 +129,8 @@ fn question(site: &Site, decisions: &str, off: &str) -> String {
         proxy_pass_request_body off;
         proxy_set_header Content-Length "";
         proxy_set_header Connection "";
+        # A WebSocket needs other rights than a GET.
+        proxy_set_header Upgrade $http_upgrade;
         proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
         proxy_set_header X-Original-Method $request_method;
         # Behind another proxy write $proxy_add_x_forwarded_for, and add that proxy to server.trusted_proxies.

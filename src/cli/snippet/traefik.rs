@@ -59,6 +59,13 @@ http:
       entryPoints: [web]
       middlewares: [sidegate-nobody]
       service: noop@internal
+    # A WebSocket needs other rights than a GET, and forwardAuth tells one by its key alone.
+    sidegate-keyless:
+      rule: Host(`{host}`) && {KEYLESS}
+      priority: 10000
+      entryPoints: [web]
+      middlewares: [sidegate-nobody]
+      service: noop@internal
 
   middlewares:
     # What an application might believe of whoever says it.
@@ -92,6 +99,9 @@ http:
 "#
     ))
 }
+
+/// A request for another protocol without the key that every WebSocket of HTTP/1.1 has.
+const KEYLESS: &str = "HeaderRegexp(`Upgrade`, `.`) && !HeaderRegexp(`Sec-WebSocket-Key`, `.`)";
 
 /// Applications read `_` and `.` as `-` (CVE-2025-64484, CVE-2026-52845). `forwardAuth` takes what matches out of
 /// the request before it copies what matches in the answer.
@@ -161,6 +171,12 @@ services:
       - traefik.http.routers.sidegate-refused.entryPoints=web
       - traefik.http.routers.sidegate-refused.middlewares=sidegate-nobody
       - traefik.http.routers.sidegate-refused.service=noop@internal
+      # A WebSocket needs other rights than a GET, and forwardAuth tells one by its key alone.
+      - traefik.http.routers.sidegate-keyless.rule=Host(`{host}`) && {KEYLESS}
+      - traefik.http.routers.sidegate-keyless.priority=10000
+      - traefik.http.routers.sidegate-keyless.entryPoints=web
+      - traefik.http.routers.sidegate-keyless.middlewares=sidegate-nobody
+      - traefik.http.routers.sidegate-keyless.service=noop@internal
       - traefik.http.middlewares.sidegate-nobody.ipAllowList.sourceRange=255.255.255.255/32
       - traefik.http.middlewares.sidegate.forwardAuth.address=http://{decisions}{endpoint}
       - traefik.http.middlewares.sidegate.forwardAuth.trustForwardHeader=false
