@@ -205,6 +205,8 @@ impl Verb {
             | Verb::Snippet(_)
             | Verb::Doctor(_)
             | Verb::Bench(_)
+            | Verb::Bench(_)
+            | Verb::Doctor(_)
             | Verb::Healthcheck
             | Verb::Config(_)
             | Verb::Completions(_)
