@@ -33,6 +33,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("notify", &["app"]),
     ("jiff", &["time"]),
     ("askama", &["pages"]),
+    ("fluent_bundle", &["pages"]),
     ("qrcode", &["app"]),
 ];
 

@@ -5,6 +5,7 @@ mod support;
 
 use std::io::{Read, Write};
 
+use support::aging::age_the_session;
 use support::{Answer, Backend, Browser, Sidegate, ask, connect, eventually};
 
 const PASSWORD: &str = "plain words here";
@@ -840,7 +841,7 @@ fn a_person_changes_name_and_password() {
         browser
             .open(saved.header("location").expect("a redirect"))
             .text()
-            .contains("Your name is saved.")
+            .contains("Your name and address are saved.")
     );
     assert_eq!(browser.get("/").status, 200);
     assert_eq!(backend.take_one().only("remote-name"), Some("Anna %C3%84hre"));
@@ -1050,28 +1051,6 @@ fn making_tokens_needs_a_recent_login() {
     assert_eq!(browser.submit(&page, create, &[("name", "phone")]).status, 200);
 }
 
-/// Makes the only login older, in the store of a server that is not running.
-fn age_the_session(gate: &Sidegate, seconds: i64) {
-    use sidegate::config::settings::StoreUrl;
-    use sidegate::store::{self, Change, Expect};
-    let url = StoreUrl::Sqlite(gate.state().join("sidegate.db"));
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let store = store::open(&url).expect("a store");
-        let found = store.scan("session/", None, 2).await.expect("records");
-        assert_eq!(found.len(), 1);
-        let mut record: serde_json::Value = serde_json::from_str(&found[0].body).expect("JSON");
-        let began = record["began"].as_i64().expect("milliseconds");
-        record["began"] = (began - seconds * 1000).into();
-        let change = Change {
-            key: found[0].key.clone(),
-            body: Some(record.to_string()),
-            expect: Expect::Any,
-        };
-        store.commit(&[change]).await.expect("commits");
-    });
-}
-
 // "`sidegate user recover NAME` prints a one-time link that gets a locked-out person back in"
 #[test]
 fn a_locked_out_person_gets_back_in() {
@@ -1255,7 +1234,7 @@ fn pages_are_small_and_speak_to_everyone() {
     stranger.language = "de-AT, de;q=0.9, en;q=0.5";
     let german = stranger.get("/_sidegate/login").text();
     assert!(
-        german.contains("<html lang=\"de\">") && german.contains("Passwort"),
+        german.contains("<html lang=\"de\" ") && german.contains("Passwort"),
         "{german}"
     );
 }

@@ -73,6 +73,7 @@ pub(crate) fn user() -> UserRecord {
         email: "anna@home.example".into(),
         password: None,
         disabled: false,
+        preferences: Default::default(),
         created: Timestamp::from_millis(1_700_000_000_000),
     }
 }

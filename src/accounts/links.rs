@@ -129,6 +129,7 @@ impl Accounts {
             email: String::new(),
             password: Some(password),
             disabled: false,
+            preferences: Default::default(),
             created: now,
         };
         let edits = vec![

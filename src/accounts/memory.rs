@@ -215,8 +215,10 @@ fn succeed(before: Option<&Account>, user: UserRecord, effects: &mut Effects) ->
         password: Flag::up(),
     };
     let Some(before) = before else { return fresh(user) };
+    // Nobody's requests depend on how they like our pages.
     let only_the_password = UserRecord {
         password: user.password.clone(),
+        preferences: user.preferences.clone(),
         ..before.user.clone()
     } == user;
     if !only_the_password {

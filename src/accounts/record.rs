@@ -262,6 +262,7 @@ mod tests {
             email: String::new(),
             password: None,
             disabled: false,
+            preferences: Default::default(),
             created: Timestamp::from_millis(1),
         });
         let change = Edit::put(user, Expect::Absent).change().unwrap();

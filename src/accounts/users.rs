@@ -6,7 +6,7 @@ use super::record::{Edit, Record, link_key, used_key};
 use super::tokens::revocation;
 use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
-use crate::model::{Role, UserRecord};
+use crate::model::{Preferences, Role, UserRecord};
 use crate::store::Expect;
 use crate::time::Timestamp;
 
@@ -77,6 +77,7 @@ impl Accounts {
             email,
             password,
             disabled: false,
+            preferences: Default::default(),
             created: now,
         };
         let mut edits = self.missing_groups(&user.groups, now);
@@ -155,6 +156,22 @@ impl Accounts {
             if let Some(email) = email {
                 user.email = email;
             }
+            Ok(vec![])
+        })
+        .await
+    }
+
+    /// Remembers how a user likes our pages. Nothing that they have open ends.
+    ///
+    /// # Errors
+    /// [`AccountsError::NotFound`], [`AccountsError::Store`].
+    pub async fn set_preferences(
+        &self,
+        name: &str,
+        preferences: Preferences,
+    ) -> Result<Arc<Account>, AccountsError> {
+        self.change_user(name, |user| {
+            user.preferences = preferences;
             Ok(vec![])
         })
         .await

@@ -205,8 +205,6 @@ impl Verb {
             | Verb::Snippet(_)
             | Verb::Doctor(_)
             | Verb::Bench(_)
-            | Verb::Bench(_)
-            | Verb::Doctor(_)
             | Verb::Healthcheck
             | Verb::Config(_)
             | Verb::Completions(_)

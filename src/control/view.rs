@@ -493,6 +493,7 @@ mod tests {
             email: String::new(),
             password: Some("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into()),
             disabled: false,
+            preferences: Default::default(),
             created: Timestamp::from_millis(1_767_225_600_000),
         };
         let shown = serde_json::to_string(&UserView::from(&user)).expect("serializes");

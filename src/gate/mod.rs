@@ -285,6 +285,7 @@ impl Gate {
             authority: &snapshot.authority,
             audit: &observers.audit,
             metrics: &observers.metrics,
+            reach: &self.shared.operations,
         }
     }
 

@@ -14,7 +14,7 @@ pub use link::LinkRecord;
 pub use role::Role;
 pub use session::SessionRecord;
 pub use token::{RevokedRecord, TokenRecord, UsedRecord};
-pub use user::UserRecord;
+pub use user::{Preferences, Theme, UserRecord};
 
 /// Sixteen bytes as 32 hex digits.
 mod hex16 {

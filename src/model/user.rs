@@ -27,6 +27,50 @@ pub struct UserRecord {
     /// A disabled user's credentials are all refused.
     #[serde(default)]
     pub disabled: bool,
+    /// How they like our pages.
+    #[serde(default, skip_serializing_if = "Preferences::are_usual")]
+    pub preferences: Preferences,
     /// When the record was made.
     pub created: Timestamp,
+}
+
+/// How somebody likes our pages; no backend learns of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    /// A language's code; empty: what the browser asks for.
+    pub language: String,
+    /// Light or dark.
+    pub theme: Theme,
+}
+
+impl Preferences {
+    /// Whether nothing was chosen.
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Light or dark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Theme {
+    /// As the device has it.
+    #[default]
+    System,
+    /// Always light.
+    Light,
+    /// Always dark.
+    Dark,
+}
+
+impl Theme {
+    /// The word in forms and templates.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Theme::System => "system",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
 }

@@ -34,8 +34,11 @@ pub(super) struct Frame<'a> {
     pub(super) prefix: &'a str,
     pub(super) title: String,
     pub(super) style: &'static str,
+    pub(super) theme: &'static str,
     /// Who is there; empty: nobody.
     pub(super) who: String,
+    /// Whether the administration is theirs.
+    pub(super) administers: bool,
     /// Whether by a login, which can be ended.
     pub(super) logged_in: bool,
 }
@@ -48,9 +51,12 @@ impl<'a> Frame<'a> {
             prefix: &house.site.prefix,
             title: title.into(),
             style: STYLE,
+            theme: visit.theme.as_str(),
             who: identity
                 .map(|identity| identity.name().to_owned())
                 .unwrap_or_default(),
+            administers: identity
+                .is_some_and(|who| who.session().is_some() && who.account.user.role.administers()),
             logged_in: identity.is_some_and(|identity| identity.method == Method::Session),
         }
     }

@@ -1,174 +1,86 @@
-//! What our pages say, in each language. A language that lacks a sentence does not compile.
+//! What our pages say, in each language: files in the syntax of Project Fluent, read once.
 
+use std::sync::LazyLock;
+
+use fluent_bundle::{FluentArgs, FluentBundle, FluentResource};
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 
+pub(super) use super::words::Words;
 use crate::wire::headers::list_items;
 
-macro_rules! words {
-    ($($name:ident: $english:literal, $german:literal;)*) => {
-        /// Every sentence of the pages. `{}` stands for a value.
-        pub(super) struct Words { $(pub(super) $name: &'static str,)* }
-
-        const ENGLISH: Words = Words { $($name: $english,)* };
-        const GERMAN: Words = Words { $($name: $german,)* };
-
-        #[cfg(test)]
-        const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $german),)*];
-    };
+/// A language that the pages speak.
+pub(super) struct Language {
+    /// As in `Accept-Language`, without a region.
+    pub(super) code: &'static str,
+    /// What its speakers call it.
+    pub(super) name: &'static str,
+    source: &'static str,
 }
 
-words! {
-    lang: "en", "de";
-    nav_login: "Log in", "Anmelden";
-    nav_logout: "Log out", "Abmelden";
-    nav: "Pages of this gate", "Seiten dieses Tors";
+/// All of them; the first is spoken where none is asked for.
+pub(super) static LANGUAGES: [Language; 5] = [
+    Language {
+        code: "en",
+        name: "English",
+        source: include_str!("../../languages/en.ftl"),
+    },
+    Language {
+        code: "de",
+        name: "Deutsch",
+        source: include_str!("../../languages/de.ftl"),
+    },
+    Language {
+        code: "fr",
+        name: "Français",
+        source: include_str!("../../languages/fr.ftl"),
+    },
+    Language {
+        code: "es",
+        name: "Español",
+        source: include_str!("../../languages/es.ftl"),
+    },
+    Language {
+        code: "nl",
+        name: "Nederlands",
+        source: include_str!("../../languages/nl.ftl"),
+    },
+];
 
-    login_title: "Log in", "Anmelden";
-    login_button: "Log in", "Anmelden";
-    name: "Account name", "Kontoname";
-    password: "Password", "Passwort";
-    remember: "Keep me logged in", "Angemeldet bleiben";
-    login_wrong: "The name or the password is wrong.", "Der Name oder das Passwort ist falsch.";
-    login_busy: "Too many people are logging in at this moment. Try again in a few seconds.",
-        "Gerade melden sich zu viele auf einmal an. Versuchen Sie es in ein paar Sekunden wieder.";
-    login_cookie: "Your browser did not send back the cookie that belongs to this form. Allow cookies for this address and try again.",
-        "Ihr Browser hat das Cookie, das zu diesem Formular gehört, nicht zurückgeschickt. Erlauben Sie Cookies für diese Adresse und versuchen Sie es noch einmal.";
-    login_again: "Type your password again to go on.", "Geben Sie Ihr Passwort noch einmal ein, um weiterzumachen.";
-    logged_out: "You are logged out.", "Sie sind abgemeldet.";
-    no_owner: "This gate has no owner yet. Open the link that the server printed when it started; “sidegate setup-link” prints a new one.",
-        "Dieses Tor hat noch keinen Eigentümer. Öffnen Sie den Link, den der Server beim Start ausgegeben hat; „sidegate setup-link“ gibt einen neuen aus.";
-    here_as: "You are logged in as {}.", "Sie sind als {} angemeldet.";
-    network_as: "Your network lets you in as {}.", "Ihr Netz lässt Sie als {} ein.";
-    go_on: "Go on", "Weiter";
-    not_now: "Not now", "Jetzt nicht";
-    foreign: "This form was not sent from a page of this gate, so nothing was done. Try again here.",
-        "Dieses Formular kam nicht von einer Seite dieses Tors, darum ist nichts geschehen. Versuchen Sie es hier noch einmal.";
-    fault: "Something of ours is broken, and nothing was done. Try again; if it stays so, give this number to whoever runs this server: {}",
-        "Bei uns ist etwas kaputt, und nichts ist geschehen. Versuchen Sie es noch einmal; wenn es so bleibt, nennen Sie dem Betreiber diese Nummer: {}";
+/// In the order of [`LANGUAGES`].
+static WORDS: LazyLock<[Words; LANGUAGES.len()]> =
+    LazyLock::new(|| std::array::from_fn(|index| LANGUAGES[index].words()));
 
-    setup_title: "Become the owner", "Eigentümer werden";
-    setup_lead: "Nobody has an account here yet. Yours is the owner’s: it may do everything.",
-        "Hier hat noch niemand ein Konto. Ihres ist das des Eigentümers: Es darf alles.";
-    name_hint: "Small letters, digits and . _ @ + - only. The applications behind this gate see it.",
-        "Nur Kleinbuchstaben, Ziffern und . _ @ + -. Die Anwendungen hinter diesem Tor sehen ihn.";
-    display_name: "Your name for others (optional)", "Ihr Name für andere (freiwillig)";
-    new_password: "New password", "Neues Passwort";
-    password_hint: "At least {} characters. A short sentence is good.",
-        "Mindestens {} Zeichen. Ein kurzer Satz ist gut.";
-    password_again: "The same password again", "Dasselbe Passwort noch einmal";
-    setup_button: "Make the account", "Konto anlegen";
-    recover_title: "Set a new password", "Neues Passwort setzen";
-    recover_lead: "For the account {}. Browsers that are logged in with it will be logged out; API tokens go on working.",
-        "Für das Konto {}. Angemeldete Browser werden abgemeldet; API-Token gelten weiter.";
-    recover_button: "Set the password", "Passwort setzen";
-    link_dead_title: "This link does not work", "Dieser Link gilt nicht";
-    link_dead: "It was used already, is older than a day, or a newer one took its place. Whoever runs this server prints a new one with “sidegate setup-link”, or with “sidegate user recover NAME” for somebody who is locked out.",
-        "Er wurde schon benutzt, ist älter als ein Tag, oder ein neuerer hat ihn ersetzt. Der Betreiber gibt mit „sidegate setup-link“ einen neuen aus, oder mit „sidegate user recover NAME“ einen für jemanden, der nicht mehr hineinkommt.";
+impl Language {
+    /// Its sentences; one that it lacks is left in English.
+    fn words(&self) -> Words {
+        let (own, english) = (bundle(self.source), bundle(LANGUAGES[0].source));
+        Words::all(|name| {
+            let sentence = sentence(&own, name).or_else(|| sentence(&english, name));
+            // Once in the life of the process: what the templates hold is as good as part of the program.
+            Box::leak(sentence.unwrap_or_default().into_boxed_str())
+        })
+    }
+}
 
-    passwords_differ: "The two new passwords are not the same.", "Die beiden neuen Passwörter sind verschieden.";
-    password_short: "The password is too short: it needs at least {} characters.",
-        "Das Passwort ist zu kurz: Es braucht mindestens {} Zeichen.";
-    password_long: "The password is too long: 1024 bytes are the most.", "Das Passwort ist zu lang: Höchstens 1024 Bytes.";
-    password_bad: "That password is one that everybody tries first, or the account’s own name. Choose another.",
-        "Dieses Passwort probiert jeder zuerst, oder es ist der Name des Kontos. Wählen Sie ein anderes.";
-    name_bad: "That account name cannot be. Write 1 to 64 small letters, digits and . _ @ + -, with a letter or digit first.",
-        "Dieser Kontoname geht nicht. Schreiben Sie 1 bis 64 Kleinbuchstaben, Ziffern und . _ @ + -, zuerst einen Buchstaben oder eine Ziffer.";
-    display_name_bad: "That name cannot be: it is too long, or has characters that nobody can see.",
-        "Dieser Name geht nicht: Er ist zu lang, oder er enthält unsichtbare Zeichen.";
-    password_wrong: "The password you have now was not typed right.", "Das jetzige Passwort war nicht richtig.";
+fn bundle(source: &str) -> FluentBundle<FluentResource> {
+    // What a file has that is no message was said by the tests; the rest of it counts.
+    let resource = FluentResource::try_new(source.to_owned()).unwrap_or_else(|(resource, _)| resource);
+    let mut bundle = FluentBundle::new(Vec::new());
+    // Marks of direction around values would be part of names that people copy.
+    bundle.set_use_isolating(false);
+    bundle.add_resource_overriding(resource);
+    bundle
+}
 
-    start_title: "Hello, {}", "Hallo, {}";
-    start_lead: "What you may open here:", "Das dürfen Sie hier öffnen:";
-    start_nothing: "There is nothing here that you may open. Ask whoever runs this server.",
-        "Hier gibt es nichts, was Sie öffnen dürfen. Fragen Sie den Betreiber.";
-
-    logout_title: "Log out?", "Abmelden?";
-    logout_button: "Log out", "Abmelden";
-
-    profile_title: "Your profile", "Ihr Profil";
-    account: "Account", "Konto";
-    role: "Role", "Rolle";
-    groups: "Groups", "Gruppen";
-    role_owner: "owner", "Eigentümer";
-    role_admin: "administrator", "Verwalter";
-    role_user: "user", "Benutzer";
-    role_read_only: "may only read", "darf nur lesen";
-    save: "Save", "Speichern";
-    name_saved: "Your name is saved.", "Ihr Name ist gespeichert.";
-    current_password: "The password you have now", "Das jetzige Passwort";
-    change_password: "Change the password", "Passwort ändern";
-    password_changed: "Your password is changed, and every other browser is logged out. API tokens go on working.",
-        "Ihr Passwort ist geändert, und jeder andere Browser ist abgemeldet. API-Token gelten weiter.";
-
-    sessions: "Where you are logged in", "Wo Sie angemeldet sind";
-    this_browser: "This browser", "Dieser Browser";
-    other_browser: "Unknown browser", "Unbekannter Browser";
-    logged_in_at: "Logged in", "Angemeldet";
-    last_seen: "Last seen", "Zuletzt gesehen";
-    ends_at: "Ends", "Endet";
-    end_one: "Log out there", "Dort abmelden";
-    end_others: "Log out everywhere else", "Überall sonst abmelden";
-    session_ended: "Logged out.", "Abgemeldet.";
-
-    tokens: "API tokens", "API-Token";
-    tokens_lead: "For scripts, apps and devices. A token may do what you may do.",
-        "Für Skripte, Apps und Geräte. Ein Token darf, was Sie dürfen.";
-    no_tokens: "You have none.", "Sie haben keine.";
-    expires_at: "Works until", "Gilt bis";
-    never: "for ever", "für immer";
-    last_used: "Last used", "Zuletzt benutzt";
-    not_used: "not yet", "noch nicht";
-    scope: "Rights", "Rechte";
-    networks: "Networks", "Netze";
-    state_active: "works", "gilt";
-    state_overlap: "replaced, works until it ends", "ersetzt, gilt bis zum Ende";
-    state_expired: "has ended", "ist abgelaufen";
-    new_token: "Make a token", "Token erstellen";
-    token_name: "Name", "Name";
-    token_name_hint: "Letters and digits, for example: phone", "Buchstaben und Ziffern, zum Beispiel: handy";
-    token_expires: "Works for", "Gilt";
-    days_30: "30 days", "30 Tage";
-    days_90: "90 days", "90 Tage";
-    year: "a year", "ein Jahr";
-    token_more: "Narrow what it may do", "Einschränken, was es darf";
-    token_scope: "Only these rights", "Nur diese Rechte";
-    token_scope_hint: "For example: read-only. Empty: all of yours.", "Zum Beispiel: read-only. Leer: alle Ihre.";
-    token_networks: "Only from these networks", "Nur aus diesen Netzen";
-    token_networks_hint: "For example: 192.168.1.0/24, with commas in between. Empty: from anywhere.",
-        "Zum Beispiel: 192.168.1.0/24, mit Kommas dazwischen. Leer: von überall.";
-    create: "Make it", "Erstellen";
-    rotate: "Replace", "Ersetzen";
-    rotate_hint: "The old one goes on working for", "Das alte gilt noch";
-    at_once: "no time", "keinen Moment";
-    hour: "an hour", "eine Stunde";
-    day: "a day", "einen Tag";
-    revoke: "Revoke", "Widerrufen";
-    revoke_hint: "Whatever uses it is locked out at once.", "Was es benutzt, ist sofort ausgesperrt.";
-    token_revoked: "The token is revoked.", "Das Token ist widerrufen.";
-    need_recent: "To make or replace tokens, show once more that it is you.",
-        "Um Token zu erstellen oder zu ersetzen, zeigen Sie noch einmal, dass Sie es sind.";
-    need_recent_link: "Log in again", "Noch einmal anmelden";
-    minted_title: "Your new token", "Ihr neues Token";
-    minted_lead: "Copy it now: nobody will ever see it again.", "Kopieren Sie es jetzt: Niemand wird es je wieder sehen.";
-    minted_use: "To try it, in a terminal:", "Zum Ausprobieren, in einem Terminal:";
-    minted_back: "Back to your profile", "Zurück zum Profil";
-    token_exists: "You have a token of that name already. Choose another name, or revoke that one first.",
-        "Ein Token dieses Namens haben Sie schon. Wählen Sie einen anderen, oder widerrufen Sie das alte zuerst.";
-    token_name_bad: "That name cannot be: 1 to 64 letters and digits, because it is a part of the token.",
-        "Dieser Name geht nicht: 1 bis 64 Buchstaben und Ziffern, weil er ein Teil des Tokens ist.";
-    scope_bad: "Those rights cannot be: write words with spaces in between.",
-        "Diese Rechte gehen nicht: Schreiben Sie Wörter mit Leerzeichen dazwischen.";
-    scope_unknown: "There is no right “{}” here. Write read-only, user or admin, or what whoever runs this server calls them.",
-        "Ein Recht „{}“ gibt es hier nicht. Schreiben Sie read-only, user oder admin, oder wie der Betreiber sie nennt.";
-    networks_bad: "Those networks cannot be read. Write for example: 192.168.1.0/24, 10.0.0.7",
-        "Diese Netze sind nicht lesbar. Schreiben Sie zum Beispiel: 192.168.1.0/24, 10.0.0.7";
-    gone: "That is not there any more.", "Das gibt es nicht mehr.";
-
-    denied_title: "Not allowed", "Nicht erlaubt";
-    denied_lead: "You are {}, who may not open this. If you should, ask whoever runs this server, and name this number:",
-        "Sie sind {} und dürfen das nicht öffnen. Wenn Sie es dürfen sollten, fragen Sie den Betreiber und nennen Sie diese Nummer:";
-    denied_other: "Log in as somebody else", "Als jemand anderes anmelden";
+/// The message of that name, with `{}` in the place of its value.
+fn sentence(bundle: &FluentBundle<FluentResource>, name: &str) -> Option<String> {
+    let pattern = bundle.get_message(name)?.value()?;
+    let mut values = FluentArgs::new();
+    values.set("value", "{}");
+    let mut errors = Vec::new();
+    let text = bundle.format_pattern(pattern, Some(&values), &mut errors);
+    errors.is_empty().then(|| text.into_owned())
 }
 
 /// The value in its place in the sentence.
@@ -176,10 +88,21 @@ pub(super) fn fill(sentence: &str, value: &str) -> String {
     sentence.replacen("{}", value, 1)
 }
 
-/// The language that the browser likes best of those we have; English if it says nothing.
-pub(super) fn of(headers: &HeaderMap) -> &'static Words {
-    let mut german = None;
-    let mut english = None;
+/// The language that somebody chose, else the one that the browser likes best of those we have;
+/// English if it says nothing.
+pub(super) fn of(headers: &HeaderMap, chosen: &str) -> &'static Words {
+    let index = by_code(chosen).or_else(|| preferred(headers)).unwrap_or(0);
+    &WORDS[index]
+}
+
+fn by_code(code: &str) -> Option<usize> {
+    LANGUAGES
+        .iter()
+        .position(|language| language.code.eq_ignore_ascii_case(code))
+}
+
+fn preferred(headers: &HeaderMap) -> Option<usize> {
+    let mut best: Option<(f32, usize)> = None;
     let lines = headers
         .get_all(ACCEPT_LANGUAGE)
         .iter()
@@ -193,25 +116,20 @@ pub(super) fn of(headers: &HeaderMap) -> &'static Words {
         let weight: f32 = weight.unwrap_or(0.0);
         // RFC 4647, section 3.4: `de-AT` is served by `de`.
         let primary = range.trim().split('-').next().unwrap_or_default();
-        let best = if primary.eq_ignore_ascii_case("de") {
-            &mut german
-        } else if primary.eq_ignore_ascii_case("en") || primary == "*" {
-            &mut english
-        } else {
-            continue;
-        };
-        if best.is_none_or(|before| before < weight) {
-            *best = Some(weight);
+        let known = if primary == "*" { Some(0) } else { by_code(primary) };
+        if let Some(index) = known
+            && weight > best.map_or(0.0, |(best, _)| best)
+        {
+            best = Some((weight, index));
         }
     }
-    match (german, english) {
-        (Some(german), english) if german > english.unwrap_or(0.0) => &GERMAN,
-        _ => &ENGLISH,
-    }
+    best.map(|(_, index)| index)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use http::HeaderValue;
 
     use super::*;
@@ -222,26 +140,77 @@ mod tests {
             ("de", "de"),
             ("de-AT,de;q=0.9,en;q=0.8", "de"),
             ("en-GB,en;q=0.9,de;q=0.8", "en"),
-            ("fr, DE;q=0.5", "de"),
-            ("fr", "en"),
+            ("fr, DE;q=0.5", "fr"),
+            ("nl-BE;q=0.4, es-MX;q=0.6", "es"),
+            ("pl, nl;q=0.2", "nl"),
+            ("pl", "en"),
             ("*", "en"),
             ("de;q=0", "en"),
             ("de;q=x", "en"),
             ("", "en"),
         ] {
             let headers = [(ACCEPT_LANGUAGE, HeaderValue::from_static(accept))];
-            assert_eq!(of(&headers.into_iter().collect()).lang, lang, "{accept}");
+            assert_eq!(of(&headers.into_iter().collect(), "").lang, lang, "{accept}");
         }
-        assert_eq!(of(&HeaderMap::new()).lang, "en");
+        assert_eq!(of(&HeaderMap::new(), "").lang, "en");
     }
 
     #[test]
-    fn both_languages_say_the_same_things() {
-        for (name, english, german) in ALL {
-            assert!(!english.is_empty() && !german.is_empty(), "{name}");
-            let places = |text: &str| text.matches("{}").count();
-            assert_eq!(places(english), places(german), "{name}");
-            assert!(places(english) <= 1, "{name}");
+    fn what_somebody_chose_comes_before_it() {
+        let headers: HeaderMap = [(ACCEPT_LANGUAGE, HeaderValue::from_static("de"))]
+            .into_iter()
+            .collect();
+        assert_eq!(of(&headers, "nl").lang, "nl");
+        assert_eq!(of(&headers, "xx").lang, "de");
+    }
+
+    // "every language has every message"
+    #[test]
+    fn every_language_says_everything_and_nothing_else() {
+        let names: BTreeSet<&str> = Words::NAMES.iter().copied().collect();
+        let places = |text: &str| text.matches("{}").count();
+        let english = bundle(LANGUAGES[0].source);
+        for language in &LANGUAGES {
+            let resource = FluentResource::try_new(language.source.to_owned());
+            let resource = resource.unwrap_or_else(|(_, errors)| panic!("{}: {errors:?}", language.code));
+            assert_eq!(resource.entries().count(), names.len(), "{}", language.code);
+            let own = bundle(language.source);
+            for name in &names {
+                let said = sentence(&own, name).unwrap_or_default();
+                assert!(!said.is_empty(), "{} has no {name}", language.code);
+                assert!(!said.contains(*name) || !name.contains('_'), "{said}");
+                let expected = sentence(&english, name).expect("English has every message");
+                assert_eq!(places(&said), places(&expected), "{}: {name}", language.code);
+                assert!(places(&said) <= 1, "{name}");
+            }
+            assert_eq!(language.words().lang, language.code);
         }
+    }
+
+    // A sentence that nobody says is one that nobody keeps right.
+    #[test]
+    fn every_sentence_is_said_somewhere() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut said = String::new();
+        for folder in ["templates", "src/pages", "src/pages/admin"] {
+            for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.file_name().is_some_and(|name| name != "words.rs") && path.is_file() {
+                    said.push_str(&std::fs::read_to_string(path).expect("text"));
+                }
+            }
+        }
+        let unsaid: Vec<&&str> = Words::NAMES
+            .iter()
+            .filter(|name| {
+                let uses = [format!("words.{name}"), format!("w.{name}")];
+                !uses.iter().any(|used| {
+                    said.match_indices(used.as_str()).any(|(at, _)| {
+                        !said[at + used.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                    })
+                })
+            })
+            .collect();
+        assert!(unsaid.is_empty(), "{unsaid:?}");
     }
 }

@@ -5,6 +5,7 @@
 //! says what came of it. Every change needs a form of ours ([`form`]) and a line in the audit file
 //! before it is made ([`journal`]).
 
+mod admin;
 mod back;
 mod denied;
 mod form;
@@ -18,6 +19,7 @@ mod profile;
 mod setup;
 mod start;
 mod tokens;
+mod words;
 
 use std::sync::Arc;
 
@@ -27,9 +29,11 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::authn::Identity;
 use crate::config::Settings;
+use crate::control::Reach;
 use crate::decision::guard::Throttled;
 use crate::decision::{Authority, Visitor};
 use crate::dialect::{Site, direct};
+use crate::model::{Preferences, Theme};
 use crate::observe::audit::Audit;
 use crate::observe::metrics::Metrics;
 use crate::request::{Expects, Facts, Scheme};
@@ -54,6 +58,8 @@ pub struct House<'h> {
     pub audit: &'h Audit,
     /// How often.
     pub metrics: &'h Metrics,
+    /// What administrators do.
+    pub reach: &'h Reach,
 }
 
 /// One request for a page.
@@ -62,6 +68,7 @@ struct Visit<'v> {
     /// By a login, or by a trusted network.
     who: Option<Arc<Identity>>,
     words: &'static Words,
+    theme: Theme,
 }
 
 /// Answers a request under the prefix. Nothing below it is ever proxied.
@@ -71,11 +78,7 @@ pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body:
         Visitor::Nobody => (None, true),
         Visitor::Program => (None, false),
     };
-    let visit = Visit {
-        facts: *facts,
-        who,
-        words: language::of(facts.headers),
-    };
+    let visit = Visit::new(house, facts, who);
     let mut response = answer(house, &visit, body).await;
     if looked_at {
         visit.clear_dead_cookie(&mut response);
@@ -88,6 +91,13 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
     let path = path.strip_prefix(house.site.prefix.as_str()).unwrap_or(path);
     let reads = matches!(*visit.facts.method, Method::GET | Method::HEAD);
     let posts = *visit.facts.method == Method::POST;
+    if let Some(path) = below(path, "/admin") {
+        if !reads && !posts {
+            return visit.refused_method("GET, HEAD, POST");
+        }
+        let answer = admin::serve(house, visit, path, reads, body).await;
+        return answer.unwrap_or_else(|| visit.nothing_here());
+    }
     match path {
         "" | "/" if reads => start::show(house, visit),
         "/setup" if reads => setup::show(house, visit),
@@ -98,6 +108,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/logout" if posts => logout::send(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
         "/profile/name" if posts => profile::rename(house, visit, body).await,
+        "/profile/preferences" if posts => profile::prefer(house, visit, body).await,
         "/profile/password" if posts => profile::change_password(house, visit, body).await,
         "/profile/sessions/end" if posts => profile::end_sessions(house, visit, body).await,
         "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
@@ -107,11 +118,29 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/setup" | "/login" | "/logout" => visit.refused_method("GET, HEAD, POST"),
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
-        _ => visit.refused(
-            StatusCode::NOT_FOUND,
-            "Nothing here",
-            "This address belongs to the gate in front of the application, and has no page.",
-        ),
+        _ => visit.nothing_here(),
+    }
+}
+
+/// What follows `base` in the path, if it ends a segment there.
+fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(base)?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+impl<'v> Visit<'v> {
+    fn new(house: &House<'_>, facts: &Facts<'v>, who: Option<Arc<Identity>>) -> Self {
+        // As it is now: a choice takes no identity out of the memory of verified ones.
+        let name = who.as_deref().filter(|who| who.session().is_some());
+        let account = name.and_then(|who| house.authority.accounts.user(who.name()));
+        let preferences = account.map(|account| account.user.preferences.clone());
+        let Preferences { language, theme } = preferences.unwrap_or_default();
+        Self {
+            facts: *facts,
+            who,
+            words: language::of(facts.headers, &language),
+            theme,
+        }
     }
 }
 
@@ -143,6 +172,14 @@ impl Visit<'_> {
     fn refused(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
         let form = direct::form(self.facts.headers, self.facts.expects);
         problem(status, title, detail, &self.facts.id.to_string(), form)
+    }
+
+    fn nothing_here(&self) -> Response<Body> {
+        self.refused(
+            StatusCode::NOT_FOUND,
+            "Nothing here",
+            "This address belongs to the gate in front of the application, and has no page.",
+        )
     }
 
     fn refused_method(&self, allowed: &'static str) -> Response<Body> {

@@ -34,6 +34,7 @@ pub(super) fn why(visit: &Visit<'_>, undone: &Undone) -> (String, StatusCode) {
             "password" => words.password_bad,
             "user name" => words.name_bad,
             "display name" => words.display_name_bad,
+            "e-mail address" => words.email_bad,
             "token name" => words.token_name_bad,
             "scope" => words.scope_bad,
             _ => words.networks_bad,

@@ -9,11 +9,11 @@ use http::{Response, StatusCode};
 use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::journal::{self, Undone};
-use super::language::{Words, fill};
+use super::language::{LANGUAGES, Words, fill};
 use super::tokens::{Draft, Shown};
 use super::{House, Visit, login, passwords, tokens};
 use crate::accounts::{Account, LiveSession};
-use crate::model::Role;
+use crate::model::{Preferences, Role, Theme};
 use crate::observe::audit::{Event, Line};
 use crate::observe::metrics::Factor;
 use crate::time::Timestamp;
@@ -32,6 +32,9 @@ struct Page<'a> {
     role: &'a str,
     groups: String,
     display_name: String,
+    email: String,
+    languages: Vec<Choice>,
+    themes: Vec<Choice>,
     has_password: bool,
     password_hint: String,
     recent: bool,
@@ -41,6 +44,13 @@ struct Page<'a> {
     tokens: Vec<Shown>,
     open_create: bool,
     draft: Draft,
+}
+
+/// One of a list to choose from.
+pub(super) struct Choice {
+    pub(super) value: &'static str,
+    pub(super) text: &'static str,
+    pub(super) chosen: bool,
 }
 
 /// A login in the list.
@@ -77,7 +87,8 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     };
     let words = visit.words;
     let notice = match login::one(visit.facts.query, "done").as_str() {
-        "name" => words.name_saved,
+        "name" => words.names_saved,
+        "preferences" => words.preferences_saved,
         "password" => words.password_changed,
         "session" => words.session_ended,
         "token" => words.token_revoked,
@@ -94,20 +105,63 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     )
 }
 
-/// Another name for people.
+/// Another name for people, another address.
 pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
     };
-    let name = form.text("display_name");
-    let line = journal::line(visit, Event::UserChange, person.name(), "name");
+    let (name, email) = (form.text("display_name"), form.text("email"));
+    // A backend may know people by their address: nobody becomes somebody else by writing theirs.
+    let taken = house.authority.accounts.users().into_iter().any(|account| {
+        account.user.name != person.name() && !email.is_empty() && is_same(&account.user.email, &email)
+    });
+    if taken {
+        let problem = visit.words.email_taken;
+        return shown(
+            house,
+            visit,
+            &person,
+            StatusCode::BAD_REQUEST,
+            "",
+            problem,
+            Draft::default(),
+        );
+    }
+    let line = journal::line(visit, Event::UserChange, person.name(), "name, e-mail");
     let change = house
         .authority
         .accounts
-        .set_names(person.name(), Some(&name), None);
+        .set_names(person.name(), Some(&name), Some(&email));
     match journal::noted(house, &line, change).await {
         Ok(_) => done(house, "name"),
+        Err(undone) => refused(house, visit, &person, &undone, Draft::default()),
+    }
+}
+
+/// Another language, another look.
+pub(super) async fn prefer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let (person, form) = match open(house, visit, body).await {
+        Ok(opened) => opened,
+        Err(response) => return *response,
+    };
+    let code = form.text("language");
+    let known = LANGUAGES.iter().find(|language| language.code == code);
+    let preferences = Preferences {
+        language: known.map(|language| language.code.to_owned()).unwrap_or_default(),
+        theme: match form.text("theme").as_str() {
+            "light" => Theme::Light,
+            "dark" => Theme::Dark,
+            _ => Theme::System,
+        },
+    };
+    let line = journal::line(visit, Event::UserChange, person.name(), "preferences");
+    let change = house
+        .authority
+        .accounts
+        .set_preferences(person.name(), preferences);
+    match journal::noted(house, &line, change).await {
+        Ok(_) => done(house, "preferences"),
         Err(undone) => refused(house, visit, &person, &undone, Draft::default()),
     }
 }
@@ -263,6 +317,9 @@ pub(super) fn shown(
     let mut sessions = house.authority.accounts.sessions(Some(&user.name), now);
     // This browser first, then as they come.
     sessions.sort_by_key(|session| session.id() != person.session.id());
+    let chosen = house.authority.accounts.user(&user.name);
+    let chosen = chosen.map(|account| account.user.preferences.language.clone());
+    let chosen = chosen.unwrap_or_default();
     let least = house.settings.password.minimum_length.to_string();
     let page = Page {
         f: Frame::new(house, visit, words.profile_title),
@@ -272,6 +329,9 @@ pub(super) fn shown(
         role: role(words, user.role),
         groups: user.groups.join(", "),
         display_name: user.display_name.clone(),
+        email: user.email.clone(),
+        languages: languages(words, &chosen),
+        themes: themes(words, visit.theme),
         has_password: user.password.is_some(),
         password_hint: fill(words.password_hint, &least),
         recent: person.is_recent(now),
@@ -325,7 +385,38 @@ fn listed(words: &Words, person: &Person, session: &LiveSession) -> Session {
     }
 }
 
-fn role(words: &Words, role: Role) -> &'static str {
+fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other.trim())
+}
+
+fn languages(words: &Words, chosen: &str) -> Vec<Choice> {
+    let own = LANGUAGES.iter().map(|language| Choice {
+        value: language.code,
+        text: language.name,
+        chosen: language.code == chosen,
+    });
+    let none = Choice {
+        value: "",
+        text: words.language_auto,
+        chosen: chosen.is_empty(),
+    };
+    std::iter::once(none).chain(own).collect()
+}
+
+fn themes(words: &Words, chosen: Theme) -> Vec<Choice> {
+    let choice = |theme: Theme, text| Choice {
+        value: theme.as_str(),
+        text,
+        chosen: theme == chosen,
+    };
+    vec![
+        choice(Theme::System, words.theme_system),
+        choice(Theme::Light, words.theme_light),
+        choice(Theme::Dark, words.theme_dark),
+    ]
+}
+
+pub(super) fn role(words: &Words, role: Role) -> &'static str {
     match role {
         Role::Owner => words.role_owner,
         Role::Admin => words.role_admin,

@@ -124,6 +124,7 @@ pub(super) mod tests {
             email: String::new(),
             password: None,
             disabled: false,
+            preferences: Default::default(),
             created: Timestamp::default(),
         };
         let account = Arc::new(Account {

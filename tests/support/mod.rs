@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub mod aging;
 pub mod asking;
 pub mod backend;
 pub mod browser;

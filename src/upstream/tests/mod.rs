@@ -102,6 +102,7 @@ fn anna(lease: Lease) -> Arc<Identity> {
                 email: String::new(),
                 password: None,
                 disabled: false,
+                preferences: Default::default(),
                 created: Timestamp::from_millis(0),
             },
             flag: lease.user.clone(),
