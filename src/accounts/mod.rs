@@ -47,6 +47,7 @@ pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use links::Purpose;
 pub use live::LiveToken;
 pub use live_session::LiveSession;
+pub use names::fold as fold_name;
 pub use passwords::{PasswordFault, PasswordOutcome};
 pub use sessions::{FoundSession, NewSession};
 pub use tokens::{Found, NewToken, TokenSelector, TokenState, TokenView};

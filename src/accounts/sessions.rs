@@ -144,6 +144,16 @@ impl Accounts {
         sessions
     }
 
+    /// Whether that user is logged in somewhere `is_near`, or was when the login began.
+    pub fn has_login_from(&self, user: &str, now: Timestamp, is_near: impl Fn(IpAddr) -> bool) -> bool {
+        let mut sessions = self.memory().sessions.list(Some(&names::fold(user)));
+        sessions.retain(|session| session.is_live(now));
+        sessions.iter().any(|session| {
+            let addresses = [session.record.address, session.used().address];
+            addresses.into_iter().flatten().any(&is_near)
+        })
+    }
+
     /// How many logins there are, those that are over and not swept yet included.
     pub fn session_count(&self) -> usize {
         self.memory().sessions.len()

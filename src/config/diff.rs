@@ -116,6 +116,8 @@ fn settings_rows(settings: &Settings) -> Rows {
     } = tokens;
     let s::Guard {
         failures,
+        guesses,
+        guess_window,
         window,
         ban_for,
         exempt,
@@ -211,6 +213,7 @@ fn settings_rows(settings: &Settings) -> Rows {
             },
         ),
         ("guard.failures", count_in_text(*failures, *window)),
+        ("guard.guesses", count_in_text(*guesses, *guess_window)),
         ("guard.ban_for", time(ban_for)),
         ("guard.exempt", list(exempt)),
         ("guard.rate", rate_text(*rate)),

@@ -404,6 +404,9 @@ pub(super) struct Guard {
     /// So many wrong credentials in so long a time ban an address. The same one again counts once.
     #[schemars(extend("x-kind" = "count in time"))]
     pub(super) failures: String,
+    /// So many wrong passwords, and as many wrong codes, for one account from one browser or network in so long a time: more are not looked at until some are that old. Strangers together, in networks where the account never logged in, have five times as many passwords.
+    #[schemars(extend("x-kind" = "count in time"))]
+    pub(super) guesses: String,
     /// How long the first ban is; repeats double, up to 24 hours.
     #[schemars(extend("x-kind" = "duration"))]
     pub(super) ban_for: String,
@@ -422,6 +425,7 @@ impl Default for Guard {
     fn default() -> Self {
         Self {
             failures: "10 in 5m".into(),
+            guesses: "10 in 15m".into(),
             ban_for: "15m".into(),
             exempt: vec!["127.0.0.0/8".into(), "::1/128".into()],
             rate: "50/s burst 100".into(),

@@ -312,6 +312,10 @@ pub struct Guard {
     pub failures: u32,
     /// ... in so long a time ban.
     pub window: Duration,
+    /// So many wrong passwords or codes for one account from one network ...
+    pub guesses: u32,
+    /// ... in so long a time, and no more are looked at.
+    pub guess_window: Duration,
     /// The first ban; repeats double, up to 24 h.
     pub ban_for: Duration,
     /// Never banned; limits still apply.

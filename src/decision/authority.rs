@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::guard::{Guard, Throttled};
-use super::{Challenge, Decision, Denial, Fault, Permit};
+use super::guard::{Guard, Guessed, Throttled};
+use super::{Challenge, Decision, Denial, Fault, Permit, guessing};
 use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
 use crate::authn::{
@@ -215,7 +215,7 @@ impl Authority {
         core: &Core,
         route: &Route,
         facts: &Facts<'_>,
-        unverified: Unverified<'_>,
+        mut unverified: Unverified<'_>,
         effect: Effect,
     ) -> Ruling {
         let (carrier, key) = (unverified.carrier, unverified.key);
@@ -228,20 +228,47 @@ impl Authority {
                 ..Ruling::without(throttle(throttled))
             };
         }
+        let name = match unverified.before {
+            None => unverified.named(),
+            Some(_) => None,
+        };
+        let guess = name.map(|name| self.guess(facts, name, Guessed::Password, key));
+        if let Some(guess) = &guess {
+            if let Err(throttled) = self.guard.admit_guess(guess, facts.now) {
+                let _ = self.guard.spend_refused(facts.client);
+                return Ruling {
+                    carrier,
+                    ..Ruling::without(throttle(throttled))
+                };
+            }
+            unverified.lane = guessing::lane(guess);
+        }
         let abandoned = {
             let (guard, client, now) = (Arc::clone(&self.guard), facts.client, facts.now);
+            let guess = guess.clone();
             move |refusal: &Refusal| {
                 if counted && refusal.counts() {
                     guard.failed(client, &key, now);
                     let _ = guard.spend_refused(client);
+                } else if let Some(guess) = &guess {
+                    guard.no_wrong_guess(guess);
                 }
             }
         };
         let outcome = self
             .authenticator
             .verify(&core.cache, facts, unverified, abandoned);
-        match outcome.await {
+        let outcome = outcome.await;
+        if let Some(guess) = &guess
+            && !matches!(&outcome, Err(refusal) if refusal.counts())
+        {
+            self.guard.no_wrong_guess(guess);
+        }
+        match outcome {
             Ok(identity) => {
+                if guess.is_some() {
+                    self.has_come_in(facts, identity.name());
+                }
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
                     decision,

@@ -32,6 +32,8 @@ words! {
     login_wrong: "The name or the password is wrong.", "Der Name oder das Passwort ist falsch.";
     login_busy: "Too many people are logging in at this moment. Try again in a few seconds.",
         "Gerade melden sich zu viele auf einmal an. Versuchen Sie es in ein paar Sekunden wieder.";
+    login_too_often: "Too many wrong tries for this account. Wait {} minutes; where you were logged in before, in another browser or network, you need not wait.",
+        "Zu viele falsche Versuche für dieses Konto. Warten Sie {} Minuten; wo Sie schon einmal angemeldet waren, in einem anderen Browser oder Netz, brauchen Sie nicht zu warten.";
     login_cookie: "Your browser did not send back the cookie that belongs to this form. Allow cookies for this address and try again.",
         "Ihr Browser hat das Cookie, das zu diesem Formular gehört, nicht zurückgeschickt. Erlauben Sie Cookies für diese Adresse und versuchen Sie es noch einmal.";
     login_again: "Type your password again to go on.", "Geben Sie Ihr Passwort noch einmal ein, um weiterzumachen.";

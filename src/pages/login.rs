@@ -1,11 +1,10 @@
 //! Name and password, and a cookie for them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use http::header::{RETRY_AFTER, SET_COOKIE, USER_AGENT};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{SET_COOKIE, USER_AGENT};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::form::{self, Binding, Form};
@@ -14,17 +13,15 @@ use super::language::fill;
 use super::{House, Visit, back, journal};
 use crate::accounts::{AccountsError, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
-use crate::crypto::Secret;
-use crate::decision::Authority;
 use crate::decision::guard::Throttled;
-use crate::model::BanRecord;
 use crate::observe::metrics::{Factor, LoginOutcome};
-use crate::request::Facts;
 use crate::wire::cookie::Cookie;
 use crate::wire::{Body, headers, query};
 
 /// So long after a login its user may do what a thief of the cookie should not: make tokens.
 pub(super) const RECENT: Duration = Duration::from_secs(15 * 60);
+/// A browser is known to its user's account for so long after a login.
+const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -106,11 +103,10 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -
     match check(house, visit, &name, &form, known).await {
         Checked::Right(user) => {
             let remember = remember.then_some(house.settings.session.remember).flatten();
-            match begin(house, visit, &user, remember, Factor::Password).await {
-                Ok(cookie) => {
-                    let start = format!("{}/", house.site.prefix);
-                    let mut response = frame::go(rd.as_deref().unwrap_or(&start));
-                    response.headers_mut().append(SET_COOKIE, cookie);
+            let start = format!("{}/", house.site.prefix);
+            let mut response = frame::go(rd.as_deref().unwrap_or(&start));
+            match begin(house, visit, &user, remember, Factor::Password, &mut response).await {
+                Ok(()) => {
                     response
                         .headers_mut()
                         .append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
@@ -122,8 +118,12 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -
         Checked::Wrong => again(StatusCode::UNAUTHORIZED, words.login_wrong),
         Checked::Busy(retry_after) => {
             let mut response = again(StatusCode::TOO_MANY_REQUESTS, words.login_busy);
-            let seconds = HeaderValue::from(retry_after.as_secs().max(1));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
+            frame::retry_after(&mut response, retry_after);
+            response
+        }
+        Checked::Throttled(throttled) if throttled.why == "guesses" => {
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, &too_many(visit, throttled));
+            frame::retry_after(&mut response, throttled.retry_after);
             response
         }
         Checked::Throttled(throttled) => visit.throttled(throttled),
@@ -155,7 +155,6 @@ pub(super) async fn check(
     known: &str,
 ) -> Checked {
     let facts = &visit.facts;
-    let guard = &house.authority.guard;
     let field = if visit.facts.path.raw().ends_with("/login") {
         "password"
     } else {
@@ -163,11 +162,13 @@ pub(super) async fn check(
     };
     let secret = form.secret(field);
     let note = |outcome, reason| journal::login(house, visit, Factor::Password, outcome, known, reason);
-    if let Err(throttled) = guard.admit(facts.client, facts.now) {
-        note(LoginOutcome::Throttled, throttled.why);
-        return Checked::Throttled(throttled);
-    }
-    let judged = judge(house.authority, facts, name, secret).await;
+    let judged = match house.authority.judge_password(facts, name, secret).await {
+        Ok(judged) => judged,
+        Err(throttled) => {
+            note(LoginOutcome::Throttled, throttled.why);
+            return Checked::Throttled(throttled);
+        }
+    };
     match judged.outcome {
         Ok(PasswordOutcome::Right(account)) => Checked::Right(account.user.name.clone()),
         Ok(PasswordOutcome::Disabled) => {
@@ -194,50 +195,21 @@ pub(super) async fn check(
     }
 }
 
-/// A password that was looked at, and counted if it was wrong.
-struct Judged {
-    outcome: Result<PasswordOutcome, PasswordFault>,
-    banned: Option<BanRecord>,
-    spent: Result<(), Throttled>,
+/// How long to wait after too many wrong guesses.
+pub(super) fn too_many(visit: &Visit<'_>, throttled: Throttled) -> String {
+    let minutes = throttled.retry_after.as_secs().div_ceil(60).max(1);
+    fill(visit.words.login_too_often, &minutes.to_string())
 }
 
-/// Looks at a password, and counts a wrong one, whether or not the browser waits for it: else whoever
-/// hangs up in time could guess without being counted.
-async fn judge(authority: &Authority, facts: &Facts<'_>, name: &str, secret: Secret) -> Judged {
-    let (accounts, guard) = (Arc::clone(&authority.accounts), Arc::clone(&authority.guard));
-    let key = authority.authenticator.password_key(name, &secret);
-    let (client, now, name) = (facts.client, facts.now, name.to_owned());
-    let judging = tokio::spawn(async move {
-        let outcome = accounts.verify_password(&name, &secret, key).await;
-        let wrong = matches!(outcome, Ok(PasswordOutcome::Wrong | PasswordOutcome::UnknownUser));
-        let (banned, spent) = match wrong {
-            true => {
-                let spent = guard.spend_refused(client);
-                (guard.failed(client, &key, now), spent)
-            }
-            false => (None, Ok(())),
-        };
-        Judged {
-            outcome,
-            banned,
-            spent,
-        }
-    });
-    judging.await.unwrap_or_else(|_| Judged {
-        outcome: Err(PasswordFault::Fault("the program is ending".into())),
-        banned: None,
-        spent: Ok(()),
-    })
-}
-
-/// Begins a login, in the place of the one that the browser had; its cookie.
+/// Begins a login, in the place of the one that the browser had; its cookies go into the response.
 pub(super) async fn begin(
     house: &House<'_>,
     visit: &Visit<'_>,
     user: &str,
     remember: Option<Duration>,
     factor: Factor,
-) -> Result<HeaderValue, AccountsError> {
+    response: &mut Response<Body>,
+) -> Result<(), AccountsError> {
     let times = house.settings.session;
     let before = visit.who.as_deref().and_then(|who| who.session());
     let new = NewSession {
@@ -258,7 +230,15 @@ pub(super) async fn begin(
     })?;
     journal::login(house, visit, factor, LoginOutcome::Success, user, session.id());
     let cookie = cookie.expose_str().unwrap_or_default();
-    Ok(Cookie::Session.set(visit.secure(), cookie, remember))
+    let headers = response.headers_mut();
+    headers.append(SET_COOKIE, Cookie::Session.set(visit.secure(), cookie, remember));
+    house.authority.has_come_in(&visit.facts, user);
+    let known = house.authority.known_browser_cookie(user);
+    headers.append(
+        SET_COOKIE,
+        Cookie::Known.set(visit.secure(), &known, Some(KNOWN_FOR)),
+    );
+    Ok(())
 }
 
 fn shown(

@@ -22,7 +22,7 @@ mod tokens;
 use std::sync::Arc;
 
 use askama::Template;
-use http::header::{ALLOW, RETRY_AFTER};
+use http::header::ALLOW;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -170,9 +170,7 @@ impl Visit<'_> {
         let seconds = throttled.retry_after.as_secs().max(1);
         let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
         let mut response = self.refused(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail);
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        frame::retry_after(&mut response, throttled.retry_after);
         response
     }
 

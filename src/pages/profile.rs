@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use askama::Template;
-use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -126,6 +125,10 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
             login::Checked::Right(_) => {}
             login::Checked::Wrong => return again(StatusCode::FORBIDDEN, visit.words.password_wrong),
             login::Checked::Busy(_) => return again(StatusCode::TOO_MANY_REQUESTS, visit.words.login_busy),
+            login::Checked::Throttled(throttled) if throttled.why == "guesses" => {
+                let problem = login::too_many(visit, throttled);
+                return again(StatusCode::TOO_MANY_REQUESTS, &problem);
+            }
             login::Checked::Throttled(throttled) => return visit.throttled(throttled),
             login::Checked::Fault => return again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
         }
@@ -147,9 +150,15 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
         .filter(|_| person.session.is_remembered());
     let mut response = done(house, "password");
     // Without a cookie the browser is sent to the login, where the new password works.
-    if let Ok(cookie) = login::begin(house, visit, person.name(), remembered, Factor::Password).await {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    let _ = login::begin(
+        house,
+        visit,
+        person.name(),
+        remembered,
+        Factor::Password,
+        &mut response,
+    )
+    .await;
     response
 }
 

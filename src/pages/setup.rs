@@ -2,7 +2,6 @@
 //! locked out. Looking at it uses nothing up: programs that preview links do that too.
 
 use askama::Template;
-use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -101,9 +100,15 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -
     };
     let mut response = frame::go(&format!("{}/", house.site.prefix));
     // The account is there; without a cookie its user logs in.
-    if let Ok(cookie) = login::begin(house, visit, &account.user.name, None, Factor::Link).await {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    let _ = login::begin(
+        house,
+        visit,
+        &account.user.name,
+        None,
+        Factor::Link,
+        &mut response,
+    )
+    .await;
     response
 }
 

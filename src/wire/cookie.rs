@@ -16,14 +16,18 @@ pub enum Cookie {
     Session,
     /// Which browser was given the login form.
     Form,
+    /// In which browser somebody logged in before. It opens nothing.
+    Known,
 }
 
 /// All names of ours: none of them goes to a backend or comes from one.
-pub const OURS: [&str; 4] = [
+pub const OURS: [&str; 6] = [
     Cookie::Session.name(true),
     Cookie::Session.name(false),
     Cookie::Form.name(true),
     Cookie::Form.name(false),
+    Cookie::Known.name(true),
+    Cookie::Known.name(false),
 ];
 
 /// What a request has under a name.
@@ -45,6 +49,8 @@ impl Cookie {
             (Cookie::Session, false) => "sidegate",
             (Cookie::Form, true) => "__Host-sidegate-form",
             (Cookie::Form, false) => "sidegate-form",
+            (Cookie::Known, true) => "__Host-sidegate-known",
+            (Cookie::Known, false) => "sidegate-known",
         }
     }
 

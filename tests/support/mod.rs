@@ -20,6 +20,7 @@ pub mod asking;
 pub mod backend;
 pub mod browser;
 pub mod client;
+pub mod house;
 pub mod measure;
 pub mod tls;
 pub mod tools;
