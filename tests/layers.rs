@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
 const FOREIGN: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["crypto"]),
     ("argon2", &["crypto"]),
+    ("totp_rs", &["crypto"]),
     ("rusqlite", &["store"]),
     ("governor", &["decision"]),
     ("moka", &["authn"]),
@@ -31,7 +32,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("notify", &["app"]),
     ("jiff", &["time"]),
     ("askama", &["pages"]),
-    ("qrcode", &["app"]),
+    ("qrcode", &["wire"]),
 ];
 
 /// Folders whose every file is one entry of a table: `(folder, table file, files that are not entries)`.

@@ -235,11 +235,10 @@ impl Authenticator {
             .digest("sidegate guessed account 1", &[name.as_bytes()])
     }
 
-    /// By which number one browser, network or code is counted.
-    pub fn counted_key(&self, what: &str) -> Digest {
-        self.verified
-            .mac()
-            .digest("sidegate counted 1", &[what.as_bytes()])
+    /// Under which name a typed code counts as a failure.
+    pub fn code_key(&self, user: &str, code: &Secret) -> Digest {
+        let parts = [user.as_bytes(), code.expose()];
+        self.verified.mac().digest("sidegate presented code 1", &parts)
     }
 
     /// The same of a one-time link.

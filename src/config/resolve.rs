@@ -339,7 +339,11 @@ impl Resolver<'_> {
                 let wrong = Wrong::new("is there twice").hint("a network has one user");
                 self.wrong(&join(&key, "cidr"), Some(&entry.cidr), wrong);
             }
-            trusted.push(TrustedNetwork { cidr, user });
+            trusted.push(TrustedNetwork {
+                cidr,
+                user,
+                skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
+            });
         }
         trusted
     }

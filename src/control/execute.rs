@@ -200,6 +200,7 @@ impl Operations {
                 Ok(user(&account))
             }
             Request::UserRecover { name } => self.recover(&name, now).await,
+            Request::UserFactors { name, reset } => self.factors(&name, reset, now).await,
             Request::SetupLink => self.setup_link(now).await,
             Request::GroupAdd { name } => {
                 let line = self.line(Event::GroupAdd, "", &name, now);

@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
-use super::view::{BanView, Explanation, GroupView, KeyView, SessionView, Status, TokenView, UserView};
+use super::view::{
+    BanView, Explanation, FactorsView, GroupView, KeyView, SessionView, Status, TokenView, UserView,
+};
 use crate::crypto::Secret;
 use crate::model::Role;
 use crate::time::Timestamp;
@@ -125,6 +127,13 @@ pub enum Request {
     UserRecover {
         /// Account name.
         name: String,
+    },
+    /// `user factors`
+    UserFactors {
+        /// Account name.
+        name: String,
+        /// Whether all of them are taken away.
+        reset: bool,
     },
     /// `setup-link`
     SetupLink,
@@ -393,6 +402,8 @@ pub enum Payload {
     User(UserView),
     /// Users, by name.
     Users(Vec<UserView>),
+    /// What a user has besides the password.
+    Factors(FactorsView),
     /// Groups, by name.
     Groups(Vec<GroupView>),
     /// A new token, which nobody will ever see again.
@@ -547,6 +558,10 @@ mod tests {
                 groups: vec![],
             },
             Request::UserRecover { name: name() },
+            Request::UserFactors {
+                name: name(),
+                reset: true,
+            },
             Request::SetupLink,
             Request::GroupAdd { name: name() },
             Request::GroupList,

@@ -136,9 +136,9 @@ impl Authority {
         self.judge(core, route, facts, Effect::Examined).await
     }
 
-    /// An identity of that user, as a right credential of theirs would give; none when there is no
+    /// An identity of that user, as a right credential of that kind would give; none when there is no
     /// such user or it is disabled.
-    pub fn identity_of(&self, name: &str) -> Option<Arc<Identity>> {
+    pub fn identity_of(&self, name: &str, method: identity::Method) -> Option<Arc<Identity>> {
         let account = self
             .accounts
             .user(name)
@@ -146,7 +146,7 @@ impl Authority {
         Some(Arc::new(Identity {
             lease: Lease::of_network(&account),
             account,
-            method: identity::Method::Password,
+            method,
             token: None,
             audited: FirstUses::new(&RouteNames::none()),
         }))
@@ -205,7 +205,7 @@ impl Authority {
 
     /// As [`Authority::identity_of`], with that token of theirs, if there still is one of that id.
     pub fn identity_recorded(&self, name: &str, token: &str) -> Option<Identity> {
-        let mut identity = Arc::into_inner(self.identity_of(name)?)?;
+        let mut identity = Arc::into_inner(self.identity_of(name, identity::Method::Password)?)?;
         identity.token = self.accounts.live_token(token);
         Some(identity)
     }
@@ -370,7 +370,14 @@ impl Authority {
                 why: "none",
                 presented,
             }),
-            Verdict::Refuse(why) => Decision::Deny(Denial {
+            // Who logs in can do better; a token or a password over Basic cannot.
+            Verdict::StepUp(why) if who.is_some_and(|who| who.method.is_interactive()) => {
+                Decision::Challenge(Challenge {
+                    why,
+                    presented: false,
+                })
+            }
+            Verdict::StepUp(why) | Verdict::Refuse(why) => Decision::Deny(Denial {
                 why,
                 user: who.map(|who| who.name().to_owned()),
             }),

@@ -70,6 +70,19 @@ impl Authority {
         }))
     }
 
+    /// Whether a code of that account may be looked at, and counts it until [`super::Guard::no_wrong_guess`]
+    /// takes it back.
+    ///
+    /// # Errors
+    /// The client is banned or too fast, or too many codes of this account were wrong.
+    pub fn admit_code(&self, facts: &Facts<'_>, user: &str, code: &Secret) -> Result<Guess, Throttled> {
+        self.guard.admit(facts.client, facts.now)?;
+        let key = self.authenticator.code_key(user, code);
+        let guess = self.guess(facts, user, Guessed::Code, key);
+        self.guard.admit_guess(&guess, facts.now)?;
+        Ok(guess)
+    }
+
     /// A guess at that account, as it is counted.
     pub(super) fn guess(&self, facts: &Facts<'_>, name: &str, what: Guessed, credential: Digest) -> Guess {
         let account = self.authenticator.account_key(name);

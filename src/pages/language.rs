@@ -167,6 +167,47 @@ words! {
         "Diese Netze sind nicht lesbar. Schreiben Sie zum Beispiel: 192.168.1.0/24, 10.0.0.7";
     gone: "That is not there any more.", "Das gibt es nicht mehr.";
 
+    factor_title: "Second factor", "Zweiter Faktor";
+    factor_lead: "You are logging in as {}. Type the code that your authenticator app shows now, or one of your backup codes.",
+        "Sie melden sich als {} an. Geben Sie den Code ein, den Ihre Authentifizierungs-App jetzt zeigt, oder einen Ihrer Ersatzcodes.";
+    factor_missing: "What you want to open asks for a second factor, and your account has none. Set one up, and go on from there.",
+        "Was Sie öffnen möchten, verlangt einen zweiten Faktor, und Ihr Konto hat keinen. Richten Sie einen ein; danach geht es weiter.";
+    code: "Code", "Code";
+    code_hint: "Six digits, or a backup code with its twelve letters and digits.",
+        "Sechs Ziffern, oder ein Ersatzcode mit seinen zwölf Buchstaben und Ziffern.";
+    code_wrong: "That code is wrong.", "Dieser Code ist falsch.";
+    code_used: "That code was used already. Wait for the next one.", "Dieser Code wurde schon benutzt. Warten Sie auf den nächsten.";
+    code_old: "That code was right {} minutes ago. The clock of your phone is slow, or that of this server is fast: set both by the network.",
+        "Dieser Code galt vor {} Minuten. Die Uhr Ihres Telefons geht nach, oder die des Servers vor: Stellen Sie beide nach dem Netz.";
+    code_early: "That code will be right in {} minutes. The clock of your phone is fast, or that of this server is slow: set both by the network.",
+        "Dieser Code gilt erst in {} Minuten. Die Uhr Ihres Telefons geht vor, oder die des Servers nach: Stellen Sie beide nach dem Netz.";
+    remember_device: "Do not ask for a code in this browser again", "In diesem Browser nicht wieder nach einem Code fragen";
+    app: "Authenticator app", "Authentifizierungs-App";
+    app_title: "Set up an authenticator app", "Authentifizierungs-App einrichten";
+    app_lead: "Scan this picture with an authenticator app, and type the code that it then shows.",
+        "Scannen Sie dieses Bild mit einer Authentifizierungs-App, und geben Sie den Code ein, den sie dann zeigt.";
+    app_picture: "QR code for the app", "QR-Code für die App";
+    app_text: "Or type this key into the app:", "Oder geben Sie diesen Schlüssel in die App ein:";
+    app_here: "The app is on this device", "Die App ist auf diesem Gerät";
+    app_code: "The code that the app shows", "Der Code, den die App zeigt";
+    app_set_up: "Set up an app", "App einrichten";
+    app_other: "Use another app instead", "Stattdessen eine andere App verwenden";
+    app_done: "From now on you are asked for a code when you log in.", "Von jetzt an werden Sie bei der Anmeldung nach einem Code gefragt.";
+    codes_title: "Backup codes", "Ersatzcodes";
+    codes_lead: "For the day when you do not have the app: each of these works once. Print or copy them now, and keep them where you keep important papers: nobody will ever see them again. Codes from before do not work any more.",
+        "Für den Tag, an dem Sie die App nicht haben: Jeder gilt einmal. Drucken oder kopieren Sie sie jetzt, und heben Sie sie bei wichtigen Papieren auf: Niemand wird sie je wieder sehen. Frühere Codes gelten nicht mehr.";
+    codes_renew: "New backup codes", "Neue Ersatzcodes";
+    factors_none: "You have none: your password alone lets you in. With an app on your phone, nobody who learns the password gets in.",
+        "Sie haben keinen: Ihr Passwort allein lässt Sie ein. Mit einer App auf Ihrem Telefon kommt niemand hinein, der nur das Passwort erfährt.";
+    factors_remove: "Log in without a second factor", "Ohne zweiten Faktor anmelden";
+    factors_remove_hint: "The app, the backup codes and the browsers that are not asked are forgotten. From then on the password alone lets in.",
+        "Die App, die Ersatzcodes und die Browser, in denen nicht gefragt wird, sind dann vergessen. Von da an lässt das Passwort allein ein.";
+    factors_removed: "Your password alone lets you in now.", "Ihr Passwort allein lässt Sie jetzt ein.";
+    need_recent_factors: "To change this, show once more that it is you.", "Um das zu ändern, zeigen Sie noch einmal, dass Sie es sind.";
+    devices: "Browsers in which no code is asked for", "Browser, in denen kein Code verlangt wird";
+    device_forget: "Ask there again", "Dort wieder fragen";
+    devices_forgotten: "A code is asked for there again.", "Dort wird wieder nach einem Code gefragt.";
+
     denied_title: "Not allowed", "Nicht erlaubt";
     denied_lead: "You are {}, who may not open this. If you should, ask whoever runs this server, and name this number:",
         "Sie sind {} und dürfen das nicht öffnen. Wenn Sie es dürfen sollten, fragen Sie den Betreiber und nennen Sie diese Nummer:";

@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
-use super::{House, Visit, back, journal};
-use crate::accounts::{AccountsError, NewSession, PasswordFault, PasswordOutcome};
+use super::{House, Visit, back, journal, second_factor};
+use crate::accounts::{AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
 use crate::decision::guard::Throttled;
 use crate::observe::metrics::{Factor, LoginOutcome};
@@ -36,6 +36,7 @@ struct Page<'a> {
     name: String,
     may_remember: bool,
     remember: bool,
+    again: bool,
 }
 
 /// What is in the form when it is shown.
@@ -44,6 +45,8 @@ struct Filled {
     rd: String,
     name: String,
     remember: bool,
+    /// Whoever is there shows once more who they are.
+    again: bool,
 }
 
 /// The form. Whoever is there already may go on, or log in as somebody else.
@@ -63,6 +66,10 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         "again" => {
             let session = visit.who.as_deref().filter(|who| who.method == Method::Session);
             filled.name = session.map(|who| who.name().to_owned()).unwrap_or_default();
+            filled.remember = session
+                .and_then(|who| who.session())
+                .is_some_and(|session| session.is_remembered());
+            filled.again = true;
             words.login_again
         }
         _ => "",
@@ -81,11 +88,13 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -
     let rd = back::target(&rd, &visit.facts).map(str::to_owned);
     let name = form.text("name");
     let remember = form.is_ticked("remember");
+    let again_wanted = form.text("why") == "again";
     let again = |status, problem| {
         let filled = Filled {
             rd: rd.clone().unwrap_or_default(),
             name: form::shown(&name),
             remember,
+            again: again_wanted,
         };
         shown(house, visit, status, "", problem, filled)
     };
@@ -103,9 +112,19 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -
     match check(house, visit, &name, &form, known).await {
         Checked::Right(user) => {
             let remember = remember.then_some(house.settings.session.remember).flatten();
+            if second_factor::is_asked(house, visit, &user, again_wanted) {
+                return second_factor::ask(house, visit, &user, remember.is_some(), rd.as_deref());
+            }
             let start = format!("{}/", house.site.prefix);
             let mut response = frame::go(rd.as_deref().unwrap_or(&start));
-            match begin(house, visit, &user, remember, Factor::Password, &mut response).await {
+            let entry = Entry {
+                user: &user,
+                remember,
+                factor: Factor::Password,
+                factors: 1,
+                goes_on: None,
+            };
+            match begin(house, visit, entry, &mut response).await {
                 Ok(()) => {
                     response
                         .headers_mut()
@@ -201,20 +220,54 @@ pub(super) fn too_many(visit: &Visit<'_>, throttled: Throttled) -> String {
     fill(visit.words.login_too_often, &minutes.to_string())
 }
 
+/// Where one logs in, for that reason, to go on there.
+pub(super) fn address(house: &House<'_>, why: &str, rd: &str) -> String {
+    let why = match why {
+        "" => String::new(),
+        why => format!("why={why}&"),
+    };
+    format!("{}/login?{why}rd={}", house.site.prefix, query::encode(rd))
+}
+
+/// Who comes in, and with what.
+pub(super) struct Entry<'e> {
+    pub(super) user: &'e str,
+    pub(super) remember: Option<Duration>,
+    /// What was shown last.
+    pub(super) factor: Factor,
+    /// How many factors were shown.
+    pub(super) factors: u8,
+    /// The login that goes on under another cookie, with the times that it had.
+    pub(super) goes_on: Option<&'e LiveSession>,
+}
+
 /// Begins a login, in the place of the one that the browser had; its cookies go into the response.
 pub(super) async fn begin(
     house: &House<'_>,
     visit: &Visit<'_>,
-    user: &str,
-    remember: Option<Duration>,
-    factor: Factor,
+    entry: Entry<'_>,
     response: &mut Response<Body>,
 ) -> Result<(), AccountsError> {
+    let Entry {
+        user,
+        remember,
+        factor,
+        factors,
+        goes_on,
+    } = entry;
     let times = house.settings.session;
+    let now = visit.facts.now;
     let before = visit.who.as_deref().and_then(|who| who.session());
+    let life = match goes_on {
+        Some(session) => session.expires().since(now),
+        None => remember.unwrap_or(times.absolute),
+    };
+    let remember = remember.map(|_| life);
     let new = NewSession {
         user: user.to_owned(),
-        life: remember.unwrap_or(times.absolute),
+        began: goes_on.map(LiveSession::began),
+        factors,
+        life,
         idle: remember.is_none().then_some(times.idle),
         address: visit.facts.client.address(),
         agent: headers::text(visit.facts.headers, USER_AGENT).to_owned(),
@@ -273,6 +326,7 @@ fn shown(
         name: filled.name,
         may_remember: house.settings.session.remember.is_some(),
         remember: filled.remember,
+        again: filled.again,
     };
     let mut response = frame::page(status, &page);
     response.headers_mut().append(SET_COOKIE, binding.cookie());

@@ -7,6 +7,7 @@
 
 mod back;
 mod denied;
+mod factors;
 mod form;
 mod frame;
 mod journal;
@@ -15,6 +16,7 @@ mod login;
 mod logout;
 mod passwords;
 mod profile;
+mod second_factor;
 mod setup;
 mod start;
 mod tokens;
@@ -96,7 +98,14 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Respons
         "/login" if posts => login::send(house, visit, body).await,
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
+        "/second-factor" if reads => second_factor::show(house, visit),
+        "/second-factor" if posts => second_factor::send(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
+        "/profile/app" if reads => factors::show_app(house, visit),
+        "/profile/app" if posts => factors::enrol_app(house, visit, body).await,
+        "/profile/factors/remove" if posts => factors::remove(house, visit, body).await,
+        "/profile/codes" if posts => factors::renew_codes(house, visit, body).await,
+        "/profile/devices/forget" if posts => factors::forget_devices(house, visit, body).await,
         "/profile/name" if posts => profile::rename(house, visit, body).await,
         "/profile/password" if posts => profile::change_password(house, visit, body).await,
         "/profile/sessions/end" if posts => profile::end_sessions(house, visit, body).await,
@@ -104,7 +113,9 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Respons
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
         "" | "/" => visit.refused_method("GET, HEAD"),
-        "/setup" | "/login" | "/logout" => visit.refused_method("GET, HEAD, POST"),
+        "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" => {
+            visit.refused_method("GET, HEAD, POST")
+        }
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
         _ => visit.refused(

@@ -9,7 +9,8 @@ use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::journal::{self, Undone};
 use super::language::fill;
-use super::{House, Visit, login, passwords};
+use super::login::Entry;
+use super::{House, Visit, login, passwords, second_factor};
 use crate::accounts::{AccountsError, NewUser, Purpose};
 use crate::observe::audit::Event;
 use crate::observe::metrics::{Factor, LoginOutcome};
@@ -98,17 +99,20 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -
             return again(status, &problem);
         }
     };
+    let user = &account.user.name;
+    if second_factor::is_asked(house, visit, user, true) {
+        return second_factor::ask(house, visit, user, false, None);
+    }
     let mut response = frame::go(&format!("{}/", house.site.prefix));
     // The account is there; without a cookie its user logs in.
-    let _ = login::begin(
-        house,
-        visit,
-        &account.user.name,
-        None,
-        Factor::Link,
-        &mut response,
-    )
-    .await;
+    let entry = Entry {
+        user,
+        remember: None,
+        factor: Factor::Link,
+        factors: 1,
+        goes_on: None,
+    };
+    let _ = login::begin(house, visit, entry, &mut response).await;
     response
 }
 

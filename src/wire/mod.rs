@@ -7,6 +7,7 @@ pub mod escape;
 pub mod headers;
 pub mod hex;
 pub mod problem;
+pub mod qr;
 pub mod query;
 
 pub use body::{Body, BodyError};

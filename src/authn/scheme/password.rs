@@ -44,6 +44,10 @@ impl Scheme for Password {
                 .verify_password(&name, &secret, asked.key, asked.lane)
                 .await
             {
+                // The form asks for the second factor; this road cannot, and must not pass it by.
+                Ok(PasswordOutcome::Right(_)) if accounts.has_second_factor(&name) => {
+                    Err(Refusal::Dead("second-factor"))
+                }
                 Ok(PasswordOutcome::Right(account)) => Ok(Identity {
                     lease: Lease::of_password(&account),
                     account,
