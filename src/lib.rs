@@ -29,13 +29,17 @@ pub mod dialect;
 pub mod observe;
 pub mod upstream;
 
+pub mod control;
+
 pub mod pages;
+
+pub mod api;
 
 pub mod gate;
 
 pub mod server;
 
-pub mod control;
+pub mod doctor;
 
 pub mod cli;
 

@@ -42,6 +42,15 @@ impl Timestamp {
         )
     }
 
+    /// As HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. None before the year
+    /// 0 and after 9999.
+    pub fn http_date(self) -> Option<String> {
+        let stamp = jiff::Timestamp::from_second(self.as_seconds()).ok()?;
+        jiff::fmt::rfc2822::DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&stamp)
+            .ok()
+    }
+
     /// Parses RFC 3339.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>()
@@ -129,6 +138,15 @@ mod tests {
         let stamp = Timestamp::from_millis(1_767_225_600_123);
         assert_eq!(stamp.to_string(), "2026-01-01T00:00:00.123Z");
         assert_eq!(Timestamp::parse("2026-01-01T00:00:00.123Z"), Some(stamp));
+    }
+
+    #[test]
+    fn prints_the_dates_of_http() {
+        let stamp = Timestamp::from_millis(784_111_777_999);
+        assert_eq!(
+            stamp.http_date().as_deref(),
+            Some("Sun, 06 Nov 1994 08:49:37 GMT")
+        );
     }
 
     #[test]

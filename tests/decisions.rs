@@ -460,6 +460,15 @@ fn the_key_of_a_handshake_tells_that_a_websocket_is_asked_about() {
         assert_eq!(ask("POST", "/watch", &[key]), 403, "{road}");
         // Another upgrade than to WebSocket is none.
         assert_eq!(ask("GET", "/ws", &["Upgrade: h2c"]), 200, "{road}");
+        // One of several is, and so is any with a key.
+        for lines in [
+            &["Upgrade: WebSocket"][..],
+            &["Upgrade: h2c, websocket"],
+            &["Upgrade: h2c", key],
+            &["Upgrade:", key],
+        ] {
+            assert_eq!(ask("GET", "/ws", lines), 403, "{road} {lines:?}");
+        }
         let page = Asked::get("/ws", "192.0.2.1")
             .with(key)
             .with("Accept: text/html")
@@ -648,6 +657,163 @@ fn answers_have_the_identity_headers_of_the_route() {
             assert_eq!(told(path, name).as_deref(), Some(value), "{road} {path} {name}");
         }
         assert_eq!(told("/o", "x-forwarded-user"), None);
+    }
+}
+
+// Section 5: "Credentials of ours are removed before the backend unless the route says `pass_credentials =
+// true`"; section 6.1: "Any other `Authorization` is the backend's: not judged, not stripped"
+#[test]
+fn an_answer_says_what_is_left_of_the_credentials_if_it_is_asked_to() {
+    let gate = gate(
+        "[[route]]\npath = \"/\"\naccess = \"public\"\n[[route]]\npath = \"/pass\"\npass_credentials = \
+         true\n[[route]]\npath = \"/cors\"\npreflight = \"pass\"\n",
+    );
+    let token = gate.token("anna", "phone");
+    let (ours, header) = (bearer(&token), format!("X-OPENHAB-TOKEN: {token}"));
+    let basic = format!("Authorization: Basic {}", support::base64(&format!("{token}:")));
+    let carried = {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(&token)
+    };
+    let word = format!("org.openhab.ws.accessToken.base64.{carried}");
+    let words = format!("Sec-WebSocket-Protocol: {word}, org.openhab.ws.protocol.default");
+    let alone = format!("Sec-WebSocket-Protocol: {word}");
+    let foreign = "Authorization: Bearer theirs";
+    let socket = [
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    let preflight = ["Origin: https://a.example", "Access-Control-Request-Method: PUT"];
+    const NAMES: [&str; 4] = [
+        "authorization",
+        "cookie",
+        "sec-websocket-protocol",
+        "x-openhab-token",
+    ];
+    // What was sent, and what is left by these names; the names of what was sent and is not left as it was.
+    type Row<'r> = (&'static str, &'r str, Vec<&'r str>, [&'r str; 4], &'r str);
+    let rows: Vec<Row<'_>> = vec![
+        ("GET", "/", vec![&ours], ["", "", "", ""], "authorization"),
+        ("GET", "/", vec![&basic], ["", "", "", ""], "authorization"),
+        ("GET", "/", vec![foreign], ["Bearer theirs", "", "", ""], ""),
+        (
+            "GET",
+            "/",
+            vec![&header, foreign],
+            ["Bearer theirs", "", "", ""],
+            "x-openhab-token",
+        ),
+        ("GET", "/", vec!["Cookie: a=1; b=2"], ["", "a=1; b=2", "", ""], ""),
+        (
+            "GET",
+            "/",
+            vec![
+                "Cookie: a=1; sidegate=x; b=2",
+                "Cookie: __Host-sidegate=y",
+                "Cookie: c=3",
+            ],
+            ["", "a=1; b=2; c=3", "", ""],
+            "",
+        ),
+        ("GET", "/", vec!["Cookie: sidegate=x"], ["", "", "", ""], "cookie"),
+        (
+            "GET",
+            "/",
+            vec!["Cookie: sidegate2=x; Sidegate=y"],
+            ["", "sidegate2=x; Sidegate=y", "", ""],
+            "",
+        ),
+        (
+            "GET",
+            "/",
+            [&socket[..], &[&*words]].concat(),
+            ["", "", "org.openhab.ws.protocol.default", ""],
+            "",
+        ),
+        (
+            "GET",
+            "/",
+            [&socket[..], &[&*alone]].concat(),
+            ["", "", "", ""],
+            "sec-websocket-protocol",
+        ),
+        (
+            "GET",
+            "/",
+            [
+                &socket[..],
+                &["Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b"],
+            ]
+            .concat(),
+            ["", "", "a, b", ""],
+            "",
+        ),
+        (
+            "GET",
+            "/pass",
+            vec![&header, "Cookie: sidegate=x"],
+            ["", "sidegate=x", "", &token],
+            "",
+        ),
+        (
+            "OPTIONS",
+            "/cors",
+            [&preflight[..], &[foreign, "Cookie: a=1", &*header]].concat(),
+            ["", "", "", ""],
+            "x-openhab-token, authorization, cookie",
+        ),
+    ];
+    for (method, path, sent, left, removed) in rows {
+        let mut asked = Asked::get(path, "192.0.2.1").by(method);
+        asked.headers = sent.iter().map(|line| (*line).to_owned()).collect();
+        for road in gateways() {
+            let context = format!("{method} {path} {sent:?} by {road}");
+            let plain = asked.send(&gate, road);
+            assert_eq!(plain.status, 200, "{context}");
+            let text = String::from_utf8(asked.bytes(road)).unwrap();
+            let endpoint = format!("/_sidegate/auth/{road}");
+            let stripped = gate.raw(
+                text.replacen(&format!("{endpoint} "), &format!("{endpoint}?strip "), 1)
+                    .as_bytes(),
+            );
+            for (name, left) in NAMES.into_iter().zip(left) {
+                let expected: Vec<&str> = [left].into_iter().filter(|left| !left.is_empty()).collect();
+                if road == "envoy" {
+                    // It keeps what no answer names.
+                    let told = plain.all(name);
+                    let values = sent.iter().filter_map(|line| {
+                        let (sent, value) = line.split_once(": ")?;
+                        sent.eq_ignore_ascii_case(name).then_some(value)
+                    });
+                    let unchanged = values.collect::<Vec<_>>().join(", ") == left;
+                    assert_eq!(
+                        told,
+                        if unchanged { vec![] } else { expected },
+                        "{context}: {name}"
+                    );
+                } else {
+                    assert_eq!(stripped.all(name), expected, "{context}: {name}");
+                    assert_eq!(plain.header(name), None, "{context}: {name}");
+                }
+            }
+            let told = plain.header("x-envoy-auth-headers-to-remove");
+            let removed = Some(removed).filter(|removed| road == "envoy" && !removed.is_empty());
+            assert_eq!(told, removed, "{context}");
+        }
+    }
+    // A refusal hands on nothing.
+    let refused = Asked::get("/pass", "192.0.2.1").with(foreign).with("Cookie: a=1");
+    for road in gateways() {
+        let text = String::from_utf8(refused.bytes(road)).unwrap();
+        let endpoint = format!("/_sidegate/auth/{road}");
+        let answer = gate.raw(
+            text.replacen(&format!("{endpoint} "), &format!("{endpoint}?strip "), 1)
+                .as_bytes(),
+        );
+        assert_eq!(answer.status, 401, "{road}");
+        for name in NAMES {
+            assert_eq!(answer.header(name), None, "{road}");
+        }
     }
 }
 

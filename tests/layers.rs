@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 /// An import may only point to an earlier name.
 const ORDER: &[&str] = &[
     "time", "crypto", "wire", "model", "config", "request", "outbound", "store", "instance", "accounts",
-    "authn", "policy", "decision", "observe", "dialect", "upstream", "pages", "gate", "server", "control",
-    "app", "cli", "main",
+    "authn", "policy", "decision", "observe", "dialect", "upstream", "control", "pages", "api", "gate",
+    "server", "doctor", "app", "cli", "main",
 ];
 
 /// `(layer, crates that only it may name)`: one folder per foreign crate.
@@ -21,10 +21,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("governor", &["decision"]),
     ("moka", &["authn"]),
     ("quick_cache", &["authn", "decision"]),
+    ("httparse", &["wire"]),
     ("prometheus_client", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("toml", &["config"]),
-    ("schemars", &["config"]),
+    ("schemars", &["config", "model", "control", "api"]),
     ("clap", &["cli"]),
     ("rpassword", &["cli"]),
     ("tokio_rustls", &["outbound", "server"]),

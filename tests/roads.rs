@@ -6,7 +6,8 @@
 mod support;
 
 use support::asking::{Asked, ROADS};
-use support::{Answer, Backend, Sidegate, base64, eventually};
+use support::browser::Browser;
+use support::{Answer, Backend, Sidegate, base64, eventually, mistyped};
 
 /// A row of the table in section 6: the statuses of proxy, nginx, traefik, caddy, envoy, haproxy.
 type Row = [u16; 6];
@@ -95,6 +96,8 @@ paths = ["/items"]
 allowed = "all"
 "#;
 
+const PASSWORD: &str = "correct horse battery staple";
+
 struct House {
     gate: Sidegate,
     backend: Backend,
@@ -130,6 +133,8 @@ impl House {
         ] {
             gate.cli(&["user", "add", name, "--role", role]).success();
         }
+        let cora = ["user", "add", "cora", "--role", "user", "--password-stdin"];
+        gate.cli_with_input(&cora, &format!("{PASSWORD}\n")).success();
         gate.cli(&["group", "add", "staff", "bob"]);
         Self { gate, backend }
     }
@@ -299,11 +304,19 @@ fn the_same_request_gets_the_same_decision_by_every_road() {
     let stranger = Sidegate::prepare("");
     stranger.cli(&["user", "add", "bob"]).success();
     let wrong = stranger.token("bob", "phone");
-    let mistyped = format!("{}x", &bob[..bob.len() - 1]);
+    let mistyped = mistyped(&bob);
     eventually(
         || gate.get("/", &[&bearer(brief)]).status == 401,
         || "a token of one second does not end".into(),
     );
+    let session = {
+        let mut browser = Browser::new(gate.address);
+        assert_eq!(browser.login("cora", PASSWORD).status, 303);
+        format!("Cookie: a=1; sidegate={}; b=2", browser.session().unwrap())
+    };
+    let dead = format!("Cookie: sidegate={}", "A".repeat(43));
+    let own_page = "Origin: http://gate.test";
+    let other_page = "Origin: https://a.example";
     house.backend.take();
 
     // Clients of their own, so that no case counts for another.
@@ -666,6 +679,90 @@ fn the_same_request_gets_the_same_decision_by_every_road() {
             PROGRAM,
             "challenge",
             "token-unknown",
+        ),
+        case("session", get("/api").with(&*session), ALLOW, "allow", "").who("cora"),
+        case(
+            "session beside a wrong token",
+            get("/api").with(&*session).with(bearer(&wrong)),
+            PROGRAM,
+            "challenge",
+            "token-unknown",
+        ),
+        case(
+            "session of a page of ours",
+            get("/api").by("POST").with(&*session).with(own_page),
+            ALLOW,
+            "allow",
+            "",
+        )
+        .who("cora"),
+        case(
+            "session of a page of others",
+            get("/api").by("POST").with(&*session).with(other_page),
+            DENY,
+            "deny",
+            "csrf",
+        )
+        .who("cora"),
+        case(
+            "session of nobody knows which page",
+            get("/api").by("DELETE").with(&*session),
+            DENY,
+            "deny",
+            "csrf",
+        )
+        .who("cora"),
+        case(
+            "WebSocket of a page of others",
+            socket(get("/ws")).with(&*session).with(other_page),
+            DENY,
+            "deny",
+            "csrf",
+        )
+        .who("cora"),
+        case(
+            "WebSocket of a page of ours",
+            socket(get("/ws")).with(&*session).with(own_page),
+            TUNNEL,
+            "allow",
+            "",
+        )
+        .who("cora"),
+        case(
+            "dead session",
+            get("/api").with(&*dead),
+            PROGRAM,
+            "challenge",
+            "none",
+        ),
+        case(
+            "dead session of a browser",
+            get("/a").with(page).with(&*dead),
+            BROWSER,
+            "challenge",
+            "none",
+        ),
+        case(
+            "dead session on public",
+            get("/public").with(&*dead),
+            ALLOW,
+            "allow",
+            "",
+        ),
+        case(
+            "dead session in a trusted network",
+            Asked::get("/api", "192.168.7.10").with(&*dead),
+            ALLOW,
+            "allow",
+            "",
+        )
+        .who("guest"),
+        case(
+            "two sessions",
+            get("/api").with(&*session).with(&*session),
+            PROGRAM,
+            "challenge",
+            "none",
         ),
         case(
             "preflight",

@@ -1,8 +1,9 @@
--- Asks Sidegate about a request, and lets it pass or answers in its place. Loaded with "lua-load sidegate.lua", called
--- with "http-request lua.sidegate" after these variables are set:
+-- Asks Sidegate about a request, and sets txn.sidegate_allowed or answers in its place. Loaded with "lua-load
+-- sidegate.lua", called with "http-request lua.sidegate" after these variables are set:
 --   txn.sidegate_url      the decision endpoint
 --   txn.sidegate_socket   where to connect for it, if that is not in the URL: unix@/run/sidegate/http.sock
 --   txn.sidegate_headers  which headers of the answer the application gets, separated by commas
+--   txn.sidegate_credentials  which of its headers are left to it as the answer has them, or not at all
 --   txn.sidegate_secret   what Sidegate asks gateways for, if it does
 
 -- What belongs to one hop, and what is said anew below. HAProxy writes header names in lower case.
@@ -15,7 +16,7 @@ local kept_here = {
 }
 
 -- What a refusal says to the client.
-local passed_on = { "www-authenticate", "retry-after", "x-request-id", "x-auth-error" }
+local passed_on = { "www-authenticate", "retry-after", "set-cookie", "x-request-id", "x-auth-error" }
 
 local function question(txn)
     local headers = {}
@@ -33,9 +34,14 @@ local function question(txn)
     if txn.f:ssl_fc() == 1 or txn.f:ssl_fc() == true then
         scheme = "https"
     end
-    local host = txn.f:req_hdr("host") or ""
+    -- The whole of it: a comma divides nothing here.
+    local host = txn.f:req_fhdr("host") or ""
     headers["x-original-url"] = { scheme .. "://" .. host .. txn.f:pathq() }
     headers["x-original-method"] = { txn.f:method() }
+    -- A WebSocket needs other rights than a GET. Over HTTP/2 it has no key.
+    if txn.f:req_fhdr("upgrade") and not headers["sec-websocket-key"] then
+        headers["sec-websocket-key"] = { "none" }
+    end
     local secret = txn:get_var("txn.sidegate_secret")
     if secret then
         headers["x-sidegate-secret"] = { secret }
@@ -74,6 +80,16 @@ core.register_action("sidegate", { "http-req" }, function(txn)
             local values = headers[string.lower(name)]
             txn.http:req_set_header(name, values and values[0] or "")
         end
+        for name in string.gmatch(txn:get_var("txn.sidegate_credentials"), "[^,]+") do
+            local values = headers[string.lower(name)]
+            if values then
+                txn.http:req_set_header(name, values[0])
+            else
+                txn.http:req_del_header(name)
+            end
+        end
+        -- Where this is not reached, for whatever reason, the configuration lets nobody pass.
+        txn:set_var("txn.sidegate_allowed", true)
     elseif status == 401 and headers["x-auth-location"] then
         refuse(txn, 302, headers)
     elseif status == 403 and headers["retry-after"] then

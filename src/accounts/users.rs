@@ -138,14 +138,25 @@ impl Accounts {
         .await
     }
 
-    /// Gives a user another name for people.
+    /// Gives a user another name for people, and another e-mail address; none: as it is.
     ///
     /// # Errors
     /// [`AccountsError::NotFound`], [`AccountsError::Invalid`], [`AccountsError::Store`].
-    pub async fn set_display_name(&self, name: &str, to: &str) -> Result<Arc<Account>, AccountsError> {
-        let to = names::display_name(to)?;
+    pub async fn set_names(
+        &self,
+        name: &str,
+        display_name: Option<&str>,
+        email: Option<&str>,
+    ) -> Result<Arc<Account>, AccountsError> {
+        let display_name = display_name.map(names::display_name).transpose()?;
+        let email = email.map(names::email).transpose()?;
         self.change_user(name, |user| {
-            user.display_name = to;
+            if let Some(display_name) = display_name {
+                user.display_name = display_name;
+            }
+            if let Some(email) = email {
+                user.email = email;
+            }
             Ok(vec![])
         })
         .await

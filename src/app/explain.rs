@@ -74,15 +74,17 @@ pub(super) async fn examine(
         Err(error) => return Ok(unjudged::rejected(&error.into())),
     };
     let host = admitted.authority.host();
-    if safe_path::covers(&snapshot.site.prefix, path.decoded()) {
+    let ours = safe_path::covers(&snapshot.site.prefix, path.decoded());
+    let route = if crate::api::is_here(&snapshot.api, path.decoded()) {
+        &snapshot.api
+    } else if ours {
         return Ok(unjudged::own_address(&snapshot.site.prefix));
-    }
-    let route = snapshot
-        .routes
-        .find(host, path.decoded())
-        .or_else(|| snapshot.endpoints.default_route());
-    let Some(route) = route else {
-        return Ok(near::no_route(&settings.routes, host, path.decoded()));
+    } else {
+        let found = snapshot.routes.find(host, path.decoded());
+        match found.or_else(|| snapshot.endpoints.default_route()) {
+            Some(route) => route,
+            None => return Ok(near::no_route(&settings.routes, host, path.decoded())),
+        }
     };
     if let Err(error) = path.allowed_on(route.settings.encoded_slash, route.settings.path_params) {
         return Ok(unjudged::rejected(&error.into()));

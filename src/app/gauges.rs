@@ -94,6 +94,12 @@ pub(super) fn register(
     );
     let counters = server.counters();
     metrics.counter(
+        "sidegate_connections_handed_over_total",
+        "Connections without TLS that asked for more than a plain HTTP/1.1 request, such as a WebSocket.",
+        move || counters.handed_over.load(Ordering::Relaxed),
+    );
+    let counters = server.counters();
+    metrics.counter(
         "sidegate_panics_total",
         "Requests that ended by a mistake of ours.",
         move || counters.panics.load(Ordering::Relaxed),

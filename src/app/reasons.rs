@@ -329,6 +329,13 @@ impl Asked<'_> {
                     "make a token without that scope: sidegate token create NAME --user {name}"
                 )],
             ),
+            "rights" => (
+                format!(
+                    "{name} asked for something that is for administrators, that concerns somebody with more rights, or that needs a login of a few minutes ago \
+                     or a token with the scope admin"
+                ),
+                vec![format!("sidegate token create NAME --user {name} --scope admin")],
+            ),
             "role" if user.role.administers() => (
                 format!(
                     "{name} may, but the token's scope \"{}\" does not make it an administrator",

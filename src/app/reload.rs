@@ -58,6 +58,25 @@ pub(super) struct Reload<'r> {
     pub(super) parts: &'r Parts,
     pub(super) server: &'r Server,
     pub(super) log: &'r LogControl,
+    pub(super) printed: &'r Printed,
+}
+
+/// The settings in force, as `config print` has them, for whoever asks for them later.
+#[derive(Clone)]
+pub(super) struct Printed(Arc<arc_swap::ArcSwap<String>>);
+
+impl Printed {
+    pub(super) fn of(loaded: &Loaded) -> Self {
+        Self(Arc::new(arc_swap::ArcSwap::from_pointee(config::print(loaded))))
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.0.load().to_string()
+    }
+
+    fn replace(&self, loaded: &Loaded) {
+        self.0.store(Arc::new(config::print(loaded)));
+    }
 }
 
 impl Reload<'_> {
@@ -132,6 +151,7 @@ impl Reload<'_> {
         for warning in &next.warnings {
             warn!("{warning}");
         }
+        self.printed.replace(&next);
         *loaded = next;
         Ok(changes)
     }

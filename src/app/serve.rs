@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
@@ -16,7 +15,7 @@ use super::announce::Start;
 use super::commands::Commands;
 use super::open::{bind, bind_operations, install_log, load_certificates, open_access, open_audit, shown};
 use super::parts::{Parts, write_bans};
-use super::reload::{self, Reload};
+use super::reload::{self, Printed, Reload};
 use super::stop::{Stop, on};
 use super::{address, block_on, gauges, owned, periodic, wrong_config};
 use crate::accounts::{Accounts, Purpose};
@@ -28,6 +27,7 @@ use crate::observe::audit::{Audit, Event, Line};
 use crate::observe::log::{Explained, LogControl};
 use crate::observe::metrics::Metrics;
 use crate::observe::operations::{self, Operations};
+use crate::observe::sightings::Sightings;
 use crate::request::Peer;
 use crate::server::{Role, Serve, Server, systemd};
 use crate::time::{Clock, Timestamp};
@@ -61,6 +61,7 @@ pub(super) struct Running {
     parts: Arc<Parts>,
     server: Server,
     log: LogControl,
+    printed: Printed,
     ready: Arc<AtomicBool>,
     drain: watch::Sender<bool>,
     reloads: mpsc::Receiver<reload::Asked>,
@@ -91,6 +92,7 @@ impl Running {
         let audit = open_audit(settings, clock.clone())?;
 
         let metrics = Arc::new(Metrics::new(clock.now()));
+        let (reach, reached) = control::Reach::new();
         let snapshot = Snapshot::build(settings.clone(), &parts.lasting, None)
             .map_err(|error| Failure::new(Exit::Config, error))?;
         let shared = Arc::new(Shared {
@@ -102,7 +104,9 @@ impl Running {
                 metrics: Arc::clone(&metrics),
                 workers: (0..settings.server.workers).map(|_| metrics.worker()).collect(),
                 explained: Explained::default(),
+                sightings: Sightings::default(),
             },
+            operations: reach,
         });
         let (drain, draining) = watch::channel(false);
         let server = start_server(settings, &shared, &parts, draining)?;
@@ -135,6 +139,7 @@ impl Running {
             tasks.spawn_local(operations::serve(listener, answers, std::future::pending()));
         }
         let (asking, reloads) = mpsc::channel(8);
+        let printed = Printed::of(&loaded);
         let operations = control::execute::Operations::serving(
             Arc::clone(&parts.lasting.accounts),
             owned::property(&parts),
@@ -145,13 +150,16 @@ impl Running {
                 &server,
                 asking.clone(),
                 Arc::clone(&ready),
+                printed.clone(),
             )),
             clock,
         )
         .with_pages(pages(&shared, &server));
+        let operations = Rc::new(operations);
+        closing.spawn_local(reached.serve(Rc::clone(&operations), told(over.subscribe())));
         let end = told(over.subscribe());
         closing.spawn_local(async move {
-            if let Err(error) = socket.serve(Rc::new(operations), end).await {
+            if let Err(error) = socket.serve(operations, end).await {
                 tracing::error!(%error, "the control socket cannot be served; commands cannot reach this server");
             }
         });
@@ -164,6 +172,7 @@ impl Running {
             parts,
             server,
             log,
+            printed,
             ready,
             drain,
             reloads,
@@ -293,6 +302,7 @@ impl Running {
             parts: &self.parts,
             server: &self.server,
             log: &self.log,
+            printed: &self.printed,
         };
         let outcome = reload.take_over(&self.sources, &mut self.loaded);
         let watched = reload::watched(&self.loaded);
@@ -320,7 +330,7 @@ async fn told(mut said: watch::Receiver<bool>) {
 struct Worker(Gate);
 
 impl Serve for Worker {
-    async fn serve(&self, request: Request<Incoming>, peer: Peer, role: Role) -> Response<Body> {
+    async fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> Response<Body> {
         let door = match role {
             Role::Decisions => Door::Decisions,
             Role::Http | Role::Https | Role::Operations => Door::Front,

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 
 use super::io::Io;
 use super::reach::{Reach, unexpected};
+use super::show;
 use super::user::done;
-use super::{show, words};
 use crate::control::protocol::{Payload, Request};
-use crate::control::{Absent, Failure};
+use crate::control::{Absent, Failure, words};
 
 /// `ban …`
 #[derive(Subcommand, Clone, Debug)]

@@ -9,10 +9,9 @@ use super::globals::Output;
 use super::io::Io;
 use super::reach::{Reach, unexpected};
 use super::show;
-use crate::control::Failure;
-use crate::control::protocol::{Payload, Question, Recorded, Request, SecretField, Who};
+use crate::control::protocol::{Payload, Question, Request, SecretField, Who};
 use crate::control::view::{AnswerView, Explanation};
-use crate::observe::audit;
+use crate::control::{Failure, recorded};
 
 /// `explain`
 #[derive(Args, Clone, Debug)]
@@ -49,7 +48,7 @@ pub(super) struct Explain {
 /// The question is malformed, or nobody could be asked. A decision to refuse is no error.
 pub(super) fn run(explain: Explain, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     let question = match explain.id.clone() {
-        Some(id) => recorded(&id, reach)?,
+        Some(id) => recorded::question_about(&audit_file(None, reach)?, &id)?,
         None => asked(explain, io)?,
     };
     let settings = reach.settings()?;
@@ -84,47 +83,6 @@ fn asked(explain: Explain, io: &mut Io<'_>) -> Result<Question, Failure> {
         method,
         url,
         browser: explain.browser,
-    })
-}
-
-/// What the audit file says of that request.
-fn recorded(id: &str, reach: &Reach<'_>) -> Result<Question, Failure> {
-    if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(Failure::usage(format!(
-            "{id:?} is no request id; it is the 16 digits after request.id= in the log, and X-Request-Id of the answer"
-        )));
-    }
-    let file = audit_file(None, reach)?;
-    let line = audit::find_request(&file, id).map_err(|error| Failure::io(file.display(), &error))?;
-    let line = line.ok_or_else(|| {
-        Failure::missing(format!(
-            "there is no request {id} in {}: allowed requests are in it once per credential, route and hour \
-             (audit.allowed = \"all\" writes each), and of many refusals alike some are left out",
-            file.display()
-        ))
-    })?;
-    let line: Recorded = serde_json::from_str(&line).map_err(|error| {
-        Failure::data(format!(
-            "the line of {id} in {} is damaged: {error}",
-            file.display()
-        ))
-    })?;
-    let host = if line.host.is_empty() {
-        "unknown.invalid"
-    } else {
-        &line.host
-    };
-    let path = if line.path.starts_with('/') {
-        &line.path
-    } else {
-        "/"
-    };
-    Ok(Question {
-        from: line.client.parse().ok(),
-        method: line.method.clone(),
-        url: format!("http://{host}{path}"),
-        browser: false,
-        who: Who::Recorded(Box::new(line)),
     })
 }
 

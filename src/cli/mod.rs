@@ -6,6 +6,7 @@ mod backup;
 mod ban;
 mod completions;
 mod config;
+mod doctor;
 mod explain;
 mod globals;
 mod group;
@@ -22,7 +23,6 @@ mod show;
 mod snippet;
 mod token;
 mod user;
-mod words;
 
 #[cfg(test)]
 mod testing;
@@ -116,6 +116,8 @@ enum Verb {
     Explain(explain::Explain),
     /// Print a working configuration for a gateway, as the settings are
     Snippet(snippet::Snippet),
+    /// Examine a gateway from outside: what it lets through, what it believes, what it forgets
+    Doctor(doctor::Doctor),
     /// Copy everything that the instance owns, while it runs
     Backup(backup::Backup),
     /// Put a backup in place of what is there
@@ -195,6 +197,7 @@ impl Verb {
             | Verb::Check(_)
             | Verb::Audit(_)
             | Verb::Snippet(_)
+            | Verb::Doctor(_)
             | Verb::Healthcheck
             | Verb::Config(_)
             | Verb::Completions(_)
@@ -221,6 +224,7 @@ fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
         Verb::Ban(verb) => ban::run(verb, reach, io),
         Verb::Explain(verb) => explain::run(verb, reach, io),
         Verb::Snippet(verb) => snippet::run(&verb, reach, io),
+        Verb::Doctor(verb) => doctor::run(verb, reach, io),
         Verb::Backup(verb) => backup::backup(verb, reach, io),
         Verb::Restore(verb) => backup::restore(&verb, reach, io),
         Verb::Reset(verb) => backup::reset(&verb, reach, io),

@@ -189,6 +189,7 @@ fn help_lists_what_is_built_and_nothing_else() {
             "ban add|list|remove",
             "explain",
             "snippet",
+            "doctor",
             "backup",
             "restore",
             "reset",

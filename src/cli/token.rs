@@ -11,9 +11,9 @@ use super::globals::Output;
 use super::io::Io;
 use super::reach::{Reach, unexpected};
 use super::show;
-use super::words::{self, Expires};
 use crate::control::protocol::{Payload, Request, SecretField, Selector, TokenCreate};
 use crate::control::view::TokenView;
+use crate::control::words::{self, Expires};
 use crate::control::{Absent, Exit, Failure};
 
 /// `token …`

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn one_request_one_answer() {
-        let greeting = "{\"protocol\":2,\"version\":\"0.1.0\"}\n";
+        let greeting = "{\"protocol\":3,\"version\":\"0.1.0\"}\n";
         assert_eq!(served(greeting, "{\"ok\":\"done\"}\n"), Ok(Payload::Done));
         assert_eq!(
             served(
@@ -182,7 +182,7 @@ mod tests {
         let failure = served("220 mail.example ESMTP\n", "").expect_err("a stranger");
         assert_eq!(failure.exit, Exit::Unavailable);
         let failure =
-            served("{\"protocol\":2,\"version\":\"0.1.0\"}\n", "{\"ok\"").expect_err("half an answer");
+            served("{\"protocol\":3,\"version\":\"0.1.0\"}\n", "{\"ok\"").expect_err("half an answer");
         assert_eq!(failure.exit, Exit::Unavailable);
     }
 

@@ -4,27 +4,35 @@
 mod bans;
 mod keys;
 mod people;
+mod seen;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::by::By;
 use super::failure::{Exit, Failure};
-use super::protocol::{Payload, Question, Request, Response, SecretField, Selector, TokenCreate, UserAdd};
-use super::view::{BanView, Explanation, GroupView, Status, TokenView, UserView};
+use super::protocol::{Payload, Question, Request, Response, SecretField, Selector, UserAdd};
+use super::view::{BanView, Explanation, GroupView, Status, UserView};
 use super::{Execute, Executing};
-use crate::accounts::{self, Account, Accounts, AccountsError, NewToken, NewUser, TokenSelector};
-use crate::crypto::Secret;
+use crate::accounts::{Account, Accounts, AccountsError, NewUser};
 use crate::instance::{KeyPair, KeyRing};
-use crate::model::{BanRecord, Role, TokenRecord};
+use crate::model::BanRecord;
 use crate::observe::audit::{Audit, AuditError, Event, Line};
+use crate::observe::sightings::Sightings;
 use crate::time::{Clock, Timestamp};
+
+use tokens::token_view;
 
 /// Audit lines of one change on their way at once: fewer than its queue holds.
 const AT_ONCE: usize = 1000;
+
+pub use bans::never_banned;
 
 /// A future of a running server's parts.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
@@ -70,8 +78,17 @@ pub trait Running {
     /// The bans in force.
     fn bans(&self, now: Timestamp) -> Vec<BanRecord>;
 
+    /// The settings in force, as `config print` has them.
+    fn settings(&self) -> String;
+
+    /// The audit file.
+    fn audit_file(&self) -> PathBuf;
+
     /// The names of `[scope.NAME]` in force.
     fn scopes(&self) -> Vec<String>;
+
+    /// What `doctor` watches for.
+    fn sightings(&self) -> &Sightings;
 
     /// What would be decided.
     fn explain(&self, question: Question) -> Answer<'_, Explanation>;
@@ -84,20 +101,23 @@ pub trait Running {
 }
 
 /// Carries out requests.
+#[derive(Clone)]
 pub struct Operations {
     accounts: Arc<Accounts>,
     property: Arc<dyn Property>,
     clock: Clock,
     /// Who is named in the audit file.
     actor: &'static str,
+    /// Who asks, where it is not the operator of the machine.
+    by: Option<Rc<By>>,
     audit: Option<Arc<Audit>>,
-    running: Option<Box<dyn Running>>,
+    running: Option<Rc<dyn Running>>,
     /// Trusted proxies and exempt networks; a running server knows them itself.
     never_banned: Vec<IpNet>,
     /// The names of `[scope.NAME]`; a running server knows them itself.
     scopes: Vec<String>,
     /// What a link to our pages starts with, as of now.
-    pages: Box<dyn Fn() -> String>,
+    pages: Rc<dyn Fn() -> String>,
 }
 
 impl Operations {
@@ -115,11 +135,12 @@ impl Operations {
             property,
             clock,
             actor: "cli",
+            by: None,
             audit,
             running: None,
             never_banned,
             scopes,
-            pages: Box::new(String::new),
+            pages: Rc::new(String::new),
         }
     }
 
@@ -136,19 +157,39 @@ impl Operations {
             property,
             clock,
             actor: "control",
+            by: None,
             audit,
-            running: Some(running),
+            running: Some(running.into()),
             never_banned: Vec::new(),
             scopes: Vec::new(),
-            pages: Box::new(String::new),
+            pages: Rc::new(String::new),
         }
     }
 
     /// Says what links to our pages start with: scheme, host and prefix, or the prefix alone.
     #[must_use]
     pub fn with_pages(mut self, pages: impl Fn() -> String + 'static) -> Self {
-        self.pages = Box::new(pages);
+        self.pages = Rc::new(pages);
         self
+    }
+
+    /// The same for somebody else than the operator of the machine, if they may.
+    ///
+    /// # Errors
+    /// They may not, or it cannot be done.
+    pub async fn execute_by(&self, by: By, request: Request) -> Result<Payload, Failure> {
+        let now = self.clock.now();
+        if let Err(failure) = by.check(&request, &self.accounts, now) {
+            if let Some(audit) = &self.audit {
+                audit.record(&by.refusal(now));
+            }
+            return Err(failure);
+        }
+        let theirs = Self {
+            by: Some(Rc::new(by)),
+            ..self.clone()
+        };
+        theirs.carry_out(request).await
     }
 
     async fn carry_out(&self, request: Request) -> Result<Payload, Failure> {
@@ -156,8 +197,27 @@ impl Operations {
         match request {
             Request::Ping => Ok(Payload::Done),
             Request::Status => Ok(Payload::Status(self.running()?.status())),
+            Request::Settings => Ok(Payload::Settings(self.running()?.settings())),
+            Request::Decisions(filter) => self.decisions(filter).await,
+            Request::ExplainRecorded { id } => self.explain_recorded(id).await,
             Request::Reload => self.running()?.reload().await.map(|()| Payload::Done),
             Request::Explain(question) => self.running()?.explain(question).await.map(Payload::Explained),
+            Request::Watch => {
+                let nonce = SecretField(self.running()?.sightings().watch(now));
+                Ok(Payload::Watching { nonce })
+            }
+            Request::WatchTake { nonce } => self
+                .running()?
+                .sightings()
+                .take(&nonce.0, now)
+                .map(Payload::Seen)
+                .ok_or_else(|| {
+                    Failure::unavailable("the server does not watch any more; run the command again")
+                }),
+            Request::WatchEnd { nonce } => {
+                self.running()?.sightings().forget(&nonce.0);
+                Ok(Payload::Done)
+            }
             Request::UserAdd(add) => self.add_user(add, now).await,
             Request::UserList => Ok(Payload::Users(
                 self.accounts.users().iter().map(user_view).collect(),
@@ -199,6 +259,11 @@ impl Operations {
                     .await?;
                 Ok(user(&account))
             }
+            Request::UserNames {
+                name,
+                display_name,
+                email,
+            } => self.rename(&name, display_name, email, now).await,
             Request::UserRecover { name } => self.recover(&name, now).await,
             Request::UserFactors { name, reset } => self.factors(&name, reset, now).await,
             Request::SetupLink => self.setup_link(now).await,
@@ -285,69 +350,6 @@ impl Operations {
         Ok(user(&account))
     }
 
-    async fn create_token(&self, create: TokenCreate, now: Timestamp) -> Result<Payload, Failure> {
-        self.check_scope(&create.scope)?;
-        let user = &self.user(&create.user)?.user.name;
-        let name = create.name.clone();
-        let line = Line {
-            credential_name: &name,
-            ..self.line(Event::TokenCreate, user, "", now)
-        };
-        let new = NewToken {
-            name: create.name,
-            user: user.clone(),
-            expires: create
-                .expires_seconds
-                .map(|seconds| now.plus(Duration::from_secs(seconds))),
-            scope: create.scope,
-            networks: create.networks,
-        };
-        let minted = self.change(&line, self.accounts.create_token(new, now)).await?;
-        Ok(self.minted(minted, now))
-    }
-
-    /// A word that means nothing narrows nothing: with a slip of the finger the token would have all of
-    /// its user's rights.
-    fn check_scope(&self, scope: &str) -> Result<(), Failure> {
-        let scopes = match &self.running {
-            Some(running) => running.scopes(),
-            None => self.scopes.clone(),
-        };
-        let known = |word: &str| word.parse::<Role>().is_ok() || scopes.iter().any(|name| name == word);
-        match scope.split_ascii_whitespace().find(|word| !known(word)) {
-            None => Ok(()),
-            Some(word) => {
-                let mut names: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
-                names.extend(scopes.iter().map(String::as_str));
-                Err(Failure::data(format!(
-                    "there is no scope {word:?}; write one of {}, or define [scope.{word:?}] in the configuration",
-                    names.join(", ")
-                )))
-            }
-        }
-    }
-
-    fn list_tokens(&self, user: Option<&str>, now: Timestamp) -> Result<Payload, Failure> {
-        if let Some(name) = user {
-            self.user(name)?;
-        }
-        let tokens = self.accounts.tokens(user, now);
-        Ok(Payload::Tokens(tokens.iter().map(token_view).collect()))
-    }
-
-    async fn revoke_token(&self, token: &Selector, now: Timestamp) -> Result<Payload, Failure> {
-        let found = self.token(token, now)?;
-        let line = Line {
-            credential: &found.record.id,
-            credential_name: &found.record.name,
-            ..self.line(Event::TokenRevoke, &found.record.user, "", now)
-        };
-        let selector = selector(token);
-        self.change(&line, self.accounts.revoke_token(&selector, now))
-            .await?;
-        Ok(Payload::Token(token_view(&found)))
-    }
-
     /// Writes the line, then makes the change: a change that nobody could find later must not be.
     async fn change<T>(
         &self,
@@ -407,12 +409,16 @@ impl Operations {
         Ok(())
     }
 
-    fn line<'l>(&self, event: Event, user: &'l str, reason: &'l str, now: Timestamp) -> Line<'l> {
-        Line {
+    fn line<'l>(&'l self, event: Event, user: &'l str, reason: &'l str, now: Timestamp) -> Line<'l> {
+        let line = Line {
             user,
             reason,
             actor: self.actor,
             ..Line::new(now, event)
+        };
+        match &self.by {
+            Some(by) => by.sign(line),
+            None => line,
         }
     }
 
@@ -426,31 +432,6 @@ impl Operations {
         self.accounts
             .user(name)
             .ok_or_else(|| Failure::missing(format!("there is no user {name:?}")))
-    }
-
-    fn token(&self, token: &Selector, now: Timestamp) -> Result<accounts::TokenView, Failure> {
-        self.accounts.token(&selector(token), now).ok_or_else(|| {
-            Failure::missing(match token {
-                Selector::Id(id) => {
-                    format!("there is no token with the id {id:?}; a name needs its user: --user U")
-                }
-                Selector::Name { user, name } => format!("{user:?} has no token {name:?}"),
-            })
-        })
-    }
-
-    fn minted(&self, (secret, record): (Secret, TokenRecord), now: Timestamp) -> Payload {
-        let view = self
-            .accounts
-            .token(&TokenSelector::Id(record.id.clone()), now)
-            .map_or_else(
-                || TokenView::new(&record, None, "active"),
-                |view| token_view(&view),
-            );
-        Payload::Minted {
-            token: SecretField(secret),
-            view,
-        }
     }
 }
 
@@ -477,33 +458,6 @@ fn user(account: &Arc<Account>) -> Payload {
 
 fn user_view(account: &Arc<Account>) -> UserView {
     UserView::from(&account.user)
-}
-
-fn token_view(token: &accounts::TokenView) -> TokenView {
-    TokenView::new(&token.record, token.used.as_ref(), token.state.as_str())
-}
-
-fn selector(token: &Selector) -> TokenSelector {
-    match token {
-        Selector::Id(id) => TokenSelector::Id(id.clone()),
-        Selector::Name { user, name } => TokenSelector::Name {
-            user: user.clone(),
-            name: name.clone(),
-        },
-    }
-}
-
-/// Whether one network lies in the other.
-/// What an operator is told who bans whom nobody may ban.
-pub fn never_banned(spared: IpNet) -> Failure {
-    Failure::data(format!(
-        "{spared} is a trusted proxy or in guard.exempt, and is never banned; name the client itself, or take {spared} \
-         out of server.trusted_proxies or guard.exempt first"
-    ))
-}
-
-fn meet(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
 }
 
 #[cfg(test)]

@@ -1,18 +1,25 @@
-//! How a command reaches the server that owns the store: one line of JSON each way over
-//! `DATA/control.sock`. The same [`Execute`] does the work when no server runs, so both ways
-//! do the same.
+//! What can be asked of an instance, and who does it ([`Operations`]). Commands reach the server that
+//! owns the store by one line of JSON each way over `DATA/control.sock`; pages and the REST interface
+//! reach it from their threads by [`Reach`]. When no server runs, a command does the same by itself.
 
+pub mod by;
 pub mod client;
 pub mod execute;
 pub mod failure;
 pub mod protocol;
+pub mod question;
+pub mod reach;
+pub mod recorded;
 pub mod server;
 pub mod view;
+pub mod words;
 
+pub use by::{By, Shown};
 pub use client::{Connect, Connection};
 pub use execute::{Operations, Property, Running};
 pub use failure::{Exit, Failure};
 pub use protocol::{Payload, Request, Response, SecretField};
+pub use reach::{Reach, Reached};
 pub use view::{Checked, Replaced};
 
 use std::future::Future;

@@ -1,24 +1,28 @@
 //! What goes over the control socket: the server greets with its version, the client sends one
 //! request, the server answers once. Each is one line of JSON.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
 use super::view::{
-    BanView, Explanation, FactorsView, GroupView, KeyView, SessionView, Status, TokenView, UserView,
+    BanView, EventView, Explanation, FactorsView, GroupView, KeyView, SessionView, Status, TokenView,
+    UserView,
 };
 use crate::crypto::Secret;
 use crate::model::Role;
+use crate::observe::sightings::Sighting;
 use crate::time::Timestamp;
 
+pub use super::question::{Filter, Question, Recorded, What, Who};
+
 /// Raised whenever a request or an answer changes its meaning.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The longest line that a server reads, its end included.
 pub const MAX_REQUEST: usize = 1024 * 1024;
@@ -123,6 +127,15 @@ pub enum Request {
         /// All the user's groups from now on.
         groups: Vec<String>,
     },
+    /// Another name for people, another address; none: as it is.
+    UserNames {
+        /// Account name.
+        name: String,
+        /// The name for people; empty: none.
+        display_name: Option<String>,
+        /// Empty: none.
+        email: Option<String>,
+    },
     /// `user recover`
     UserRecover {
         /// Account name.
@@ -201,6 +214,27 @@ pub enum Request {
     },
     /// `explain`
     Explain(Question),
+    /// `doctor`: watch for requests with a nonce.
+    Watch,
+    /// `doctor`: what arrived with that nonce since the last time.
+    WatchTake {
+        /// Which.
+        nonce: SecretField,
+    },
+    /// `doctor`: forget the nonce.
+    WatchEnd {
+        /// Which.
+        nonce: SecretField,
+    },
+    /// `explain --id`
+    ExplainRecorded {
+        /// The request's.
+        id: String,
+    },
+    /// The newest lines of the audit file that are asked for.
+    Decisions(Filter),
+    /// The settings in force, as `config print` has them.
+    Settings,
     /// `backup`
     Backup {
         /// Where to, absolute.
@@ -285,72 +319,6 @@ pub enum Ending {
     AllOf(String),
 }
 
-/// `explain`: what would be decided about this request?
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Question {
-    /// Who asks.
-    pub who: Who,
-    /// From where; none: a client without an address, which is in no network.
-    pub from: Option<IpAddr>,
-    /// The request's method.
-    pub method: String,
-    /// Absolute, `http://` or `https://`, without user information.
-    pub url: String,
-    /// Whether a browser opens it as a page.
-    #[serde(default)]
-    pub browser: bool,
-}
-
-/// Who a question is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Who {
-    /// No credential.
-    Anonymous,
-    /// That user, with a credential that is right.
-    User(String),
-    /// Whoever this token is.
-    Token(SecretField),
-    /// Whoever it was: the decision has been made.
-    Recorded(Box<Recorded>),
-}
-
-/// What the audit file says of a request that was decided, by the names that it has there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Recorded {
-    /// `allow`, `challenge`, `deny`, `throttle`, `fail`, `reject`.
-    pub decision: String,
-    /// The word for why.
-    pub reason: String,
-    /// The route's name.
-    pub rule: String,
-    /// The account, if it was known.
-    pub user: String,
-    /// How it was shown.
-    pub auth: String,
-    /// The token's id.
-    pub credential: String,
-    /// The token's name.
-    pub credential_name: String,
-    /// Where in the request the credential was.
-    pub carrier: String,
-    /// By which road the request came.
-    pub road: String,
-    /// The status of the answer.
-    pub status: Option<u16>,
-    /// When.
-    pub time: String,
-    /// The client's address, or `unix`.
-    pub client: String,
-    /// The method.
-    pub method: String,
-    /// The host.
-    pub host: String,
-    /// The path.
-    pub path: String,
-}
-
 /// The server's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -433,8 +401,19 @@ pub enum Payload {
     Bans(Vec<BanView>),
     /// What would be decided.
     Explained(Explanation),
+    /// A nonce to send along.
+    Watching {
+        /// Known to the server for a few minutes.
+        nonce: SecretField,
+    },
+    /// What arrived, in its order.
+    Seen(Vec<Sighting>),
     /// Keys of tokens, the newest pair first.
     Keys(Vec<KeyView>),
+    /// What happened, the newest first.
+    Decisions(Vec<EventView>),
+    /// TOML, with where each value is from; no secret.
+    Settings(String),
     /// The running server.
     Status(Status),
     /// A backup was written there.
@@ -446,8 +425,9 @@ pub enum Payload {
 
 /// A secret on its way between two processes of one owner: the only type that writes a secret
 /// into JSON. `Debug` shows nothing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretField(pub Secret);
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, extend("format" = "password"))]
+pub struct SecretField(#[schemars(with = "String")] pub Secret);
 
 impl Serialize for SecretField {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -557,6 +537,11 @@ mod tests {
                 name: name(),
                 groups: vec![],
             },
+            Request::UserNames {
+                name: name(),
+                display_name: Some("Anna".into()),
+                email: None,
+            },
             Request::UserRecover { name: name() },
             Request::UserFactors {
                 name: name(),
@@ -618,6 +603,19 @@ mod tests {
                 url: "http://home.example/".into(),
                 browser: false,
             }),
+            Request::Watch,
+            Request::WatchTake { nonce: secret() },
+            Request::WatchEnd { nonce: secret() },
+            Request::ExplainRecorded {
+                id: "0123456789abcdef".into(),
+            },
+            Request::Decisions(Filter {
+                what: What::Changes,
+                user: "anna".into(),
+                before: Some(7),
+                ..Filter::default()
+            }),
+            Request::Settings,
             Request::Backup {
                 to: "/var/backups/sidegate".into(),
             },
@@ -674,7 +672,7 @@ mod tests {
     #[test]
     fn a_message_that_cannot_be_read_is_not_repeated_in_the_error() {
         let failure =
-            decode_request(br#"{"protocol":2,"request":{"user-password":{"name":1,"password":"hunter2"}}}"#)
+            decode_request(br#"{"protocol":3,"request":{"user-password":{"name":1,"password":"hunter2"}}}"#)
                 .expect_err("not a request");
         assert_eq!(failure.exit, Exit::Internal);
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{BanRecord, GroupRecord, Role, TokenRecord, UsedRecord, UserRecord};
 use crate::time::Timestamp;
 
 /// A user, without the password's hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserView {
     /// Account name.
     pub name: String,
@@ -28,6 +29,7 @@ pub struct UserView {
     pub disabled: bool,
     /// When the record was made.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub created: Timestamp,
 }
 
@@ -63,12 +65,13 @@ impl From<&UserRecord> for UserView {
 }
 
 /// A free group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupView {
     /// Its name.
     pub name: String,
     /// When the record was made.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub created: Timestamp,
 }
 
@@ -82,7 +85,7 @@ impl From<&GroupRecord> for GroupView {
 }
 
 /// A token, without anything that could find or verify it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenView {
     /// Public id: what logs and `token revoke` name.
     pub id: String,
@@ -93,17 +96,21 @@ pub struct TokenView {
     /// Space-separated; empty: all the user's rights.
     pub scope: String,
     /// Where it may be used from; empty: anywhere.
+    #[schemars(with = "Vec<String>")]
     pub networks: Vec<IpNet>,
     /// Whether it works: `active`, `rotated` (until it expires), `expired`, `user disabled`, …
     pub state: String,
     /// When it was made.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub created: Timestamp,
     /// When it stops working; none: never.
     #[serde(with = "rfc3339_option")]
+    #[schemars(with = "Option<Moment>")]
     pub expires: Option<Timestamp>,
     /// When it was last seen, to the hour.
     #[serde(with = "rfc3339_option")]
+    #[schemars(with = "Option<Moment>")]
     pub last_used: Option<Timestamp>,
     /// From where it was last seen.
     pub last_address: Option<IpAddr>,
@@ -128,7 +135,7 @@ impl TokenView {
 }
 
 /// A login, without anything that could find it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionView {
     /// Public id: what logs and `session revoke` name.
     pub id: String,
@@ -136,12 +143,15 @@ pub struct SessionView {
     pub user: String,
     /// When.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub began: Timestamp,
     /// When it ends at the latest.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub expires: Timestamp,
     /// When it was last seen, to the minute.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub last_used: Timestamp,
     /// From where it was last seen.
     pub last_address: Option<IpAddr>,
@@ -150,15 +160,18 @@ pub struct SessionView {
 }
 
 /// A ban.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanView {
     /// Who is banned.
+    #[schemars(with = "String")]
     pub network: IpNet,
     /// When it began.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub since: Timestamp,
     /// When it ends; none: when someone removes it.
     #[serde(with = "rfc3339_option")]
+    #[schemars(with = "Option<Moment>")]
     pub until: Option<Timestamp>,
     /// How many times in a row.
     pub times: u32,
@@ -179,7 +192,7 @@ impl From<&BanRecord> for BanView {
 }
 
 /// What the decision would be, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The decision.
     pub decision: Verdict,
@@ -208,7 +221,7 @@ pub struct Explanation {
 }
 
 /// How a decision is answered on one road.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerView {
     /// `proxy`, or the gateway that asks.
     pub road: String,
@@ -217,7 +230,7 @@ pub struct AnswerView {
 }
 
 /// A decision as one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Forwarded.
@@ -316,18 +329,95 @@ pub struct KeyFileView {
 }
 
 /// A running server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Its version.
     pub version: String,
     /// When it started.
     #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
     pub started: Timestamp,
     /// Where it listens.
     pub listen: Vec<String>,
     /// Whether it is ready, as `/readyz` says.
     pub ready: bool,
+    /// What is wrong where it is not; empty: nothing.
+    pub trouble: Vec<String>,
+    /// Where routes lead.
+    pub upstreams: Vec<UpstreamView>,
+    /// WebSockets that are open.
+    pub tunnels: usize,
+    /// Accounts there are.
+    pub users: usize,
+    /// API tokens there are.
+    pub tokens: usize,
+    /// Logins there are.
+    pub sessions: usize,
+    /// Bans in force.
+    pub bans: usize,
 }
+
+/// An upstream of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpstreamView {
+    /// Its address.
+    pub address: String,
+    /// Whether it answers, as far as is known.
+    pub up: bool,
+}
+
+/// A line of the audit file, by the names that it has there; what is not in it is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct EventView {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub time: String,
+    /// What happened: `request`, `login`, `user.change` …
+    pub event: String,
+    /// `allow`, `challenge`, `deny`, `throttle`, `fail`, `reject`; empty: a change.
+    pub decision: String,
+    /// Why, in a word, or what was changed.
+    pub reason: String,
+    /// The route's name.
+    pub rule: String,
+    /// The client's address, or `unix`.
+    pub client: String,
+    /// The host.
+    pub host: String,
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// What the client calls itself.
+    pub agent: String,
+    /// The account that asked, or that was changed.
+    pub user: String,
+    /// How the identity was shown.
+    pub auth: String,
+    /// Public id of the token or login.
+    pub credential: String,
+    /// Name of the token.
+    pub credential_name: String,
+    /// Where in the request the credential was.
+    pub carrier: String,
+    /// By which road the request came.
+    pub road: String,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// What `explain --id` takes.
+    pub request_id: String,
+    /// Who made a change: an account, `cli` or `control`.
+    pub actor: String,
+    /// So many lines alike were left out before it.
+    pub sampled: u64,
+}
+
+/// How a moment is described where a schema is asked for.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("format" = "date-time"))]
+struct Moment(#[expect(dead_code, reason = "only its schema is used")] String);
 
 /// A moment as RFC 3339 text.
 pub mod rfc3339 {

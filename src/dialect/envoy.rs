@@ -3,14 +3,13 @@
 //! `failure_mode_allow` may take for leave to pass, so none is ever sent.
 
 use std::borrow::Cow;
-
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::answers::{Bad, Column, Login};
 use super::metadata::{self, Family};
-use super::{Arrival, Asked, Dialect, Endpoint, Site};
+use super::{Arrival, Asked, Dialect, Endpoint, HandedOn, Site};
 use crate::decision::Decision;
 use crate::request::admission::Rejection;
 use crate::request::{Facts, RequestId};
@@ -23,6 +22,9 @@ const COLUMN: Column = Column {
     fault: StatusCode::FORBIDDEN,
     bad: Bad::AsItIs,
 };
+
+/// What Envoy takes out of a request that it lets pass.
+const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 const NO_PATH: Rejection = Rejection::bad(
     "metadata:missing",
@@ -63,6 +65,26 @@ impl Dialect for Envoy {
 
     fn answer(&self, site: &Site, facts: &Facts<'_>, decision: &Decision) -> Response<Body> {
         COLUMN.answer(site, facts, decision)
+    }
+
+    // Envoy keeps what an answer does not name, so what goes is named, and what stays is not repeated.
+    fn hand_on(&self, answer: &mut HeaderMap, headers: Vec<HandedOn>) {
+        let mut removed = Vec::new();
+        for header in headers.into_iter().filter(|header| header.changed) {
+            match header.value {
+                Some(value) => {
+                    answer.insert(header.name, value);
+                }
+                None => removed.push(header.name),
+            }
+        }
+        let removed: Vec<&str> = removed.iter().map(HeaderName::as_str).collect();
+        match HeaderValue::from_str(&removed.join(", ")) {
+            Ok(names) if !removed.is_empty() => {
+                answer.insert(TO_REMOVE, names);
+            }
+            _ => {}
+        }
     }
 
     fn refuse(&self, rejection: &Rejection, _: RequestId, _: Form) -> Response<Body> {

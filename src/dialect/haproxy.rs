@@ -23,8 +23,10 @@ const COLUMN: Column = Column {
 
 const URL: Metadata = metadata!(
     "X-Original-URL",
-    "in HAProxy write \"http-request set-header X-Original-URL %[var(txn.scheme)]://%[req.hdr(host)]%[pathq]\" before \
-     the question, or take the Lua of \"sidegate snippet haproxy\""
+    // A host with a slash would put a path before the one that is forwarded.
+    "in HAProxy write \"http-request deny unless { req.fhdr(host) -m reg -i ^[a-z0-9.-]+(:[0-9]+)?$ }\" and \"http-request \
+     set-header X-Original-URL %[var(txn.scheme)]://%[req.fhdr(host)]%[pathq]\" before the question, or take the \
+     configuration and the Lua of \"sidegate snippet haproxy\""
 );
 const METHOD: Metadata = metadata!(
     "X-Original-Method",

@@ -12,8 +12,8 @@ pub mod traefik;
 
 use std::time::Duration;
 
-use http::Response;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 pub use metadata::Family;
 pub use question::{Asked, Question};
@@ -52,6 +52,16 @@ pub trait Dialect: Send + Sync {
     /// proxy mode is forwarded instead and never comes here.
     fn answer(&self, site: &Site, facts: &Facts<'_>, decision: &Decision) -> Response<Body>;
 
+    /// Tells the gateway of an allowed request what the application gets of the headers that may hold a
+    /// credential of ours: here by headers of the same names, absent where nothing is left.
+    fn hand_on(&self, answer: &mut HeaderMap, headers: Vec<HandedOn>) {
+        for header in headers {
+            if let Some(value) = header.value {
+                answer.insert(header.name, value);
+            }
+        }
+    }
+
     /// The answer to what nobody could judge, or to what is for nothing that is served.
     fn refuse(&self, rejection: &Rejection, id: RequestId, form: Form) -> Response<Body>;
 
@@ -78,6 +88,17 @@ impl Endpoint {
         let takes_path = true;
         Self { takes_path, family }
     }
+}
+
+/// A header that the client sent and that may hold a credential of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOn {
+    /// Its name.
+    pub name: HeaderName,
+    /// What the application gets; none: nothing.
+    pub value: Option<HeaderValue>,
+    /// Whether that is something else than the client sent.
+    pub changed: bool,
 }
 
 /// A request that came through the strict gate.
@@ -152,7 +173,7 @@ pub fn build(name: &str) -> Option<Box<dyn Dialect>> {
 #[cfg(test)]
 mod tests {
     use http::header::{CONTENT_LENGTH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-    use http::{HeaderMap, Method, StatusCode};
+    use http::{Method, StatusCode};
 
     use super::*;
     use crate::decision::{Challenge, Denial, Fault, Permit};

@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Response};
 use tracing::warn;
 
-use super::endpoints::OURS;
+use super::endpoints::{self, OURS};
 use super::record::{Record, Refused};
 use super::{Door, Gate, Lane, NO_ROUTE, clear_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
@@ -79,19 +79,19 @@ impl Gate {
         asker: &mut Asker<'g, 'r>,
     ) -> Result<Response<Body>, Rejection> {
         let snapshot = &*lane.snapshot;
-        let (endpoints, settings) = (&snapshot.endpoints, &snapshot.settings);
-        let asking = endpoints.find(target, door)?;
+        let (places, settings) = (&snapshot.endpoints, &snapshot.settings);
+        let asking = places.find(target, door)?;
         (asker.names, asker.rest) = (asking.headers, asking.rest);
         if let Some(dialect) = asking.dialect {
             asker.dialect = dialect;
         }
         record.road(asker.dialect.name());
         let trust = snapshot.proxy_trust();
-        endpoints.admit(&peer, &mut parts.headers, &trust)?;
+        places.admit(&peer, &mut parts.headers, &trust)?;
         asker.may_ask = true;
         if asking.dialect.is_none() {
             let family = Family::detect(&parts.headers)?;
-            asker.dialect = endpoints.speaking(Some(family));
+            asker.dialect = places.speaking(Some(family));
             record.road(asker.dialect.name());
         }
         let dialect = asker.dialect;
@@ -116,6 +116,7 @@ impl Gate {
         };
         let question = dialect.question(&arrival)?;
         let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
         // what is ours is never allowed by way of a question.
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
             return Err(OURS);
@@ -123,7 +124,7 @@ impl Gate {
         let route = snapshot
             .routes
             .find(facts.host, facts.path.decoded())
-            .or_else(|| endpoints.default_route())
+            .or_else(|| places.default_route())
             .ok_or(NO_ROUTE)?;
         record.route(route);
         path_on(route, &facts)?;
@@ -131,7 +132,13 @@ impl Gate {
         let ruling = self.decide(lane, route, &facts, record).await;
         let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
         let who = match &ruling.decision {
-            Decision::Allow(permit) => permit.identity(),
+            Decision::Allow(permit) => {
+                if endpoints::hands_on(dialect, asker.rest) {
+                    let headers = snapshot.handed_on(route, permit, &facts);
+                    dialect.hand_on(answer.headers_mut(), headers);
+                }
+                permit.identity()
+            }
             // A refusal lets nobody in, so it names nobody.
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
                 clear_dead_cookie(&facts, &ruling, &mut answer);
@@ -139,7 +146,7 @@ impl Gate {
                 None
             }
         };
-        let names = asker.names.or_else(|| endpoints.headers(route));
+        let names = asker.names.or_else(|| places.headers(route));
         self.upstreams
             .identify(answer.headers_mut(), names.unwrap_or(&self.remote), who);
         Ok(answer)
@@ -187,7 +194,7 @@ impl Gate {
         let mut answer = match spent {
             Ok(()) => {
                 let answer = asker.dialect.refuse(rejection, record.id(), record.form());
-                record.rejected(&refused, rejection.reason, answer.status());
+                record.rejected(&refused, rejection, answer.status());
                 record.explain_rejection(&refused, rejection, asker.may_ask);
                 answer
             }

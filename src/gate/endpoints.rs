@@ -266,6 +266,17 @@ impl Endpoints {
     }
 }
 
+/// Whether the gateway asked for what the application gets of the headers that may hold a credential of
+/// ours. Others would not look at it, and for those that hold a whole head in a few KiB it may be too
+/// much.
+pub fn hands_on(dialect: &dyn Dialect, rest: &str) -> bool {
+    rest == HAND_ON || dialect.endpoint().is_some_and(|endpoint| endpoint.takes_path)
+}
+
+/// What follows an endpoint that is asked so. Where a path follows it, and only what changes is told, no
+/// question is needed.
+const HAND_ON: &str = "?strip";
+
 /// What follows `base` in the target, if it ends a segment there.
 fn below<'r>(target: &'r str, base: &str) -> Option<&'r str> {
     let rest = target.strip_prefix(base)?;

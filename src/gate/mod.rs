@@ -14,8 +14,8 @@ use std::sync::Arc;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 
+use crate::api;
 use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
 use crate::decision::{Core, Decision, Ruling};
@@ -62,6 +62,8 @@ pub struct Shared {
     pub clock: crate::time::Clock,
     /// Audit, access log and metrics.
     pub observers: Observers,
+    /// What administrators do.
+    pub operations: crate::control::Reach,
 }
 
 /// By what a request came in.
@@ -105,7 +107,7 @@ impl Gate {
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer, door: Door) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Body>, peer: Peer, door: Door) -> Response<Body> {
         let lane = self.lane();
         let (parts, body) = request.into_parts();
         let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
@@ -122,7 +124,7 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         mut parts: Parts,
-        body: Incoming,
+        body: Body,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Response<Body> {
@@ -163,8 +165,12 @@ impl Gate {
             Err(rejection) => return self.reject(lane, record, &Refused::of(&parts, host), &rejection),
         };
         let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
             return self.unless_banned(lane, record, &Refused::of(&parts, host), || elsewhere);
+        }
+        if api::is_here(&snapshot.api, facts.path.decoded()) {
+            return self.api(lane, &facts, body, record).await;
         }
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
             return match snapshot.authority.visitor(&lane.core, &facts).await {
@@ -185,15 +191,7 @@ impl Gate {
 
         let ruling = self.decide(lane, route, &facts, record).await;
         let Decision::Allow(permit) = ruling.decision else {
-            let mut answer = match (&ruling.decision, &ruling.identity) {
-                (Decision::Deny(_), Some(who)) if facts.expects == Expects::Page => {
-                    pages::denied(&self.house(snapshot), &facts, who)
-                }
-                _ => self.direct.answer(&snapshot.site, &facts, &ruling.decision),
-            };
-            clear_dead_cookie(&facts, &ruling, &mut answer);
-            record.refused(&facts, &ruling, &answer);
-            return answer;
+            return self.deny(snapshot, &facts, &ruling, record);
         };
 
         let (client, scheme) = (facts.client, facts.scheme);
@@ -226,6 +224,56 @@ impl Gate {
             Ok(response) => response,
             Err(failure) => record.failed(&failure),
         }
+    }
+
+    /// Answers a program that looks after accounts, or a script of a person.
+    async fn api<'g>(
+        &'g self,
+        lane: &'g Lane,
+        facts: &Facts<'_>,
+        body: Body,
+        record: &mut Record<'g>,
+    ) -> Response<Body> {
+        let snapshot = &*lane.snapshot;
+        record.road("api");
+        record.route(&snapshot.api);
+        let prefix = &snapshot.site.prefix;
+        if let Some(document) = api::document(prefix, facts) {
+            let refused = Refused {
+                method: facts.method,
+                host: facts.host,
+                path: facts.path.raw(),
+                headers: facts.headers,
+            };
+            return self.unless_banned(lane, record, &refused, || document);
+        }
+        let ruling = self.decide(lane, &snapshot.api, facts, record).await;
+        match (&ruling.decision, &ruling.identity) {
+            (Decision::Allow(_), Some(who)) => {
+                let (reach, authority) = (&self.shared.operations, &snapshot.authority);
+                api::serve(reach, authority, prefix, facts, who, body).await
+            }
+            _ => self.deny(snapshot, facts, &ruling, record),
+        }
+    }
+
+    /// Says no, and why as far as it may be known.
+    fn deny(
+        &self,
+        snapshot: &Snapshot,
+        facts: &Facts<'_>,
+        ruling: &Ruling,
+        record: &Record<'_>,
+    ) -> Response<Body> {
+        let mut answer = match (&ruling.decision, &ruling.identity) {
+            (Decision::Deny(_), Some(who)) if facts.expects == Expects::Page => {
+                pages::denied(&self.house(snapshot), facts, who)
+            }
+            _ => self.direct.answer(&snapshot.site, facts, &ruling.decision),
+        };
+        clear_dead_cookie(facts, ruling, &mut answer);
+        record.refused(facts, ruling, &answer);
+        answer
     }
 
     fn house<'s>(&'s self, snapshot: &'s Snapshot) -> pages::House<'s> {
@@ -277,7 +325,7 @@ impl Gate {
         if let Err(throttled) = lane.spend(record) {
             return self.throttle(&*self.direct, record, refused, &throttled);
         }
-        record.rejected(refused, rejection.reason, rejection.status);
+        record.rejected(refused, rejection, rejection.status);
         self.direct.refuse(rejection, record.id(), record.form())
     }
 

@@ -1,11 +1,12 @@
 //! What is written down of one request: metrics always, an audit line when there is something to
 //! say, an access line when that log is on.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
@@ -23,6 +24,7 @@ use crate::observe::access::AccessLog;
 use crate::observe::audit::{Audit, Event, Line};
 use crate::observe::log::Explained;
 use crate::observe::metrics::{Metrics, WorkerCounters};
+use crate::observe::sightings::{self, Noticed, Sightings};
 use crate::policy::Route;
 use crate::request::admission::Rejection;
 use crate::request::{Client, Facts, Peer, RequestId};
@@ -47,6 +49,8 @@ pub struct Observers {
     pub workers: Vec<Arc<WorkerCounters>>,
     /// Which refusals were explained in the log.
     pub explained: Explained,
+    /// What `doctor` watches for.
+    pub sightings: Sightings,
 }
 
 /// What is known of a request that nobody could judge.
@@ -87,6 +91,8 @@ pub struct Record<'g> {
     road: &'static str,
     access: Option<Box<Access>>,
     form: Form,
+    /// If `doctor` watches for it.
+    noticed: Option<RefCell<Box<Noticed>>>,
 }
 
 impl<'g> Record<'g> {
@@ -101,11 +107,12 @@ impl<'g> Record<'g> {
             .as_ref()
             .map(|log| Box::new(Access::new(Arc::clone(log), parts)));
         let expects = accept::expects(&parts.method, &parts.headers, false);
+        let now = shared.clock.now();
         Self {
             shared,
             counters: &observers.workers[worker],
             id: RequestId::next(),
-            now: shared.clock.now(),
+            now,
             began: shared.clock.monotonic(),
             peer,
             client,
@@ -113,6 +120,7 @@ impl<'g> Record<'g> {
             road: "proxy",
             access,
             form: direct::form(&parts.headers, expects),
+            noticed: observers.sightings.notice(parts, &peer, now).map(RefCell::new),
         }
     }
 
@@ -152,8 +160,14 @@ impl<'g> Record<'g> {
     }
 
     /// It was no request that anyone could judge, or for nothing that is served here.
-    pub fn rejected(&self, refused: &Refused<'_>, reason: &'static str, status: StatusCode) {
-        self.unjudged(Outcome::Reject, refused, reason, status);
+    pub fn rejected(&self, refused: &Refused<'_>, rejection: &Rejection, status: StatusCode) {
+        self.unjudged(Outcome::Reject, refused, rejection.reason, status);
+        self.noticed(|noticed| {
+            let Refused {
+                method, host, path, ..
+            } = *refused;
+            noticed.refused(method.as_str(), host, path, rejection.reason, rejection.message);
+        });
     }
 
     /// It was not judged, because its client is banned or too fast.
@@ -163,6 +177,7 @@ impl<'g> Record<'g> {
 
     fn unjudged(&self, outcome: Outcome, refused: &Refused<'_>, reason: &'static str, status: StatusCode) {
         self.counters.decided(outcome, None, self.elapsed());
+        self.noticed(|noticed| noticed.decided(outcome));
         self.shared.observers.audit.record(&Line {
             decision: Some(outcome),
             reason,
@@ -207,6 +222,17 @@ impl<'g> Record<'g> {
         problem(status, title, detail, &self.id.to_string(), self.form)
     }
 
+    /// What the request is about, as it is judged.
+    pub fn about(&self, facts: &Facts<'_>) {
+        self.noticed(|noticed| noticed.facts(facts));
+    }
+
+    fn noticed(&self, tell: impl FnOnce(&mut Noticed)) {
+        if let Some(noticed) = &self.noticed {
+            tell(&mut noticed.borrow_mut());
+        }
+    }
+
     /// It is about to be decided, which may take a while: until [`Undecided::is_decided`] is called, a
     /// client that goes away is written down.
     pub fn undecided<'r>(&'r self, facts: &'r Facts<'r>) -> Undecided<'r, 'g> {
@@ -221,6 +247,7 @@ impl<'g> Record<'g> {
     pub fn ruled(&mut self, route: &Route, facts: &Facts<'_>, ruling: &Ruling, all: AuditAllowed) {
         let outcome = Outcome::from(&ruling.decision);
         let identity = ruling.identity.as_deref();
+        self.noticed(|noticed| noticed.decided(outcome));
         self.counters
             .decided(outcome, identity.map(|identity| identity.method), self.elapsed());
         match (ruling.cached, ruling.carrier) {
@@ -329,6 +356,14 @@ impl<'g> Record<'g> {
         let digits = HeaderValue::from_bytes(&self.id.digits()).expect("hex digits are a valid header value");
         response.headers_mut().insert(X_REQUEST_ID, digits);
         self.counters.answered(self.elapsed());
+        if let Some(noticed) = self.noticed.take() {
+            let noticed = noticed
+                .into_inner()
+                .answered(self.road, self.client, response.status().as_u16());
+            self.shared.observers.sightings.keep(noticed);
+            // Does it reach the client, as a session's would have to?
+            response.headers_mut().append(SET_COOKIE, sightings::COOKIE_SET);
+        }
         if let (Some(access), Some(ServedBy(backend))) =
             (&mut self.access, response.extensions_mut().remove())
         {
@@ -342,9 +377,8 @@ impl<'g> Record<'g> {
             drop(line);
             return response;
         }
-        // What is there whole is counted now and stays what it is: the server closes the connection
-        // after an answer of ours to an unread body, and knows ours by not being a stream.
-        if let Body::Empty | Body::Full(_) = response.body() {
+        // What is there as a whole is counted now.
+        if !matches!(response.body(), Body::Stream(_)) {
             if line.access.method != "HEAD" {
                 line.bytes = response.body().size_hint().exact().unwrap_or_default();
             }

@@ -3,24 +3,25 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, LOCATION};
+use http::header::{AUTHORIZATION, COOKIE, LOCATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::uri::{InvalidUri, PathAndQuery};
-use http::{HeaderValue, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 
 use super::endpoints::Endpoints;
 use crate::accounts::Accounts;
+use crate::api;
 use crate::authn::carrier::Shape;
 use crate::authn::scheme::Tools;
 use crate::authn::{Authenticator, RouteNames, Verified, carrier, scheme};
 use crate::config::Settings;
 use crate::crypto::mac::Mac;
 use crate::decision::{Authority, Guard, Permit};
-use crate::dialect::Site;
+use crate::dialect::{HandedOn, Site};
 use crate::policy::{Route, Routes, Scopes, TrustedNetworks};
 use crate::request::client_addr::{Hop, ProxyTrust};
-use crate::request::{Facts, Peer, origin};
-use crate::upstream::{Backends, IdentityNames, RouteBackends};
+use crate::request::{Expects, Facts, Peer, origin};
+use crate::upstream::{self, Backends, IdentityNames, RouteBackends};
 use crate::wire::Body;
 
 /// Everything of the settings that requests need. A request holds one snapshot from its first
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub identity_names: IdentityNames,
     /// Where gateways ask.
     pub endpoints: Endpoints,
+    /// Who may use the REST interface.
+    pub api: Route,
 }
 
 impl Snapshot {
@@ -59,8 +62,12 @@ impl Snapshot {
             prefix: format!("{}.", settings.tokens.prefix),
         };
         let endpoints = Endpoints::new(&settings);
+        // Behind those that decisions are about.
+        let api = api::route(&settings.server.prefix, settings.routes.len().max(1));
         let names = RouteNames::new(
-            endpoints.route_names(&settings.routes),
+            endpoints
+                .route_names(&settings.routes)
+                .chain([api.settings.name.as_str()]),
             previous.map(|previous| &previous.authority.routes),
         );
         let tools = Tools {
@@ -100,6 +107,7 @@ impl Snapshot {
             },
             identity_names: IdentityNames::of(&settings.routes),
             endpoints,
+            api,
             routes,
             authority,
             backends,
@@ -163,22 +171,76 @@ impl Snapshot {
         upgrade: bool,
         parts: &mut Parts,
     ) -> Option<String> {
-        if permit.is_preflight() {
-            parts.headers.remove(AUTHORIZATION);
-            parts.headers.remove(COOKIE);
-        } else if route.settings.pass_credentials {
-            return None;
-        }
         let received = parts.uri.clone();
         let mut query = Cow::Borrowed(received.query().unwrap_or(""));
-        self.authority
-            .authenticator
-            .strip(route.place(upgrade), &mut parts.headers, &mut query);
+        self.strip(route, permit, upgrade, &mut parts.headers, &mut query);
         match query {
             Cow::Borrowed(_) => None,
             Cow::Owned(changed) => Some(changed),
         }
     }
+
+    /// What an application behind a gateway gets of each header that may hold a credential of ours, as
+    /// a backend would in proxy mode; of those that were sent.
+    pub fn handed_on(&self, route: &Route, permit: &Permit, facts: &Facts<'_>) -> Vec<HandedOn> {
+        let token_headers = &self.settings.credentials.token_headers;
+        let sent = || {
+            let names = token_headers.iter().chain(&CREDENTIAL_HEADERS);
+            names.filter(|name| facts.headers.contains_key(*name))
+        };
+        let mut left: HeaderMap = sent()
+            .flat_map(|name| facts.headers.get_all(name).iter().map(move |value| (name, value)))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let upgrade = facts.expects == Expects::Upgrade;
+        self.strip(route, permit, upgrade, &mut left, &mut Cow::Borrowed(""));
+        upstream::strip_cookies(&mut left, permit, &route.settings);
+        sent()
+            .map(|name| HandedOn {
+                name: name.clone(),
+                value: joined(&left, name),
+                changed: !facts.headers.get_all(name).iter().eq(left.get_all(name)),
+            })
+            .collect()
+    }
+
+    fn strip(
+        &self,
+        route: &Route,
+        permit: &Permit,
+        upgrade: bool,
+        headers: &mut HeaderMap,
+        query: &mut Cow<'_, str>,
+    ) {
+        if permit.is_preflight() {
+            headers.remove(AUTHORIZATION);
+            headers.remove(COOKIE);
+        } else if route.settings.pass_credentials {
+            return;
+        }
+        self.authority
+            .authenticator
+            .strip(route.place(upgrade), headers, query);
+    }
+}
+
+/// Where credentials travel besides `credentials.token_headers`.
+static CREDENTIAL_HEADERS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
+
+/// One value: gateways take the first one. None where nothing is left.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    let Some(second) = values.next() else {
+        return Some(first.clone());
+    };
+    let all: Vec<&[u8]> = [first, second]
+        .into_iter()
+        .chain(values)
+        .map(HeaderValue::as_bytes)
+        .collect();
+    // Parts of header values make one.
+    HeaderValue::from_bytes(&all.join(&b", "[..])).ok()
 }
 
 /// What outlives a snapshot.

@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod operations;
 mod outcome;
 mod queue;
+pub mod sightings;
 
 pub use outcome::Outcome;

@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::metrics::{CONTENT_TYPE, Metrics};
-use crate::wire::Body;
 
 /// Connections at once; more are closed at once. Probes and scrapers need two or three.
 const CONNECTIONS: usize = 32;
@@ -57,7 +58,7 @@ impl Operations {
     ///
     /// `/healthz`: 200 while the process runs. `/readyz`: 200, or 503 and the reason. `/metrics`:
     /// Prometheus text. GET and HEAD only.
-    pub fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+    pub fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         let (status, content_type, body) = match path {
             "/healthz" | "/readyz" | "/metrics" if method != Method::GET && method != Method::HEAD => {
                 let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n".into());
@@ -127,8 +128,8 @@ async fn converse(stream: tokio::net::TcpStream, operations: Operations) {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::frame::{self, Frame};
 use super::journal::{self, Undone};
@@ -105,7 +104,7 @@ pub(super) fn show_app(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// The first code of a new app.
-pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match profile::open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -168,7 +167,7 @@ pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Incomi
 }
 
 /// The end of all second factors.
-pub(super) async fn remove(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn remove(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let person = match recent(house, visit, body).await {
         Ok(person) => person,
         Err(response) => return *response,
@@ -182,7 +181,7 @@ pub(super) async fn remove(house: &House<'_>, visit: &Visit<'_>, body: Incoming)
 }
 
 /// New backup codes, shown once.
-pub(super) async fn renew_codes(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn renew_codes(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let person = match recent(house, visit, body).await {
         Ok(person) => person,
         Err(response) => return *response,
@@ -210,7 +209,7 @@ pub(super) async fn renew_codes(house: &House<'_>, visit: &Visit<'_>, body: Inco
 }
 
 /// A browser is asked again, or all are. That needs no new login: nobody gains by it.
-pub(super) async fn forget_devices(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn forget_devices(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match profile::open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -225,7 +224,7 @@ pub(super) async fn forget_devices(house: &House<'_>, visit: &Visit<'_>, body: I
     }
 }
 
-async fn recent(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Result<Person, Box<Response<Body>>> {
+async fn recent(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Result<Person, Box<Response<Body>>> {
     let (person, _) = profile::open(house, visit, body).await?;
     if !person.is_recent(house, visit.facts.now) {
         return Err(profile::again_first(house, "/profile").into());

@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use zeroize::Zeroizing;
 
 use super::{House, Visit};
@@ -14,6 +13,7 @@ use crate::config::settings::Csrf;
 use crate::crypto::{Secret, random};
 use crate::policy;
 use crate::request::{Facts, Scheme};
+use crate::wire::Body;
 use crate::wire::cookie::{Cookie, Found};
 use crate::wire::query;
 
@@ -29,7 +29,7 @@ pub(super) struct Form(Zeroizing<String>);
 
 impl Form {
     /// Reads the body.
-    pub(super) async fn read(facts: &Facts<'_>, body: Incoming) -> Result<Self, StatusCode> {
+    pub(super) async fn read(facts: &Facts<'_>, body: Body) -> Result<Self, StatusCode> {
         let is_form = facts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
             let kind = kind
                 .as_bytes()

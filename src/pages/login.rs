@@ -5,21 +5,21 @@ use std::time::Duration;
 use askama::Template;
 use http::header::{SET_COOKIE, USER_AGENT};
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
 use super::{House, Visit, back, journal, second_factor};
-use crate::accounts::{AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
+use crate::accounts::{Accounts, AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
 use crate::decision::guard::Throttled;
 use crate::observe::metrics::{Factor, LoginOutcome};
+use crate::time::Timestamp;
 use crate::wire::cookie::Cookie;
 use crate::wire::{Body, headers, query};
 
 /// So long after a login its user may do what a thief of the cookie should not: make tokens.
-pub(super) const RECENT: Duration = Duration::from_secs(15 * 60);
+const RECENT: Duration = Duration::from_secs(15 * 60);
 /// A browser is known to its user's account for so long after a login.
 const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -37,6 +37,12 @@ struct Page<'a> {
     may_remember: bool,
     remember: bool,
     again: bool,
+}
+
+/// Whether a login is so new, and with all factors that its user has, that it may do that.
+pub fn is_recent(accounts: &Accounts, session: &LiveSession, now: Timestamp) -> bool {
+    let all = session.factors() >= 2 || !accounts.has_second_factor(session.user());
+    all && now < session.began().plus(RECENT)
 }
 
 /// What is in the form when it is shown.
@@ -78,7 +84,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Somebody typed a name and a password.
-pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let words = visit.words;
     let form = match Form::read(&visit.facts, body).await {
         Ok(form) => form,

@@ -3,7 +3,6 @@
 use askama::Template;
 use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::form::{self, Form};
 use super::frame::{self, Frame};
@@ -35,7 +34,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Ends it, for every core and for what is still open.
-pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let form = match Form::read(&visit.facts, body).await {
         Ok(form) => form,
         Err(status) => return visit.bad_form(status),

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use askama::Template;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::authn::Identity;
 use crate::config::Settings;
@@ -43,6 +42,7 @@ use frame::Frame;
 use language::{Words, fill};
 
 pub use denied::denied;
+pub use login::is_recent;
 
 /// What pages stand on: one snapshot of the settings, and who watches.
 pub struct House<'h> {
@@ -67,7 +67,7 @@ struct Visit<'v> {
 }
 
 /// Answers a request under the prefix. Nothing below it is ever proxied.
-pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body: Incoming) -> Response<Body> {
+pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body: Body) -> Response<Body> {
     let (who, looked_at) = match visitor {
         Visitor::Person(who) => (Some(who), true),
         Visitor::Nobody => (None, true),
@@ -85,7 +85,7 @@ pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body:
     response
 }
 
-async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let path = visit.facts.path.decoded();
     let path = path.strip_prefix(house.site.prefix.as_str()).unwrap_or(path);
     let reads = matches!(*visit.facts.method, Method::GET | Method::HEAD);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::factors::Listed;
 use super::form::{self, Form};
@@ -70,8 +69,7 @@ impl Person {
     /// Whether the login is so new, and with all factors that there are, that its user may make tokens
     /// and change factors.
     pub(super) fn is_recent(&self, house: &House<'_>, now: Timestamp) -> bool {
-        let all = self.session.factors() >= 2 || !house.authority.accounts.has_second_factor(self.name());
-        all && now < self.session.began().plus(login::RECENT)
+        login::is_recent(&house.authority.accounts, &self.session, now)
     }
 }
 
@@ -103,14 +101,17 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Another name for people.
-pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
     };
     let name = form.text("display_name");
     let line = journal::line(visit, Event::UserChange, person.name(), "name");
-    let change = house.authority.accounts.set_display_name(person.name(), &name);
+    let change = house
+        .authority
+        .accounts
+        .set_names(person.name(), Some(&name), None);
     match journal::noted(house, &line, change).await {
         Ok(_) => done(house, "name"),
         Err(undone) => refused(house, visit, &person, &undone, Draft::default()),
@@ -118,7 +119,7 @@ pub(super) async fn rename(house: &House<'_>, visit: &Visit<'_>, body: Incoming)
 }
 
 /// Another password: all logins end, and this browser gets a new one.
-pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -172,7 +173,7 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
 }
 
 /// One login ends, or all but this one.
-pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -218,7 +219,7 @@ pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Inc
 pub(super) async fn open(
     house: &House<'_>,
     visit: &Visit<'_>,
-    body: Incoming,
+    body: Body,
 ) -> Result<(Person, Form), Box<Response<Body>>> {
     let Some(person) = person(visit) else {
         return Err(visit.to_login(house, "/profile").into());

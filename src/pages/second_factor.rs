@@ -5,7 +5,6 @@ use std::sync::Arc;
 use askama::Template;
 use http::header::{SET_COOKIE, USER_AGENT};
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::form::{self, Form};
 use super::frame::{self, Frame};
@@ -124,7 +123,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Somebody typed a code.
-pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let form = match Form::read(&visit.facts, body).await {
         Ok(form) => form,
         Err(status) => return visit.bad_form(status),

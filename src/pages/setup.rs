@@ -3,7 +3,6 @@
 
 use askama::Template;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::form::{self, Form};
 use super::frame::{self, Frame};
@@ -49,7 +48,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
 }
 
 /// Somebody filled it in.
-pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let form = match Form::read(&visit.facts, body).await {
         Ok(form) => form,
         Err(status) => return visit.bad_form(status),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use super::frame::{self, Frame};
@@ -77,7 +76,7 @@ pub(super) fn of(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Vec<Shown>
 }
 
 /// A new token, shown once.
-pub(super) async fn create(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn create(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match profile::open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -134,7 +133,7 @@ pub(super) async fn create(house: &House<'_>, visit: &Visit<'_>, body: Incoming)
 }
 
 /// A new secret in the place of the old one, shown once.
-pub(super) async fn rotate(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn rotate(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match profile::open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,
@@ -165,7 +164,7 @@ pub(super) async fn rotate(house: &House<'_>, visit: &Visit<'_>, body: Incoming)
 }
 
 /// The end of a token.
-pub(super) async fn revoke(house: &House<'_>, visit: &Visit<'_>, body: Incoming) -> Response<Body> {
+pub(super) async fn revoke(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let (person, form) = match profile::open(house, visit, body).await {
         Ok(opened) => opened,
         Err(response) => return *response,

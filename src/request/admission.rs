@@ -302,7 +302,7 @@ fn check_upgrade(parts: &Parts, seen: &Seen<'_>) -> Result<Option<Upgrade>, Reje
 /// copied it from the client: the question itself upgrades nothing.
 pub fn take_handshake(headers: &mut HeaderMap) -> Result<Handshake, Rejection> {
     let mut values = headers.get_all(UPGRADE).iter();
-    let asked = values.next().map(|value| is_word(value, "websocket"));
+    let asked = values.next().is_some_and(|value| lists(value, "websocket"));
     if values.next().is_some() {
         return Err(Rejection {
             close: false,
@@ -310,11 +310,21 @@ pub fn take_handshake(headers: &mut HeaderMap) -> Result<Handshake, Rejection> {
         });
     }
     headers.remove(UPGRADE);
-    Ok(match asked {
-        Some(true) => Handshake::Upgrade,
-        None if headers.contains_key(SEC_WEBSOCKET_KEY) => Handshake::Key,
-        Some(false) | None => Handshake::None,
+    Ok(if asked {
+        Handshake::Upgrade
+    } else if headers.contains_key(SEC_WEBSOCKET_KEY) {
+        Handshake::Key
+    } else {
+        Handshake::None
     })
+}
+
+/// Whether the word is one of a list: who forwards all of `Upgrade` lets the application choose.
+fn lists(value: &HeaderValue, word: &str) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// How a request asks for a WebSocket.

@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -29,6 +30,7 @@ use super::pulse::{Flight, Overdue, Pace, Protocol, Pulse};
 use super::socket::Socket;
 use super::{Pacing, Role, Serve};
 use crate::request::Peer;
+use crate::time::Clock;
 use crate::wire::Body;
 
 /// What every connection of a listener shares.
@@ -40,6 +42,8 @@ pub(super) struct Visit<S> {
     pub(super) counters: Arc<Counters>,
     /// Becomes true when the connection shall end after the requests that it has begun.
     pub(super) finish: watch::Receiver<bool>,
+    /// For the dates of answers.
+    pub(super) clock: Clock,
 }
 
 /// So long we go on reading after we closed our side, so that the client can read our answer
@@ -97,18 +101,21 @@ impl<S: Serve> Visit<S> {
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.http2(stream, place).await;
         } else {
-            self.http1(stream, place).await;
+            Rc::new(self)
+                .http1(stream, Vec::new(), Instant::now(), place)
+                .await;
         }
     }
 
-    /// Serves HTTP/1.1 only: prior-knowledge HTTP/2 in plain text is closed by the parser.
-    pub(super) async fn http1<T>(self, io: T, place: Place)
+    /// Serves HTTP/1.1 only: prior-knowledge HTTP/2 in plain text is closed by the parser. `ahead` was
+    /// read before, and the first head has been awaited `since` then.
+    pub(super) async fn http1<T>(self: Rc<Self>, io: T, ahead: Vec<u8>, since: Instant, place: Place)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let visit = Rc::new(self);
+        let visit = self;
         let pulse = Arc::new(Pulse::default());
-        let io = Socket::new(io, Protocol::Http1, pulse.clone(), place);
+        let io = Socket::new(io, ahead, Protocol::Http1, pulse.clone(), place);
         let service = service_fn(|request: Request<Incoming>| {
             let bodied = !request.body().is_end_stream();
             let flight = Flight::begin(&pulse, bodied);
@@ -125,7 +132,7 @@ impl<S: Serve> Visit<S> {
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let closed = visit
-            .drive(Pin::new(&mut connection), Protocol::Http1, &pulse)
+            .drive(Pin::new(&mut connection), Protocol::Http1, &pulse, since)
             .await;
         // None: upgraded, and the socket is the tunnel's now.
         if let (true, Some(parts)) = (closed, connection.into_parts())
@@ -142,7 +149,7 @@ impl<S: Serve> Visit<S> {
     {
         let visit = Rc::new(self);
         let pulse = Arc::new(Pulse::default());
-        let io = Socket::new(io, Protocol::Http2, pulse.clone(), place);
+        let io = Socket::new(io, Vec::new(), Protocol::Http2, pulse.clone(), place);
         let service = service_fn(|request: Request<Incoming>| {
             let flight = Flight::begin(&pulse, false);
             let visit = visit.clone();
@@ -161,7 +168,9 @@ impl<S: Serve> Visit<S> {
             .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
             .max_local_error_reset_streams(MAX_LOCAL_RESETS)
             .serve_connection(TokioIo::new(io), service);
-        visit.drive(pin!(connection), Protocol::Http2, &pulse).await;
+        visit
+            .drive(pin!(connection), Protocol::Http2, &pulse, Instant::now())
+            .await;
         if pulse.flooded.load(Relaxed) {
             count(&visit.counters.floods);
             tracing::warn!(client.address = ?visit.peer.address,
@@ -175,29 +184,42 @@ impl<S: Serve> Visit<S> {
         flight: Flight,
         http1_body: bool,
     ) -> Result<Response<Answer>, Infallible> {
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::Empty
+            } else {
+                Body::stream(body.map_err(Into::into))
+            }
+        });
+        let response = self.ask(request, http1_body).await;
+        Ok(response.map(|body| Answer::new(body, flight)))
+    }
+
+    /// Asks the service. `bodied`: the request has a body, and HTTP/1.1 nothing but its end to tell where
+    /// the next request begins.
+    pub(super) async fn ask(&self, request: Request<Body>, bodied: bool) -> Response<Body> {
         let mut response = self.service.serve(request, self.peer, self.role).await;
         // A refusal of ours usually comes before the body was read. hyper then closes instead of
         // looking for the next request inside that body (CVE-2025-4366 in Pingora); the client
         // should hear of it.
-        let ours = !matches!(response.body(), Body::Stream(_));
-        if http1_body && ours && (response.status().is_client_error() || response.status().is_server_error())
-        {
+        let ours = response.body().is_ours();
+        if bodied && ours && (response.status().is_client_error() || response.status().is_server_error()) {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| Answer::new(body, flight)))
+        response
     }
 
     /// Polls the connection until it ends, and ends it when the client is too slow. True when
-    /// HTTP ended by itself; false when it was cut off.
-    async fn drive<C: Connection>(
+    /// HTTP ended by itself; false when it was cut off. The first head is awaited since `accepted`.
+    pub(super) async fn drive<C: Connection>(
         &self,
         mut connection: Pin<&mut C>,
         protocol: Protocol,
         pulse: &Pulse,
+        accepted: Instant,
     ) -> bool {
-        let accepted = Instant::now();
         let mut pace = Pace::new(protocol, self.pacing.head, self.pacing.idle, accepted);
         let mut finish = self.finish.clone();
         let mut finishing = pin!(async move { finish.wait_for(|finish| *finish).await.is_ok() });
@@ -280,8 +302,8 @@ enum Told {
     Farewell(Instant),
 }
 
-/// hyper's two kinds of connection.
-trait Connection: Future {
+/// hyper's two kinds of connection, and ours.
+pub(super) trait Connection: Future {
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
@@ -307,8 +329,9 @@ where
 }
 
 /// Closes our side; then reads and forgets, for a while.
-async fn linger(mut io: impl AsyncRead + AsyncWrite + Unpin) {
-    let mut forgotten = [0; 4096];
+pub(super) async fn linger(mut io: impl AsyncRead + AsyncWrite + Unpin) {
+    // Not an array, for which each connection would have room all its life.
+    let mut forgotten = vec![0; 4096];
     let mut left = LINGER_BYTES;
     let reading = async {
         // hyper leaves our side open after some errors. One that is closed already is fine.

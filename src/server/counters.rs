@@ -19,6 +19,8 @@ pub struct Counters {
     pub full: AtomicU64,
     /// Accepts that failed: out of file descriptors, out of memory.
     pub accept_failed: AtomicU64,
+    /// Connections without TLS that went from the plain lane to the HTTP library.
+    pub handed_over: AtomicU64,
     /// TLS handshakes that succeeded.
     pub tls_ok: AtomicU64,
     /// TLS handshakes that failed or took longer than `timeouts.head`.

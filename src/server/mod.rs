@@ -8,7 +8,10 @@ mod answer;
 mod connection;
 mod counters;
 mod frames;
+mod head;
+mod line;
 mod listen;
+mod plain;
 mod pulse;
 mod socket;
 pub mod systemd;
@@ -24,11 +27,11 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::{Limits, Listen, Timeouts};
 use crate::request::Peer;
+use crate::time::Clock;
 use crate::wire::Body;
 
 pub use counters::Counters;
@@ -44,12 +47,7 @@ pub trait Serve: 'static {
     ///
     /// Time limits on the request's body are the callee's; on HTTP/1.1 a 4xx or 5xx answer with
     /// a body of ours to a request with a body gets `Connection: close` added here.
-    fn serve(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-        role: Role,
-    ) -> impl Future<Output = Response<Body>>;
+    fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> impl Future<Output = Response<Body>>;
 }
 
 /// What a listener is for.
@@ -142,6 +140,7 @@ impl Server {
             pacing: ArcSwap::from_pointee(Pacing::new(timeouts, limits)),
             tls: ArcSwapOption::empty(),
             complained: Mutex::default(),
+            clock: Clock::system(),
         });
         let factory = Arc::new(factory);
         let workers = (0..workers)

@@ -15,7 +15,7 @@ use super::frames::{Flood, Frames};
 use super::pulse::{Protocol, Pulse};
 
 /// So many bytes are read ahead while a request is being answered.
-const AHEAD: usize = 512;
+pub(super) const AHEAD: usize = 512;
 
 /// A client's byte stream.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Socket<T> {
     pulse: Arc<Pulse>,
     /// HTTP/2 only, with the time it was last looked at.
     frames: Option<(Frames, Instant)>,
-    /// Bytes found by [`Socket::look_ahead`], to be read first.
+    /// Bytes to be read first: found by [`Socket::look_ahead`], or by the lane before.
     ahead: Vec<u8>,
     /// hyper read since the last flush.
     was_read: bool,
@@ -32,12 +32,13 @@ pub(super) struct Socket<T> {
 }
 
 impl<T> Socket<T> {
-    pub(super) fn new(io: T, protocol: Protocol, pulse: Arc<Pulse>, place: Place) -> Self {
+    /// `ahead` is what was read of it before.
+    pub(super) fn new(io: T, ahead: Vec<u8>, protocol: Protocol, pulse: Arc<Pulse>, place: Place) -> Self {
         Self {
             io,
             pulse,
             frames: (protocol == Protocol::Http2).then(|| (Frames::new(), Instant::now())),
-            ahead: Vec::new(),
+            ahead,
             was_read: false,
             _place: place,
         }

@@ -27,6 +27,7 @@ use super::connection::Visit;
 use super::counters::{Counters, Place, Places, count};
 use super::{Drained, Pacing, Role, Serve};
 use crate::request::Peer;
+use crate::time::Clock;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) tls: ArcSwapOption<ServerConfig>,
     /// When a failed accept was last logged.
     pub(super) complained: Mutex<Option<Instant>>,
+    /// For the dates of answers.
+    pub(super) clock: Clock,
 }
 
 /// What a worker can be told.
@@ -214,6 +217,7 @@ impl<S: Serve> Worker<S> {
             pacing: **self.shared.pacing.load(),
             counters: self.shared.counters.clone(),
             finish: finish.clone(),
+            clock: self.shared.clock.clone(),
         };
         let tls = match role {
             Role::Http | Role::Decisions | Role::Operations => None,
@@ -227,11 +231,11 @@ impl<S: Serve> Worker<S> {
             },
         };
         match (client, tls) {
-            (Client::Tcp(stream, address), None) => self.run(visit(Some(address)).http1(stream, place)),
+            (Client::Tcp(stream, address), None) => self.run(visit(Some(address)).plain(stream, place)),
             (Client::Tcp(stream, address), Some(tls)) => {
                 self.run(visit(Some(address)).tls(stream, tls, place))
             }
-            (Client::Unix(stream), None) => self.run(visit(None).http1(stream, place)),
+            (Client::Unix(stream), None) => self.run(visit(None).plain(stream, place)),
             (Client::Unix(stream), Some(tls)) => self.run(visit(None).tls(stream, tls, place)),
         }
     }
@@ -239,6 +243,8 @@ impl<S: Serve> Worker<S> {
     fn run(&self, connection: impl Future<Output = ()> + 'static) {
         let alive = self.live.begin();
         let counters = self.shared.counters.clone();
+        // Boxed, because a future that waits for a captured one has room for it twice.
+        let connection = Box::pin(connection);
         // The worker's LocalSet owns the task; a panic in it ends there.
         spawn_local(async move {
             let _alive = alive;

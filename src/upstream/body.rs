@@ -10,15 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::names::IdentityNames;
-use super::pool::Loan;
 use super::response_head::strip_trailers;
 use crate::authn::Identity;
 use crate::time::Clock;
-use crate::wire::BodyError;
+use crate::wire::{self, BodyError};
 
 /// How soon a revocation is noticed while nothing else happens: "within one second".
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(750);
@@ -112,10 +110,6 @@ impl Progress {
         self.set(CUT + why as u8);
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == DONE
-    }
-
     /// Whether the client, and not the backend, is the one to wait for.
     pub(super) fn awaits_client(&self) -> bool {
         self.state.load(Ordering::Relaxed) == AWAITS_CLIENT
@@ -136,7 +130,7 @@ impl Progress {
 
 /// A request body on its way to the backend; `None` is none.
 #[derive(Debug)]
-pub(super) struct Upload<B = Incoming>(Option<Uploading<B>>);
+pub(super) struct Upload<B = wire::Body>(Option<Uploading<B>>);
 
 #[derive(Debug)]
 struct Uploading<B> {
@@ -246,14 +240,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
 
 /// A response body on its way to the client.
 #[derive(Debug)]
-pub(super) struct Download<B = Incoming> {
+pub(super) struct Download<B> {
     pub(super) inner: B,
     /// The longest silence.
     pub(super) idle: Duration,
     /// Whose it is; ended leases end it. None: nothing to revoke.
     pub(super) watched: Option<(Arc<Identity>, Clock)>,
-    /// The connection, which goes back to the pool at a clean end and is closed at any other.
-    pub(super) loan: Option<Loan>,
     /// Where trailers may pass: the names that may not be among them.
     pub(super) trailers: Option<IdentityNames>,
     silence: Silence,
@@ -265,7 +257,6 @@ impl<B> Download<B> {
             inner,
             idle,
             watched: None,
-            loan: None,
             trailers: None,
             silence: Silence::default(),
         }
@@ -275,17 +266,6 @@ impl<B> Download<B> {
         self.watched
             .as_ref()
             .is_some_and(|(identity, clock)| !identity.lease.is_live(clock.now()))
-    }
-
-    fn cut(&mut self, why: Cut) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.loan = None;
-        Poll::Ready(Some(Err(why.into())))
-    }
-
-    fn end(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            loan.give_back();
-        }
     }
 }
 
@@ -311,28 +291,22 @@ where
                     };
                     let silence = ready!(this.silence.poll(cx, every));
                     if this.is_revoked() {
-                        return this.cut(Cut::Revoked);
+                        return cut(Cut::Revoked);
                     }
                     if silence >= this.idle {
-                        return this.cut(Cut::UpstreamSilent);
+                        return cut(Cut::UpstreamSilent);
                     }
                     continue;
                 }
             };
             this.silence.broken();
             let mut frame = match frame {
-                None => {
-                    this.end();
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => {
-                    this.loan = None;
-                    return Poll::Ready(Some(Err(error.into())));
-                }
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Some(Ok(frame)) => frame,
             };
             if this.is_revoked() {
-                return this.cut(Cut::Revoked);
+                return cut(Cut::Revoked);
             }
             if let Some(trailers) = frame.trailers_mut() {
                 match &this.trailers {
@@ -342,9 +316,6 @@ where
                 if trailers.is_empty() {
                     continue;
                 }
-            }
-            if this.inner.is_end_stream() {
-                this.end();
             }
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -357,4 +328,8 @@ where
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+fn cut(why: Cut) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    Poll::Ready(Some(Err(why.into())))
 }

@@ -3,31 +3,54 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Version};
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::{Request, Response};
+use bytes::Bytes;
+use http::{Method, Response, Version, response};
+use http_body::Body as _;
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::backends::Backend;
 use super::body::{Cut, Download, LOOK_EVERY, Progress, Upload};
-use super::connection::{Connection, Http1};
+use super::connection::{Connection, Http1, Http2};
 use super::failure::Failure;
-use super::pool::Loan;
+use super::http1::{Broken, Exchange};
 use super::request_head::Head;
 use super::{Outgoing, ServedBy, Upstreams, response_head};
 use crate::decision::Permit;
-use crate::outbound::Protocol;
-use crate::wire::Body;
+use crate::wire::{Body, BodyError};
 
-type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
+/// A response of a backend, of which the head is known.
+pub(super) struct Received {
+    pub(super) head: response::Parts,
+    pub(super) body: Source,
+}
+
+/// Where its body comes from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would cost each response more than its moves"
+)]
+pub(super) enum Source {
+    Http1(Exchange),
+    Http2(Incoming),
+}
+
+/// No response. With what was not sent, or could be sent once more.
+pub(super) struct Unanswered {
+    /// The body, if nothing of the request was sent.
+    unsent: Option<Upload>,
+    /// The connection ended before a byte of the response.
+    closed: bool,
+    why: String,
+}
 
 impl Upstreams {
     pub(super) async fn exchange(
         &self,
         permit: &Permit,
         outgoing: &Outgoing<'_>,
-        mut head: Head,
-        body: Incoming,
+        head: Head,
+        body: Body,
         version: Version,
     ) -> Result<Response<Body>, Failure> {
         let mut upload = Upload::new(body, outgoing.limits.body, outgoing.timeouts.idle);
@@ -41,7 +64,6 @@ impl Upstreams {
         // Whether it does no harm when the backend has already acted on it (RFC 9110 section
         // 9.2.2) and can be said again.
         let repeatable = progress.is_none() && head.method.is_idempotent();
-        let mut headers = std::mem::take(&mut head.headers);
         let mut turn = outgoing.backends.turn();
         let mut may_retry = true;
         let mut before: Option<Failure> = None;
@@ -60,7 +82,7 @@ impl Upstreams {
                 } else {
                     pool.get(backend, outgoing.terms()).await
                 };
-                let (mut connection, used) = match opened {
+                let (connection, used) = match opened {
                     Ok(opened) => opened,
                     // Nothing was sent: the next backend may have it.
                     Err(failure) => {
@@ -72,56 +94,26 @@ impl Upstreams {
                 if !used {
                     backend.connected();
                 }
-                let protocol = connection.protocol();
-                let (uri, http) = head.dress(
-                    &mut headers,
-                    backend,
-                    outgoing.route.host_header,
-                    protocol,
-                    length,
-                )?;
-                let copy = (used && repeatable && may_retry).then(|| headers.clone());
-                let mut request = Request::new(std::mem::replace(&mut upload, Upload::none()));
-                *request.method_mut() = head.method.clone();
-                *request.uri_mut() = uri;
-                *request.version_mut() = http;
-                *request.headers_mut() = std::mem::take(&mut headers);
-                let sent = self
-                    .await_head(
-                        connection.send(request),
-                        progress.as_deref(),
-                        outgoing.timeouts.response,
-                        permit,
-                    )
-                    .await?;
-                let mut error = match sent {
-                    Ok(response) => {
-                        let exchanged = Exchanged {
-                            connection,
-                            progress,
-                            asked: head.method,
-                            version,
-                        };
-                        let mut answer = self.relay(permit, outgoing, response, exchanged)?;
+                let sending = send(connection, &head, backend, outgoing, upload, length);
+                let received = self
+                    .await_head(sending, progress.as_deref(), outgoing.timeouts.response, permit)
+                    .await??;
+                let unanswered = match received {
+                    Ok(received) => {
+                        let mut answer = self.relay(permit, outgoing, received, &head.method, version)?;
                         if outgoing.name_backend {
                             let name = backend.connector.authority().into();
                             answer.extensions_mut().insert(ServedBy(name));
                         }
                         return Ok(answer);
                     }
-                    Err(error) => error,
+                    Err(unanswered) => unanswered,
                 };
-                let unsent = error.take_message();
-                let retry = used && may_retry;
-                match (unsent, copy) {
-                    (Some(request), _) if retry => {
-                        let (parts, body) = request.into_parts();
-                        headers = parts.headers;
-                        upload = body;
-                    }
-                    (None, Some(copy)) if is_closed(error.error()) => headers = copy,
-                    _ => return Err(broken(&error.into_error(), progress.as_deref())),
-                }
+                upload = match unanswered.unsent {
+                    Some(unsent) if used && may_retry => unsent,
+                    _ if used && may_retry && repeatable && unanswered.closed => Upload::none(),
+                    _ => return Err(unanswered.failure(progress.as_deref())),
+                };
                 may_retry = false;
                 fresh = true;
             }
@@ -129,13 +121,13 @@ impl Upstreams {
     }
 
     /// Waits for the head; not longer than allowed, and not beyond a revocation.
-    pub(super) async fn await_head(
+    pub(super) async fn await_head<T>(
         &self,
-        sending: impl Future<Output = Sent>,
+        sending: impl Future<Output = T>,
         progress: Option<&Progress>,
         limit: Duration,
         permit: &Permit,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<T, Failure> {
         let mut sending = std::pin::pin!(sending);
         let every = match permit.lease() {
             Some(_) => limit.min(LOOK_EVERY),
@@ -167,99 +159,154 @@ impl Upstreams {
         }
     }
 
-    /// Turns the backend's response into ours.
+    /// Turns the backend's response into ours. `version` is the client's.
     pub(super) fn relay(
         &self,
         permit: &Permit,
         outgoing: &Outgoing<'_>,
-        response: Response<Incoming>,
-        exchanged: Exchanged,
+        received: Received,
+        asked: &Method,
+        version: Version,
     ) -> Result<Response<Body>, Failure> {
-        let (mut parts, body) = response.into_parts();
+        let Received {
+            head: mut parts,
+            body,
+        } = received;
+        let length = match &body {
+            Source::Http1(exchange) => exchange.length(),
+            Source::Http2(body) => body.size_hint().exact(),
+        };
         response_head::check(&parts)?;
-        let trailers = exchanged.version == Version::HTTP_2 && parts.version == Version::HTTP_2;
+        let trailers = version == Version::HTTP_2 && parts.version == Version::HTTP_2;
         let idle = if response_head::is_event_stream(&parts.headers) {
             outgoing.timeouts.tunnel_idle
         } else {
             outgoing.timeouts.idle
         };
-        response_head::strip(
-            &mut parts,
-            &exchanged.asked,
-            body.size_hint().exact(),
-            outgoing.identity_names,
-        );
-        let loan = match exchanged.connection {
-            Connection::Http1(http1) => Some(Loan {
-                http1,
-                progress: exchanged.progress,
-            }),
-            Connection::Http2(_) => None,
-        };
-        if body.is_end_stream() {
-            if let Some(loan) = loan {
-                loan.give_back();
+        response_head::strip(&mut parts, asked, length, outgoing.identity_names);
+        let body = match body {
+            Source::Http1(mut exchange) => match exchange.whole() {
+                Some(body) => body,
+                None => self.download(permit, exchange, idle, None),
+            },
+            Source::Http2(body) if body.is_end_stream() => Body::Empty,
+            Source::Http2(body) => {
+                let names = trailers.then(|| outgoing.identity_names.clone());
+                self.download(permit, body, idle, names)
             }
-            return Ok(Response::from_parts(parts, Body::Empty));
-        }
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+
+    fn download<B>(
+        &self,
+        permit: &Permit,
+        body: B,
+        idle: Duration,
+        trailers: Option<super::IdentityNames>,
+    ) -> Body
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin + 'static,
+    {
         let mut download = Download::new(body, idle);
-        download.loan = loan;
         download.watched = permit
             .identity()
             .map(|identity| (Arc::clone(identity), self.shared.clock().clone()));
-        download.trailers = trailers.then(|| outgoing.identity_names.clone());
-        Ok(Response::from_parts(parts, Body::stream(download)))
+        download.trailers = trailers;
+        Body::stream(download)
     }
 }
 
-/// What a response must be seen against.
-pub(super) struct Exchanged {
-    pub(super) connection: Connection,
-    pub(super) progress: Option<Arc<Progress>>,
-    pub(super) asked: Method,
-    /// The client's.
-    pub(super) version: Version,
-}
-
-impl Exchanged {
-    /// For a connection that is for this request alone.
-    pub(super) fn alone(http1: Http1, asked: Method) -> Self {
-        Self {
-            connection: Connection::Http1(http1),
-            progress: None,
-            asked,
-            version: Version::HTTP_11,
+/// Sends the request; answers with the head of the response.
+async fn send(
+    connection: Connection,
+    head: &Head,
+    backend: &Backend,
+    outgoing: &Outgoing<'_>,
+    upload: Upload,
+    length: Option<u64>,
+) -> Result<Result<Received, Unanswered>, Failure> {
+    let how = outgoing.route.host_header;
+    match connection {
+        Connection::Http1(http1) => {
+            let bytes = head.http1(backend, how, length);
+            Ok(on_http1(http1, bytes, upload, length, &head.method).await)
+        }
+        Connection::Http2(http2) => {
+            let request = head.http2(backend, how, length, upload)?;
+            Ok(on_http2(http2, request).await)
         }
     }
 }
 
-/// Whether a kept connection turned out to be closed, rather than answered wrongly.
-fn is_closed(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || {
-        let source =
-            std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-        source.is_some_and(|error| {
-            matches!(
-                error.kind(),
-                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
-            )
-        })
+pub(super) async fn on_http1(
+    http1: Http1,
+    head: Bytes,
+    upload: Upload,
+    length: Option<u64>,
+    asked: &Method,
+) -> Result<Received, Unanswered> {
+    let mut exchange = Exchange::new(http1, head, upload, length);
+    match exchange.head(asked).await {
+        Ok(head) => Ok(Received {
+            head,
+            body: Source::Http1(exchange),
+        }),
+        Err(Broken::Closed { why, unsent }) => Err(Unanswered {
+            unsent: unsent.then(|| exchange.unsent()).flatten(),
+            closed: true,
+            why,
+        }),
+        Err(Broken::Wrong(why)) => Err(Unanswered {
+            unsent: None,
+            closed: false,
+            why,
+        }),
+        Err(Broken::Cut(cut)) => Err(Unanswered {
+            unsent: None,
+            closed: false,
+            why: cut.to_string(),
+        }),
     }
 }
 
-/// Whose fault it was: the client's, if the body says so.
-pub(super) fn broken(error: &hyper::Error, progress: Option<&Progress>) -> Failure {
-    match progress.and_then(Progress::why_cut) {
-        Some(Cut::TooLarge) => Failure::TooLarge,
-        Some(Cut::ClientSlow) => Failure::ClientSlow,
-        Some(Cut::ClientGone) => Failure::ClientGone,
-        Some(Cut::UpstreamSilent | Cut::Revoked) | None => {
-            let why = std::error::Error::source(error)
-                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-            Failure::Broken(why)
+async fn on_http2(mut http2: Http2, request: hyper::Request<Upload>) -> Result<Received, Unanswered> {
+    match http2.sender.try_send_request(request).await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            Ok(Received {
+                head,
+                body: Source::Http2(body),
+            })
+        }
+        Err(mut error) => {
+            let unsent = error.take_message().map(hyper::Request::into_body);
+            let error = error.into_error();
+            let source = std::error::Error::source(&error);
+            Err(Unanswered {
+                unsent,
+                closed: error.is_canceled() || error.is_closed() || is_reset(source),
+                why: source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+            })
         }
     }
 }
 
-/// Only HTTP/1.1 knows upgrades as we forward them.
-pub(super) const TUNNEL_PROTOCOL: Protocol = Protocol::Http1;
+fn is_reset(source: Option<&(dyn std::error::Error + 'static)>) -> bool {
+    use std::io::{Error, ErrorKind};
+    source
+        .and_then(|source| source.downcast_ref::<Error>())
+        .is_some_and(|error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+}
+
+impl Unanswered {
+    /// Whose fault it was: the client's, if the body says so.
+    pub(super) fn failure(self, progress: Option<&Progress>) -> Failure {
+        match progress.and_then(Progress::why_cut) {
+            Some(Cut::TooLarge) => Failure::TooLarge,
+            Some(Cut::ClientSlow) => Failure::ClientSlow,
+            Some(Cut::ClientGone) => Failure::ClientGone,
+            Some(Cut::UpstreamSilent | Cut::Revoked) | None => Failure::Broken(self.why),
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod exchange;
 mod failure;
+mod http1;
 mod identity;
 mod names;
 mod pool;
@@ -18,17 +19,17 @@ mod tunnel;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName};
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use tokio::sync::watch;
 
 pub use backends::{Backends, RouteBackends};
 pub use failure::Failure;
 pub use names::IdentityNames;
+pub use request_head::strip_cookies;
 
 use backends::Backend;
 use beat::Beat;
@@ -47,7 +48,7 @@ use crate::wire::Body;
 pub struct Upstreams {
     shared: Arc<Backends>,
     /// Per backend; entries whose backend is no longer configured go when a new one comes.
-    pools: RefCell<HashMap<usize, Arc<Pool>>>,
+    pools: RefCell<HashMap<usize, Rc<Pool>>>,
     identities: RefCell<IdentityValues>,
     beat: Beat,
     signals: Signals,
@@ -123,7 +124,7 @@ impl Upstreams {
         &self,
         permit: Permit,
         outgoing: Outgoing<'_>,
-        mut request: Request<Incoming>,
+        mut request: Request<Body>,
     ) -> Result<Response<Body>, Failure> {
         let on_client = outgoing.upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
@@ -141,15 +142,15 @@ impl Upstreams {
         self.identities.borrow_mut().set(headers, preset, who);
     }
 
-    fn pool(&self, backend: &Arc<Backend>) -> Arc<Pool> {
+    fn pool(&self, backend: &Arc<Backend>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         match pools.get(&backend.id()) {
             // An address may be used again after its backend went.
-            Some(pool) if pool.is_wanted() => Arc::clone(pool),
+            Some(pool) if pool.is_wanted() => Rc::clone(pool),
             _ => {
                 pools.retain(|_, pool| pool.is_wanted());
-                let pool = Arc::new(Pool::new(backend));
-                pools.insert(backend.id(), Arc::clone(&pool));
+                let pool = Rc::new(Pool::new(backend));
+                pools.insert(backend.id(), Rc::clone(&pool));
                 pool
             }
         }

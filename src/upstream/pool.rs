@@ -1,39 +1,39 @@
 //! Open connections of one worker to one backend.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::backends::Backend;
-use super::body::Progress;
 use super::connection::{Connection, Http1, Http2};
 use super::failure::Failure;
 use crate::config::settings::UpstreamScheme;
 use crate::outbound::{Offer, Protocol};
 
 /// Idle connections that are kept.
-const MOST_IDLE: usize = 256;
+pub(super) const MOST_IDLE: usize = 256;
 
 /// The connections of one worker to one backend.
 #[derive(Debug)]
 pub(super) struct Pool {
     backend: Weak<Backend>,
-    /// Never held across an await. Written by this worker only, but response bodies must be Send.
-    idle: Mutex<Vec<Http1>>,
-    shared: Mutex<Option<Http2>>,
+    pub(super) idle: RefCell<Vec<Http1>>,
+    shared: RefCell<Option<Http2>>,
     /// Held by the one who connects, where one connection will serve all.
     connecting: tokio::sync::Mutex<()>,
-    speaks: AtomicU8,
+    speaks: Cell<Speaks>,
     /// HTTP/1.1 connections, idle or not; each counts itself.
-    pub(super) open: AtomicUsize,
-    sweeping: AtomicBool,
+    pub(super) open: Cell<usize>,
+    sweeping: Cell<bool>,
 }
 
-const UNKNOWN: u8 = 0;
-const HTTP1: u8 = 1;
-const HTTP2: u8 = 2;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Unknown,
+    Http1,
+    Http2,
+}
 
 /// What a connection must respect.
 #[derive(Clone, Copy, Debug)]
@@ -47,16 +47,16 @@ impl Pool {
     pub(super) fn new(backend: &Arc<Backend>) -> Self {
         Self {
             backend: backend.weak(),
-            idle: Mutex::default(),
-            shared: Mutex::default(),
+            idle: RefCell::default(),
+            shared: RefCell::default(),
             connecting: tokio::sync::Mutex::default(),
-            speaks: AtomicU8::new(match backend.connector.address().scheme {
-                UpstreamScheme::Http => HTTP1,
-                UpstreamScheme::H2c => HTTP2,
-                UpstreamScheme::Https => UNKNOWN,
+            speaks: Cell::new(match backend.connector.address().scheme {
+                UpstreamScheme::Http => Speaks::Http1,
+                UpstreamScheme::H2c => Speaks::Http2,
+                UpstreamScheme::Https => Speaks::Unknown,
             }),
-            open: AtomicUsize::new(0),
-            sweeping: AtomicBool::new(false),
+            open: Cell::new(0),
+            sweeping: Cell::new(false),
         }
     }
 
@@ -67,41 +67,36 @@ impl Pool {
 
     /// An open connection that can take a request now.
     pub(super) fn take(&self) -> Option<Connection> {
-        let mut shared = lock(&self.shared);
-        if let Some(http2) = &mut *shared {
-            if http2.is_fit() {
-                http2.used += 1;
-                return Some(Connection::Http2(http2.clone()));
-            }
-            *shared = None;
-        }
-        drop(shared);
-        let mut idle = lock(&self.idle);
         // The last one used is the least likely to be closed by the other side.
-        let mut index = idle.len();
-        while index > 0 {
-            index -= 1;
-            if !idle[index].is_fit() {
-                idle.swap_remove(index);
-            } else if idle[index].is_ready() {
-                let mut http1 = idle.swap_remove(index);
+        loop {
+            let Some(mut http1) = self.idle.borrow_mut().pop() else {
+                break;
+            };
+            if http1.is_fit() && http1.is_quiet() {
                 http1.used += 1;
                 return Some(Connection::Http1(http1));
             }
         }
+        let mut shared = self.shared.borrow_mut();
+        let http2 = shared.as_mut()?;
+        if http2.is_fit() {
+            http2.used += 1;
+            return Some(Connection::Http2(http2.clone()));
+        }
+        *shared = None;
         None
     }
 
     /// An open connection, or a new one. Says whether it was used before.
     pub(super) async fn get(
-        self: &Arc<Self>,
+        self: &Rc<Self>,
         backend: &Backend,
         terms: Terms,
     ) -> Result<(Connection, bool), Failure> {
         if let Some(open) = self.take() {
             return Ok((open, true));
         }
-        if self.speaks.load(Ordering::Relaxed) == HTTP1 {
+        if self.speaks.get() == Speaks::Http1 {
             return Ok((self.connect(backend, terms).await?, false));
         }
         // One handshake for all who wait, if it turns out to be HTTP/2.
@@ -116,7 +111,7 @@ impl Pool {
 
     /// A new connection.
     pub(super) async fn connect(
-        self: &Arc<Self>,
+        self: &Rc<Self>,
         backend: &Backend,
         terms: Terms,
     ) -> Result<Connection, Failure> {
@@ -128,75 +123,46 @@ impl Pool {
         self.sweep(terms.idle);
         match protocol {
             Protocol::Http1 => {
-                self.speaks.store(HTTP1, Ordering::Relaxed);
-                let http1 = Http1::open(stream, terms.head, Arc::downgrade(self), false).await?;
+                self.speaks.set(Speaks::Http1);
+                let http1 = Http1::new(stream, terms.head, Rc::downgrade(self));
                 Ok(Connection::Http1(http1))
             }
             Protocol::Http2 => {
-                self.speaks.store(HTTP2, Ordering::Relaxed);
+                self.speaks.set(Speaks::Http2);
                 let http2 = Http2::open(stream, terms.head).await?;
-                *lock(&self.shared) = Some(http2.clone());
+                *self.shared.borrow_mut() = Some(http2.clone());
                 Ok(Connection::Http2(http2))
             }
         }
     }
 
-    /// Closes what was idle for too long, for as long as there are connections.
-    fn sweep(self: &Arc<Self>, idle: Duration) {
-        if self.sweeping.swap(true, Ordering::Relaxed) {
+    /// Closes what was idle for too long or closed from the other side, for as long as there are
+    /// connections.
+    fn sweep(self: &Rc<Self>, idle: Duration) {
+        if self.sweeping.replace(true) {
             return;
         }
-        let pool = Arc::downgrade(self);
+        let pool = Rc::downgrade(self);
         tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep((idle / 2).max(Duration::from_millis(100))).await;
                 let Some(pool) = pool.upgrade() else { return };
                 let wanted = pool.is_wanted();
-                lock(&pool.idle)
-                    .retain(|http1| wanted && http1.is_fit() && http1.idle_since.elapsed() < idle);
-                let mut shared = lock(&pool.shared);
+                // Taken out, because a connection that goes counts itself.
+                let mut kept = pool.idle.take();
+                kept.retain_mut(|http1| {
+                    wanted && http1.is_fit() && http1.idle_since.elapsed() < idle && http1.is_quiet()
+                });
+                *pool.idle.borrow_mut() = kept;
+                let mut shared = pool.shared.borrow_mut();
                 if shared.as_ref().is_some_and(|http2| !wanted || !http2.is_fit()) {
                     *shared = None;
                 }
-                if shared.is_none() && pool.open.load(Ordering::Relaxed) == 0 {
-                    pool.sweeping.store(false, Ordering::Relaxed);
+                if shared.is_none() && pool.open.get() == 0 {
+                    pool.sweeping.set(false);
                     return;
                 }
             }
         });
     }
-}
-
-/// A connection that a response body holds until its end.
-#[derive(Debug)]
-pub(super) struct Loan {
-    pub(super) http1: Http1,
-    /// The request body's; none: there was none.
-    pub(super) progress: Option<Arc<Progress>>,
-}
-
-impl Loan {
-    /// After the last byte of the response. An upload that is still under way would leave its
-    /// rest in front of the next request, so the connection is closed then.
-    pub(super) fn give_back(self) {
-        let Loan { mut http1, progress } = self;
-        if !progress.is_none_or(|progress| progress.is_done()) || !http1.is_fit() {
-            return;
-        }
-        let Some(pool) = http1.home.upgrade() else {
-            return;
-        };
-        http1.idle_since = Instant::now();
-        let mut idle = lock(&pool.idle);
-        if idle.len() < MOST_IDLE {
-            idle.push(http1);
-        } else {
-            drop(idle);
-            drop(http1);
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Uri};
+use http_body_util::Empty;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::backends::{Backend, Backends};
 use crate::outbound::{Offer, Protocol};
-use crate::wire::Body;
 
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -50,7 +51,7 @@ impl Backends {
 async fn ask(backend: &Backend, path: &str, limit: Duration) -> Option<StatusCode> {
     let (stream, protocol) = backend.connector.connect(Offer::Any, limit).await.ok()?;
     let target = PathAndQuery::try_from(path).ok()?;
-    let mut request = Request::new(Body::Empty);
+    let mut request = Request::new(Empty::<Bytes>::new());
     *request.method_mut() = Method::GET;
     let headers = request.headers_mut();
     headers.insert(header::USER_AGENT, HeaderValue::from_static("sidegate-probe"));

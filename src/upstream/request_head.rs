@@ -1,22 +1,22 @@
 //! The head of a request as the backend gets it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{self, Entry};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
 
 use super::Outgoing;
 use super::backends::Backend;
 use super::failure::Failure;
 use super::identity::IdentityValues;
-use crate::config::settings::HostHeader;
+use crate::config::settings::{HostHeader, Route};
 use crate::decision::Permit;
-use crate::outbound::Protocol;
 use crate::request::Scheme;
 use crate::wire::cookie;
 use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name};
+use crate::wire::http1;
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
 /// harm: nothing but a small number is believed, and nothing but a small number goes on.
@@ -29,7 +29,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A head that is the same for every backend of the route. [`Head::dress`] adds what is not.
+/// A head that is the same for every backend of the route. What is not is added when it is sent.
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
@@ -106,58 +106,66 @@ impl Head {
         })
     }
 
-    /// Adds what depends on the backend and its protocol; may be repeated for another one.
-    /// `length` is the body's: none when it is not known beforehand.
-    pub(super) fn dress(
-        &self,
-        headers: &mut HeaderMap,
-        backend: &Arc<Backend>,
-        how: HostHeader,
-        protocol: Protocol,
-        length: Option<u64>,
-    ) -> Result<(Uri, Version), Failure> {
-        headers.remove(header::TRANSFER_ENCODING);
+    /// The head on an HTTP/1.1 connection. `length` is the body's: none when it is not known beforehand.
+    pub(super) fn http1(&self, backend: &Backend, how: HostHeader, length: Option<u64>) -> Bytes {
+        let mut out = Vec::with_capacity(512);
+        out.extend_from_slice(self.method.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(self.target.as_str().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let host = match how {
+            HostHeader::Preserve => &self.host,
+            HostHeader::Upstream => &backend.host,
+        };
+        http1::write_field(b"host", host.as_bytes(), &mut out);
+        http1::write_fields(&self.headers, &mut out);
         match length {
             Some(0) if !self.wants_length => {}
             Some(length) => {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                out.extend_from_slice(b"content-length: ");
+                http1::write_number(length, &mut out);
+                out.extend_from_slice(b"\r\n");
             }
             // Said aloud, because otherwise a GET with a body would lose it.
-            None if protocol == Protocol::Http1 => {
-                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            None => {}
+            None => http1::write_field(b"transfer-encoding", b"chunked", &mut out),
         }
-        match protocol {
-            Protocol::Http1 => {
-                let host = match how {
-                    HostHeader::Preserve => &self.host,
-                    HostHeader::Upstream => &backend.host,
-                };
-                headers.insert(header::HOST, host.clone());
-                headers.remove(header::TE);
-                Ok((Uri::from(self.target.clone()), Version::HTTP_11))
+        out.extend_from_slice(b"\r\n");
+        out.into()
+    }
+
+    /// The same on an HTTP/2 connection.
+    pub(super) fn http2<B>(
+        &self,
+        backend: &Backend,
+        how: HostHeader,
+        length: Option<u64>,
+        body: B,
+    ) -> Result<Request<B>, Failure> {
+        let authority = match how {
+            HostHeader::Preserve => {
+                Authority::try_from(self.host.as_bytes()).map_err(|_| Failure::BadAuthority)?
             }
-            Protocol::Http2 => {
-                headers.remove(header::HOST);
-                if self.te_trailers {
-                    headers.insert(header::TE, HeaderValue::from_static("trailers"));
-                }
-                let authority = match how {
-                    HostHeader::Preserve => {
-                        Authority::try_from(self.host.as_bytes()).map_err(|_| Failure::BadAuthority)?
-                    }
-                    HostHeader::Upstream => backend.authority.clone(),
-                };
-                let uri = Uri::builder()
-                    .scheme(backend.scheme.clone())
-                    .authority(authority)
-                    .path_and_query(self.target.clone())
-                    .build()
-                    .map_err(|_| Failure::BadAuthority)?;
-                Ok((uri, Version::HTTP_2))
-            }
+            HostHeader::Upstream => backend.authority.clone(),
+        };
+        let uri = Uri::builder()
+            .scheme(backend.scheme.clone())
+            .authority(authority)
+            .path_and_query(self.target.clone())
+            .build()
+            .map_err(|_| Failure::BadAuthority)?;
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_2;
+        let mut headers = self.headers.clone();
+        if let Some(length) = length.filter(|length| *length > 0 || self.wants_length) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
+        if self.te_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 }
 
@@ -216,6 +224,13 @@ fn remove_credentials(headers: &mut HeaderMap, permit: &Permit, outgoing: &Outgo
         for name in outgoing.strip {
             headers.remove(name);
         }
+    }
+    strip_cookies(headers, permit, outgoing.route);
+}
+
+/// Joins the fields of cookies to one, without ours unless the route passes credentials.
+pub fn strip_cookies(headers: &mut HeaderMap, permit: &Permit, route: &Route) {
+    if permit.is_preflight() || !route.pass_credentials {
         rebuild_cookies(headers, is_our_cookie);
     } else {
         rebuild_cookies(headers, |_| false);

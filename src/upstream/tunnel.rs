@@ -2,23 +2,25 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::rc::Weak;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use super::body::Upload;
 use super::connection::Http1;
-use super::exchange::{Exchanged, TUNNEL_PROTOCOL, broken};
+use super::exchange::{Received, Source, on_http1};
 use super::failure::Failure;
+use super::http1::Tunneled;
 use super::request_head::Head;
 use super::{Outgoing, Signals, Upstreams, response_head};
 use crate::authn::Identity;
@@ -41,19 +43,17 @@ impl Upstreams {
         &self,
         permit: &Permit,
         outgoing: &Outgoing<'_>,
-        mut head: Head,
-        body: Incoming,
+        head: Head,
+        body: Body,
         on_client: OnUpgrade,
     ) -> Result<Response<Body>, Failure> {
         if !body.is_end_stream() {
             return Err(Failure::BadUpgrade("an upgrade cannot have a body"));
         }
         let key = head.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
-        let asked = head.method.clone();
-        let mut headers = std::mem::take(&mut head.headers);
         let mut turn = outgoing.backends.turn();
         let mut before = None;
-        let (backend, mut http1) = loop {
+        let (backend, http1) = loop {
             let backend = match turn.next(self.shared.now()) {
                 Ok(backend) => backend,
                 Err(failure) => return Err(before.unwrap_or(failure)),
@@ -68,8 +68,7 @@ impl Upstreams {
             match backend.connector.connect(Offer::Http1, terms.connect).await {
                 Ok((stream, _)) => {
                     backend.connected();
-                    let http1 = Http1::open(stream, terms.head, Weak::new(), true).await?;
-                    break (backend, http1);
+                    break (backend, Http1::new(stream, terms.head, Weak::new()));
                 }
                 Err(error) => {
                     backend.failed(self.shared.now());
@@ -77,22 +76,24 @@ impl Upstreams {
                 }
             }
         };
-        let how = outgoing.route.host_header;
-        let (uri, version) = head.dress(&mut headers, backend, how, TUNNEL_PROTOCOL, Some(0))?;
-        let mut request = Request::new(Upload::none());
-        *request.method_mut() = asked.clone();
-        *request.uri_mut() = uri;
-        *request.version_mut() = version;
-        *request.headers_mut() = headers;
-        let response = self
-            .await_head(http1.send(request), None, outgoing.timeouts.response, permit)
+        let bytes = head.http1(backend, outgoing.route.host_header, Some(0));
+        let sending = on_http1(http1, bytes, Upload::none(), Some(0), &head.method);
+        let received = self
+            .await_head(sending, None, outgoing.timeouts.response, permit)
             .await?
-            .map_err(|error| broken(error.error(), None))?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return self.relay(permit, outgoing, response, Exchanged::alone(http1, asked));
-        }
-        check_switch(response.headers(), key.as_ref())?;
-        let answer = switch(response.headers(), outgoing);
+            .map_err(|unanswered| unanswered.failure(None))?;
+        let (parts, exchange) = match received {
+            Received {
+                head,
+                body: Source::Http1(exchange),
+            } if head.status == StatusCode::SWITCHING_PROTOCOLS => (head, exchange),
+            other => return self.relay(permit, outgoing, other, &head.method, Version::HTTP_11),
+        };
+        check_switch(&parts.headers, key.as_ref())?;
+        let answer = switch(&parts.headers, outgoing);
+        let Some((upstream, early)) = exchange.into_stream() else {
+            return Err(Failure::BadResponse("it closed with its answer"));
+        };
         let tunnel = Tunnel {
             identity: permit.identity().cloned(),
             clock: self.shared.clock().clone(),
@@ -101,11 +102,8 @@ impl Upstreams {
             _counted: Counted::new(self.shared.tunnels()),
         };
         tokio::task::spawn_local(async move {
-            let upstream = hyper::upgrade::on(response).await;
-            // The driver has given its socket away, and may go.
-            drop(http1);
-            if let (Ok(upstream), Ok(client)) = (upstream, on_client.await) {
-                tunnel.run(client, upstream).await;
+            if let Ok(client) = on_client.await {
+                tunnel.run(client, upstream, early).await;
             }
         });
         Ok(answer)
@@ -163,19 +161,22 @@ struct Tunnel {
 impl Tunnel {
     /// Copies until one side closes, nothing was said for too long, the lease ends or the server
     /// shuts down.
-    async fn run(mut self, client: Upgraded, upstream: Upgraded) {
+    async fn run(mut self, client: Upgraded, mut upstream: Tunneled, early: BytesMut) {
         let mut client = TokioIo::new(client);
-        let mut upstream = TokioIo::new(upstream);
+        let upstream = upstream.stream();
         let mut up = Way::default();
-        let mut down = Way::default();
+        let mut down = Way {
+            rest: early.into(),
+            ..Way::default()
+        };
         let mut last = Instant::now();
         let mut pause = pin!(tokio::time::sleep_until(self.wake(last)));
         let mut watch_revocations = self.identity.is_some();
         let mut watch_drain = true;
         while self.is_live() && !*self.signals.drain.borrow() {
             let copying = std::future::poll_fn(|cx| {
-                let one = up.poll(cx, &mut client, &mut upstream);
-                let other = down.poll(cx, &mut upstream, &mut client);
+                let one = up.poll(cx, &mut client, upstream);
+                let other = down.poll(cx, upstream, &mut client);
                 if up.take_moved() | down.take_moved() {
                     last = Instant::now();
                 }

@@ -1,35 +1,56 @@
-//! The body of every answer.
+//! The body of every request and every answer.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
 
 /// Why a body ended before its end. The connection is aborted, so that a short body never
 /// looks whole.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Empty, ours, or a stream from an upstream. The first two do not allocate.
-#[derive(Debug, Default)]
+/// A body that stays in its worker.
+type Stream = dyn http_body::Body<Data = Bytes, Error = BodyError>;
+
+/// Empty, there as a whole, or a stream. The first three do not allocate.
+#[derive(Default)]
 pub enum Body {
     /// No bytes.
     #[default]
     Empty,
-    /// All of it, at once; empty after it was sent.
+    /// All of it, at once, and our own; empty after it was sent.
     Full(Bytes),
-    /// From somewhere else, piece by piece.
-    Stream(UnsyncBoxBody<Bytes, BodyError>),
+    /// All of it, at once, from the other side; empty after it was sent.
+    Passed(Bytes),
+    /// From the other side, piece by piece.
+    Stream(Pin<Box<Stream>>),
 }
 
 impl Body {
     /// Wraps a stream.
     pub fn stream<B>(body: B) -> Self
     where
-        B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
+        B: http_body::Body<Data = Bytes, Error = BodyError> + 'static,
     {
-        Self::Stream(UnsyncBoxBody::new(body))
+        Self::Stream(Box::pin(body))
+    }
+
+    /// Whether it was written here, and not by a client or a backend.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Body::Empty | Body::Full(_))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Body::Empty => "Empty",
+            Body::Full(_) => "Full",
+            Body::Passed(_) => "Passed",
+            Body::Stream(_) => "Stream",
+        })
     }
 }
 
@@ -49,7 +70,7 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Body::Empty => Poll::Ready(None),
-            Body::Full(bytes) => {
+            Body::Full(bytes) | Body::Passed(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Body::Empty;
                 if bytes.is_empty() {
@@ -58,14 +79,14 @@ impl http_body::Body for Body {
                     Poll::Ready(Some(Ok(Frame::data(bytes))))
                 }
             }
-            Body::Stream(stream) => Pin::new(stream).poll_frame(cx),
+            Body::Stream(stream) => stream.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Empty => true,
-            Body::Full(bytes) => bytes.is_empty(),
+            Body::Full(bytes) | Body::Passed(bytes) => bytes.is_empty(),
             Body::Stream(stream) => stream.is_end_stream(),
         }
     }
@@ -73,7 +94,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Empty => SizeHint::with_exact(0),
-            Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Full(bytes) | Body::Passed(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Stream(stream) => stream.size_hint(),
         }
     }

@@ -227,6 +227,15 @@ fn free() -> SocketAddr {
 // docs/recipes.md: "Each recipe works against `sidegate demo`"
 #[test]
 fn the_recipes_work_against_the_demonstration() {
+    works_against_the_demonstration("docs/recipes.md", 15);
+}
+
+#[test]
+fn what_administrators_are_told_works_against_the_demonstration() {
+    works_against_the_demonstration("docs/administration.md", 2);
+}
+
+fn works_against_the_demonstration(page: &str, least: usize) {
     let address = free();
     let (_running, lines) = demo(address);
     let mut place = Place::new(address);
@@ -236,13 +245,13 @@ fn the_recipes_work_against_the_demonstration() {
         value(&lines, "--data ").to_owned(),
     ));
     let mut count = 0;
-    for block in pages::page("docs/recipes.md").blocks() {
+    for block in pages::page(page).blocks() {
         if block.has("runnable") && can_run(&block) {
             place.check(&block);
             count += 1;
         }
     }
-    assert!(count >= 15, "only {count} blocks were run");
+    assert!(count >= least, "only {count} blocks were run");
 }
 
 // "the four curl lines to paste"

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use sidegate::config::settings::{Limits, Listen, Timeouts};
 use sidegate::request::Peer;
@@ -58,7 +57,7 @@ impl Drop for Cancelled<'_> {
 }
 
 impl Serve for Actor {
-    async fn serve(&self, mut request: Request<Incoming>, peer: Peer, role: Role) -> Response<Body> {
+    async fn serve(&self, mut request: Request<Body>, peer: Peer, role: Role) -> Response<Body> {
         let stage = &self.0;
         let path = request.uri().path().to_owned();
         stage

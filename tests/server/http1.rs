@@ -313,3 +313,33 @@ async fn an_upgraded_connection_is_a_tunnel_without_time_limits_of_http() {
     assert_eq!(client.rest().await, b"abc");
     until(|| tested.server.counters().open.load(Relaxed) == 0).await;
 }
+
+// ARCHITECTURE: "the first request that is anything else goes to the HTTP library, with the socket and
+// every byte that was read"
+#[tokio::test]
+async fn plain_requests_stay_in_the_plain_lane_and_the_first_other_one_leaves_it() {
+    let (tested, address) = plain(LONG, LONG);
+    let handed_over = || tested.server.counters().handed_over.load(Relaxed);
+    let mut client = connect(address).await;
+    client
+        .send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nPOST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
+        .await;
+    assert!(client.answer().await.ends_with("/1"));
+    assert!(client.answer().await.ends_with("\r\n3"));
+    // In pieces, and a body that comes late.
+    client.send("POST /read HTTP/1.1\r\nhost: a\r\ncontent-le").await;
+    client.send("ngth: 5\r\n\r\nab").await;
+    client.send("cde").await;
+    assert!(client.answer().await.ends_with("\r\n5"));
+    assert_eq!(handed_over(), 0);
+    // Whatever follows is read by whoever reads this.
+    client
+        .send(
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n\
+             GET /2 HTTP/1.1\r\nhost: a\r\n\r\n",
+        )
+        .await;
+    assert!(client.answer().await.ends_with("\r\n2"));
+    assert!(client.answer().await.ends_with("/2"));
+    assert_eq!(handed_over(), 1);
+}

@@ -10,9 +10,20 @@ pub struct Received {
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// The lines behind the last chunk.
+    pub trailers: Vec<String>,
 }
 
 impl Received {
+    /// The request line and every header line, as text with `\n` at their ends.
+    pub fn head(&self) -> String {
+        let lines = self
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\n"));
+        format!("{}\n", self.line) + &lines.collect::<String>()
+    }
+
     /// Every value of a header, by exact name in any case.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers
@@ -138,10 +149,13 @@ impl Recorder {
                 let size = usize::from_str_radix(line.trim(), 16).ok()?;
                 let mut chunk = vec![0; size];
                 reader.read_exact(&mut chunk).ok()?;
-                self.line(reader)?;
                 if size == 0 {
+                    while let Some(line) = self.line(reader).filter(|line| !line.is_empty()) {
+                        received.trailers.push(line);
+                    }
                     break;
                 }
+                self.line(reader)?;
                 received.body.extend(chunk);
             }
         }

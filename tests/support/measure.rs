@@ -25,6 +25,11 @@ impl Sidegate {
         self.status("VmRSS:")
     }
 
+    /// The most memory of the process that ever was in RAM, in KiB.
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
     /// File descriptors of the process.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid()))

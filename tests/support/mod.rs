@@ -20,6 +20,7 @@ pub mod asking;
 pub mod backend;
 pub mod browser;
 pub mod client;
+pub mod gateway;
 pub mod house;
 pub mod measure;
 pub mod tls;
@@ -494,6 +495,12 @@ pub fn run_cli(arguments: &[&str], input: &str, environment: &[(String, String)]
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
         stderr: String::from_utf8_lossy(&stderr).into_owned(),
     }
+}
+
+/// A token with another last character.
+pub fn mistyped(token: &str) -> String {
+    let (rest, last) = token.split_at(token.len() - 1);
+    format!("{rest}{}", if last == "x" { "y" } else { "x" })
 }
 
 /// Standard Base64, for Basic.

@@ -1,7 +1,12 @@
 //! Caddy, with `forward_auth`.
 
-use super::{REWRITES, Site, lines, place, reachable};
+use super::names::BELIEVED;
+use super::site::{Site, lines, place};
 use crate::config::settings::UpstreamScheme;
+
+/// What a name may have besides letters, digits and `-` (RFC 9110, section 5.6.2). Applications read `_` and `.`
+/// as `-` (CVE-2025-64484, CVE-2026-52845), and old CGI every other one.
+const STRANGE: &str = "_.!#$%&'*+^`|~";
 
 /// A Caddyfile, or a part of one.
 pub(super) fn snippet(site: &Site) -> String {
@@ -12,23 +17,28 @@ pub(super) fn snippet(site: &Site) -> String {
         80 => host.clone(),
         port => format!("http://{host}:{port}"),
     };
-    let endpoint = site.endpoint("caddy");
-    let socket = |place: String| place.replace("unix:", "unix/");
-    let (decisions, pages) = (socket(reachable(&site.decisions)), socket(reachable(&site.pages)));
+    let question = site.question("caddy");
+    let socket = |place: &str| place.replace("unix:", "unix/");
+    let (decisions, pages) = (socket(&site.decisions), socket(&site.pages));
     let app = match site.app.scheme {
-        UpstreamScheme::Http => socket(place(&site.app)),
+        UpstreamScheme::Http => socket(&place(&site.app)),
         UpstreamScheme::Https => format!("https://{}", place(&site.app)),
         UpstreamScheme::H2c => format!("h2c://{}", place(&site.app)),
     };
-    let mut forged = site.identity.clone();
-    forged.extend(site.foldings());
-    forged.extend(REWRITES.map(str::to_owned));
-    let forged = lines(&forged, |name| format!("\t\t\trequest_header -{name}"));
-    let copied = site.identity.join(" ");
-    let kept = lines(&site.tokens, |name| format!("\t\t\t\theader_up -{name}"));
+    let removed = |name: &str| format!("\t\t\trequest_header -{name}");
+    let believed = BELIEVED.iter().map(|(beginning, rests)| match rests {
+        [] => (*beginning).to_owned(),
+        _ => format!("{beginning}*"),
+    });
+    let mut forged: Vec<String> = STRANGE.chars().map(|letter| format!("*{letter}*")).collect();
+    forged.extend(site.own_identity().into_iter().cloned());
+    forged.extend(believed);
+    forged.push("X-Real-IP".into());
+    let forged = lines(&forged, removed);
     let secret = site.secret.as_ref().map_or_else(String::new, |secret| {
         format!("\t\t\t\theader_up X-Sidegate-Secret \"{secret}\"\n")
     });
+    let (identity, credentials) = (site.identity.join(" "), site.credentials.join(" "));
     format!(
         "{head}
 {address} {{
@@ -45,8 +55,8 @@ pub(super) fn snippet(site: &Site) -> String {
 
 	handle {{
 		route {{
-			# What clients may not say: who they are, in any spelling that an application takes for the
-			# headers below, and which address they ask for.
+			# What an application might believe of whoever says it, and names that it may take for others.
+			# Behind another proxy take X-Forwarded-For, -Proto and -Host out of this, and see trusted_proxies.
 {forged}			# A header that Connection names would be taken away after it was set.
 			@upgrade header Connection *pgrade*
 			request_header @upgrade Connection Upgrade
@@ -54,13 +64,20 @@ pub(super) fn snippet(site: &Site) -> String {
 			request_header @no_upgrade -Connection
 
 			forward_auth {decisions} {{
-				uri {endpoint}
-				copy_headers {copied}
-{secret}			}}
+				uri {question}
+				# Who is there.
+				copy_headers {identity}
+				# What is left of the client's own when what was for Sidegate is out.
+				copy_headers {credentials}
+{secret}				# Without an answer nobody passes.
+				transport http {{
+					dial_timeout 5s
+					response_header_timeout 10s
+				}}
+			}}
 			reverse_proxy {app} {{
 				flush_interval -1
-				# What was for Sidegate.
-{kept}			}}
+			}}
 		}}
 	}}
 }}

@@ -1,13 +1,15 @@
 //! Envoy, with `ext_authz` over HTTP.
 
-use super::{ASKED_WITH, REWRITES, Site, host_and_port, lines, place, reachable};
+use super::names::{ASKED_WITH, BELIEVED};
+use super::site::{Site, host_and_port, lines, place};
 use crate::config::settings::{UpstreamScheme, UpstreamTarget};
 use crate::control::Failure;
 
 /// What an answer may say to the client.
-const TOLD_TO_CLIENTS: [&str; 5] = [
+const TOLD_TO_CLIENTS: [&str; 6] = [
     "location",
     "retry-after",
+    "set-cookie",
     "www-authenticate",
     "x-auth-error",
     "x-request-id",
@@ -17,20 +19,30 @@ const TOLD_TO_CLIENTS: [&str; 5] = [
 pub(super) fn snippet(site: &Site) -> Result<String, Failure> {
     let head = site.head("Envoy", "A whole configuration: envoy -c sidegate.yaml");
     let (host, port, prefix) = (&site.host, site.port, &site.prefix);
-    let endpoint = site.endpoint("envoy");
-    let mut forged = site.identity.clone();
-    forged.extend(site.foldings());
-    forged.extend(REWRITES.map(str::to_owned));
-    forged.push("X-Forwarded-For".into());
-    let forged = lines(&forged, |name| format!("              - remove: {name}"));
-    let kept = lines(&site.tokens, |name| format!("                - remove: {name}"));
-    let exact = |name: &str| format!("                - exact: {}", name.to_ascii_lowercase());
-    let tokens = lines(&site.tokens, exact);
-    let asked_with = lines(&ASKED_WITH, exact);
-    let told_to_clients = lines(&TOLD_TO_CLIENTS, |name| {
+    let endpoint = format!("{prefix}/auth/envoy");
+    let matched =
+        |how: &str, text: &str| format!("remove_on_match: {{ key_matcher: {{ {how}: \"{text}\" }} }}");
+    // Names of letters, digits and - stay, and those that begin with : are none of the client's.
+    let strange = "remove_on_match: { key_matcher: { safe_regex: { regex: \"[a-z0-9-]*[^a-z0-9:-].*\" } } }";
+    let mut forged = vec![strange.to_owned(), "remove: X-Forwarded-For".to_owned()];
+    forged.extend(site.own_identity().iter().map(|name| format!("remove: {name}")));
+    forged.extend(BELIEVED.iter().map(|(beginning, rests)| match rests {
+        [] => format!("remove: {beginning}"),
+        _ => matched("prefix", &beginning.to_ascii_lowercase()),
+    }));
+    forged.push("remove: X-Real-IP".into());
+    let forged = lines(&forged, |removal| format!("              - {removal}"));
+    let asked = |name: &str| format!("                - exact: {}", name.to_ascii_lowercase());
+    let tokens = site
+        .credentials
+        .iter()
+        .filter(|name| !ASKED_WITH.contains(&&*name.to_ascii_lowercase()));
+    let tokens = lines(tokens, asked);
+    let asked_with = lines(ASKED_WITH.iter().copied(), asked);
+    let told_to_clients = lines(TOLD_TO_CLIENTS.iter().copied(), |name| {
         format!("                    - exact: {name}")
     });
-    let copied = lines(&site.identity, |name| {
+    let copied = lines(site.identity.iter().chain(&site.credentials), |name| {
         format!("                    - exact: {}", name.to_ascii_lowercase())
     });
     let secret = site.secret.as_ref().map_or_else(String::new, |secret| {
@@ -42,8 +54,8 @@ pub(super) fn snippet(site: &Site) -> Result<String, Failure> {
 "#
         )
     });
-    let decisions = cluster("sidegate_decisions", &reachable(&site.decisions), "")?;
-    let pages = cluster("sidegate_pages", &reachable(&site.pages), "")?;
+    let decisions = cluster("sidegate_decisions", &site.decisions, "")?;
+    let pages = cluster("sidegate_pages", &site.pages, "")?;
     let app = cluster("app", &place(&site.app), &tls(site))?;
     Ok(format!(
         r#"{head}
@@ -58,9 +70,8 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: web
-          # What clients may not say: who they are, in any spelling that an application takes for the
-          # headers below, and which address they ask for. Behind another proxy leave X-Forwarded-For out,
-          # and set xff_num_trusted_hops.
+          # What an application might believe of whoever says it, and names that it may take for others.
+          # Behind another proxy leave X-Forwarded-For out of this, and set xff_num_trusted_hops.
           early_header_mutation_extensions:
           - name: envoy.http.early_header_mutation.header_mutation
             typed_config:
@@ -69,6 +80,8 @@ static_resources:
 {forged}          use_remote_address: true
           upgrade_configs:
           - upgrade_type: websocket
+          # WebSockets over HTTP/2 (RFC 8441).
+          http2_protocol_options: {{ allow_connect: true }}
           stream_idle_timeout: 3600s
           common_http_protocol_options:
             headers_with_underscores_action: DROP_HEADER
@@ -78,6 +91,7 @@ static_resources:
               "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
               # Without an answer nobody passes.
               failure_mode_allow: false
+              status_on_error: {{ code: ServiceUnavailable }}
               allowed_headers:
                 patterns:
                 - prefix: sec-fetch-
@@ -88,17 +102,12 @@ static_resources:
                   timeout: 5s
                 path_prefix: {endpoint}
 {secret}                authorization_response:
+                  # Who is there, and what is left of the client's own when what was for Sidegate is out.
                   allowed_upstream_headers:
                     patterns:
 {copied}                  allowed_client_headers:
                     patterns:
-{told_to_clients}          # What was for Sidegate.
-          - name: sidegate.keep
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
-              mutations:
-                request_mutations:
-{kept}          - name: envoy.filters.http.router
+{told_to_clients}          - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
           route_config:

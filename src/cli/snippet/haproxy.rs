@@ -1,6 +1,7 @@
 //! HAProxy, which asks from Lua: it has no other way to ask by HTTP.
 
-use super::{REWRITES, Site, lines, place, reachable};
+use super::names::BELIEVED;
+use super::site::{Site, place};
 use crate::config::settings::UpstreamScheme;
 
 /// The file that asks, the same for every configuration.
@@ -14,9 +15,9 @@ pub(super) fn snippet(site: &Site) -> String {
          --lua > sidegate.lua",
     );
     let (host, port, prefix) = (&site.host, site.port, &site.prefix);
-    let endpoint = site.endpoint("haproxy");
-    let decisions = reachable(&site.decisions);
-    let pages = reachable(&site.pages);
+    let host_pattern = host.replace('.', "\\.").replace('[', "\\[").replace(']', "\\]");
+    let endpoint = site.question("haproxy");
+    let (decisions, pages) = (&site.decisions, &site.pages);
     let app = place(&site.app);
     let socket = |place: &str| place.replace("unix:", "unix@");
     let set =
@@ -28,25 +29,27 @@ pub(super) fn snippet(site: &Site) -> String {
         None => set("url", &format!("http://{decisions}{endpoint}")),
     };
     variables += &set("headers", &site.identity.join(","));
+    variables += &set("credentials", &site.credentials.join(","));
     if let Some(secret) = &site.secret {
         variables += &set("secret", secret);
     }
-    // Names are case-insensitive, and what matches is removed before Lua sets the right ones.
-    let forged = lines(&site.identity, |name| {
-        format!(
-            "    http-request del-header ^{}$ -m reg",
-            name.to_ascii_lowercase().replace('-', "[-_.]")
-        )
-    });
-    let rewrites = lines(&REWRITES, |name| format!("    http-request del-header {name}"));
-    let kept = lines(&site.tokens, |name| format!("    http-request del-header {name}"));
+    let removed =
+        |name: &str, how: &str| format!("    http-request del-header {}{how}\n", name.to_ascii_lowercase());
+    let mut forged = "    http-request del-header [^a-z0-9-] -m reg\n".to_owned();
+    for name in site.own_identity() {
+        forged += &removed(name, "");
+    }
+    for (beginning, rests) in BELIEVED {
+        forged += &removed(beginning, if rests.is_empty() { "" } else { " -m beg" });
+    }
+    forged += &removed("X-Real-IP", "");
     let (tls, pages, app) = (
         match site.app.scheme {
             UpstreamScheme::Https => " ssl verify required ca-file @system-ca sni hdr(host)",
             UpstreamScheme::H2c => " proto h2",
             UpstreamScheme::Http => "",
         },
-        socket(&pages),
+        socket(pages),
         socket(&app),
     );
     format!(
@@ -60,6 +63,7 @@ global
 defaults
     mode http
     timeout connect 5s
+    timeout http-request 30s
     timeout client 1m
     timeout server 1m
     # Silence in a WebSocket.
@@ -68,22 +72,28 @@ defaults
 frontend web
     bind :{port}
     # With TLS: bind :443 ssl crt /etc/haproxy/home.pem
-    acl sidegate_host hdr(host),field(1,:),lower -m str {host}
+    acl sidegate_host req.fhdr(host) -m reg -i ^{host_pattern}(:[0-9]+)?$
     acl sidegate_auth path_beg {prefix}/auth
     acl sidegate_pages path_beg {prefix}/
     http-request deny deny_status 404 unless sidegate_host
+    # The application gets the path that was asked about, and nothing before it.
+    http-request deny deny_status 400 unless {{ path -m beg / }}
+    http-request set-uri %[pathq]
     # Nobody but HAProxy asks for decisions.
     http-request deny deny_status 404 if sidegate_auth
-    # What clients may not say: who they are, in any spelling that an application takes for the headers
-    # that Lua sets, and which address they ask for.
-{forged}{rewrites}    # A header that Connection names would be taken away after it was set.
+    # What an application might believe of whoever says it, and names that it may take for others.
+{forged}    # A header that Connection names would be taken away after it was set.
     http-request del-header connection unless {{ req.hdr(upgrade) -m found }}
     http-request set-header connection upgrade if {{ req.hdr(upgrade) -m found }}
     # Behind another proxy leave out this line, and add that proxy to server.trusted_proxies.
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
-    # Where to ask, and which headers of the answer the application gets.
+    http-request set-header X-Forwarded-Host %[req.fhdr(host)]
+    # Where to ask, which headers of the answer the application gets, and of which of its own the client's
+    # are left when what was for Sidegate is out.
 {variables}    http-request lua.sidegate unless sidegate_pages
+    # A request goes on where Lua fails: only one that was allowed may.
+    http-request deny deny_status 503 unless sidegate_pages or {{ var(txn.sidegate_allowed) -m bool }}
     use_backend sidegate_pages if sidegate_pages
     default_backend app
 
@@ -92,8 +102,7 @@ backend sidegate_pages
     server sidegate {pages}
 
 backend app
-    # What was for Sidegate.
-{kept}    server app {app}{tls}
+    server app {app}{tls}
 "#
     )
 }

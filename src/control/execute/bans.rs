@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Operations, meet, never_banned, refused};
+use super::{Operations, refused};
 use crate::control::failure::Failure;
 use crate::control::protocol::Payload;
 use crate::control::view::BanView;
@@ -82,4 +82,17 @@ impl Operations {
         bans.sort_by_key(|ban| ban.network);
         Ok(bans)
     }
+}
+
+/// What an operator is told who bans whom nobody may ban.
+pub fn never_banned(spared: IpNet) -> Failure {
+    Failure::data(format!(
+        "{spared} is a trusted proxy or in guard.exempt, and is never banned; name the client itself, or take {spared} \
+         out of server.trusted_proxies or guard.exempt first"
+    ))
+}
+
+/// Whether one network lies in the other.
+fn meet(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
 }

@@ -10,6 +10,26 @@ use crate::observe::audit::{Event, Line};
 use crate::time::Timestamp;
 
 impl Operations {
+    pub(super) async fn rename(
+        &self,
+        name: &str,
+        display_name: Option<String>,
+        email: Option<String>,
+        now: Timestamp,
+    ) -> Result<Payload, Failure> {
+        let name = &self.user(name)?.user.name;
+        let what = match (&display_name, &email) {
+            (Some(_), Some(_)) => "name, e-mail",
+            (Some(_), None) => "name",
+            (None, _) => "e-mail",
+        };
+        let line = self.line(Event::UserChange, name, what, now);
+        let renamed = self
+            .accounts
+            .set_names(name, display_name.as_deref(), email.as_deref());
+        Ok(super::user(&self.change(&line, renamed).await?))
+    }
+
     pub(super) async fn setup_link(&self, now: Timestamp) -> Result<Payload, Failure> {
         let line = self.line(Event::LinkCreate, "", "setup", now);
         self.link(&Purpose::Owner, &line, now).await

@@ -4,7 +4,10 @@ use super::*;
 use crate::accounts::{AccountSettings, Found, NewSession, Purpose, TokenKeys};
 use crate::config::settings::StoreUrl;
 use crate::control::protocol::Ending;
+use crate::control::protocol::TokenCreate;
+use crate::control::view::TokenView;
 use crate::control::view::{KeyState, Verdict};
+use crate::crypto::Secret;
 use crate::crypto::password_hash::Cost;
 use crate::instance::Instance;
 use crate::model::Role;
@@ -361,7 +364,7 @@ async fn without_a_server_bans_go_to_the_store_and_end_by_themselves() {
 }
 
 /// Remembers what it was told.
-struct Server(Rc<RefCell<Vec<String>>>);
+struct Server(Rc<RefCell<Vec<String>>>, Sightings);
 
 impl Running for Server {
     fn ban(&self, network: IpNet, length: Option<Duration>, now: Timestamp) -> Result<BanRecord, Failure> {
@@ -390,8 +393,20 @@ impl Running for Server {
         }]
     }
 
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn audit_file(&self) -> PathBuf {
+        PathBuf::new()
+    }
+
     fn scopes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn sightings(&self) -> &Sightings {
+        &self.1
     }
 
     fn explain(&self, question: Question) -> Answer<'_, Explanation> {
@@ -418,6 +433,13 @@ impl Running for Server {
             started: NOW,
             listen: vec![],
             ready: true,
+            trouble: vec![],
+            upstreams: vec![],
+            tunnels: 0,
+            users: 0,
+            tokens: 0,
+            sessions: 0,
+            bans: 0,
         }
     }
 
@@ -431,7 +453,7 @@ impl Running for Server {
 #[tokio::test]
 async fn a_running_server_is_told_and_the_store_keeps_it() {
     let told = Rc::new(RefCell::new(Vec::new()));
-    let house = House::new(Some(Box::new(Server(told.clone())))).await;
+    let house = House::new(Some(Box::new(Server(told.clone(), Sightings::default())))).await;
     let add = Request::BanAdd {
         network: network("203.0.113.7/32"),
         for_seconds: None,

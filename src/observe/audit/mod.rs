@@ -12,6 +12,7 @@ mod chain;
 mod file;
 mod line;
 mod sampling;
+mod search;
 mod verify;
 mod writer;
 
@@ -34,6 +35,7 @@ use crate::time::Clock;
 
 pub use self::file::rotated;
 pub use self::line::{Event, Line};
+pub use self::search::backwards;
 pub use self::verify::{AuditDamage, Tail, Verified, find_request, tail, verify};
 
 /// The audit file of this instance.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Response};
+use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -258,6 +259,7 @@ impl Inside {
             name_backend: false,
         };
         let permit = Permit::for_tests(self.setup.identity.clone(), self.setup.preflight);
+        let request = request.map(|body| Body::stream(body.map_err(Into::into)));
         match self.upstreams.forward(permit, outgoing, request).await {
             Ok(response) => response,
             Err(failure) => {

@@ -1,4 +1,4 @@
-//! What the words on a command line mean: durations, networks, expiries.
+//! What words mean, on a command line and elsewhere: durations, networks, expiries.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::config::units;
 /// Longer than this is a slip of the finger; for ever has a word of its own.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// `--expires`
+/// How long a token works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expires {
+pub enum Expires {
     /// So long from now.
     After(Duration),
     /// Never, which had to be said.
@@ -21,7 +21,7 @@ pub(super) enum Expires {
 
 impl Expires {
     /// Seconds from now; none: never.
-    pub(super) fn seconds(self) -> Option<u64> {
+    pub fn seconds(self) -> Option<u64> {
         match self {
             Expires::After(span) => Some(span.as_secs()),
             Expires::Never => None,
@@ -32,8 +32,8 @@ impl Expires {
 /// `90d`, `12h`, … or `never`.
 ///
 /// # Errors
-/// What is wrong, for clap to show.
-pub(super) fn expires(text: &str) -> Result<Expires, String> {
+/// What is wrong, for whoever wrote it.
+pub fn expires(text: &str) -> Result<Expires, String> {
     if text == "never" {
         return Ok(Expires::Never);
     }
@@ -47,8 +47,8 @@ pub(super) fn expires(text: &str) -> Result<Expires, String> {
 /// A duration in whole seconds, such as `90d` or `1h30m`.
 ///
 /// # Errors
-/// What is wrong, for clap to show.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+/// What is wrong, for whoever wrote it.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let span = units::duration(text)
         .map_err(|wrong| wrong.hint.unwrap_or_else(|| format!("it {}", wrong.message)))?;
     if span > LONGEST {
@@ -63,8 +63,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// An address, or a network in CIDR without host bits.
 ///
 /// # Errors
-/// What is wrong, for clap to show.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+/// What is wrong, for whoever wrote it.
+pub fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         // A client is known by its IPv4 address, however the socket spells it.
         return Ok(IpNet::from(address.to_canonical()));

@@ -1,0 +1,257 @@
+//! Heads in the plain lane: which requests are plain, and how answers begin.
+
+use std::cell::RefCell;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header, response};
+
+use crate::time::Timestamp;
+use crate::wire::http1::{self, NoHead, RequestHead};
+
+/// What bytes turned out to be.
+#[expect(clippy::large_enum_variant, reason = "nearly every one is the large one")]
+pub(super) enum Found {
+    /// A request that this lane can serve.
+    Asked(Asked),
+    /// The beginning of a head.
+    Part,
+    /// Anything else, also what is no request at all: the HTTP library answers it.
+    Other,
+}
+
+/// A plain request.
+pub(super) struct Asked {
+    pub(super) parts: Parts,
+    /// Bytes of its head.
+    pub(super) head: usize,
+    /// Bytes of its body.
+    pub(super) body: u64,
+    /// The client wants no other answer on this connection.
+    pub(super) last: bool,
+}
+
+/// Looks for a plain request. What is not certain is left to the HTTP library: nothing is refused and
+/// nothing repaired here.
+pub(super) fn read(bytes: &[u8], most: usize) -> Found {
+    match http1::request(bytes) {
+        Ok(head) if head.length > most => Found::Other,
+        Ok(head) => plain(head).map_or(Found::Other, Found::Asked),
+        Err(NoHead::Partial) if bytes.len() > most => Found::Other,
+        Err(NoHead::Partial) => Found::Part,
+        Err(NoHead::Other) => Found::Other,
+    }
+}
+
+fn plain(head: RequestHead) -> Option<Asked> {
+    if head.method == Method::CONNECT || !head.target.starts_with(b"/") {
+        return None;
+    }
+    let (mut body, mut last) = (None, None);
+    for (name, value) in &head.headers {
+        match *name {
+            header::TRANSFER_ENCODING | header::EXPECT | header::UPGRADE => return None,
+            header::CONTENT_LENGTH if body.is_none() => body = Some(number(value.as_bytes())?),
+            header::CONNECTION if last.is_none() => last = Some(is_close(value.as_bytes())?),
+            header::CONTENT_LENGTH | header::CONNECTION => return None,
+            _ => {}
+        }
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from_maybe_shared(head.target).ok()?;
+    *request.headers_mut() = head.headers;
+    Some(Asked {
+        parts: request.into_parts().0,
+        head: head.length,
+        body: body.unwrap_or(0),
+        last: last.unwrap_or(false),
+    })
+}
+
+/// A number that every reader takes for the same.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+    )
+}
+
+fn is_close(value: &[u8]) -> Option<bool> {
+    if value.eq_ignore_ascii_case(b"keep-alive") {
+        Some(false)
+    } else {
+        value.eq_ignore_ascii_case(b"close").then_some(true)
+    }
+}
+
+/// How the body of an answer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// So many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+}
+
+/// What is known of the body of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    None,
+    Length(u64),
+    Unknown,
+}
+
+/// Writes the head of an answer, as the HTTP library of the other lane would. `last` says that the
+/// connection ends with it.
+pub(super) fn write(
+    parts: &response::Parts,
+    content: Content,
+    asked: &Method,
+    last: bool,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Framing {
+    write_status(parts.status, out);
+    let mut dated = false;
+    for (name, value) in &parts.headers {
+        match *name {
+            // What is sent says how long it is; only where nothing is, a length may stand for what
+            // would have been.
+            header::CONTENT_LENGTH if !(*asked == Method::HEAD && matches!(content, Content::None)) => {
+                continue;
+            }
+            header::TRANSFER_ENCODING => continue,
+            header::DATE => dated = true,
+            _ => {}
+        }
+        http1::write_field(name.as_str().as_bytes(), value.as_bytes(), out);
+    }
+    if last && !says_close(&parts.headers) {
+        http1::write_field(b"connection", b"close", out);
+    }
+    let never = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut length = None;
+    let framing = match content {
+        _ if never => Framing::Length(0),
+        Content::None if *asked == Method::HEAD => Framing::Length(0),
+        Content::None => {
+            length = Some(0);
+            Framing::Length(0)
+        }
+        Content::Length(known) => {
+            length = Some(known);
+            Framing::Length(if *asked == Method::HEAD { 0 } else { known })
+        }
+        Content::Unknown if *asked == Method::HEAD => Framing::Length(0),
+        Content::Unknown => {
+            http1::write_field(b"transfer-encoding", b"chunked", out);
+            Framing::Chunked
+        }
+    };
+    if let Some(length) = length {
+        out.extend_from_slice(b"content-length: ");
+        http1::write_number(length, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !dated {
+        write_date(now, out);
+    }
+    out.extend_from_slice(b"\r\n");
+    framing
+}
+
+/// Whether the answer ends the connection by what it says.
+pub(super) fn says_close(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+fn write_status(status: StatusCode, out: &mut Vec<u8>) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    // What the library writes where the status has no name.
+    out.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `Date`, which is written out once a second.
+fn write_date(now: Timestamp, out: &mut Vec<u8>) {
+    thread_local! {
+        static LINE: RefCell<(i64, Vec<u8>)> = const { RefCell::new((i64::MIN, Vec::new())) };
+    }
+    LINE.with_borrow_mut(|(second, line)| {
+        if *second != now.as_seconds() {
+            *second = now.as_seconds();
+            line.clear();
+            if let Some(date) = now.http_date() {
+                http1::write_field(b"date", date.as_bytes(), line);
+            }
+        }
+        out.extend_from_slice(line);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(text: &str) -> &'static str {
+        match read(text.as_bytes(), 1000) {
+            Found::Asked(_) => "plain",
+            Found::Part => "part",
+            Found::Other => "other",
+        }
+    }
+
+    // "whatever is not plain is handed over, bytes and socket, to hyper"
+    #[test]
+    fn only_what_can_be_read_in_one_way_is_plain() {
+        for plain in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /x?y HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+            "PROPFIND / HTTP/1.1\r\nhost: a\r\nconnection: Keep-Alive\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nempty:\r\n\r\n",
+        ] {
+            assert_eq!(lane(plain), "plain", "{plain}");
+        }
+        for other in [
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nConnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "\0",
+        ] {
+            assert_eq!(lane(other), "other", "{other}");
+        }
+        assert_eq!(lane("GET / HT"), "part");
+        assert_eq!(lane(&format!("GET /{}", "a".repeat(1000))), "other");
+        assert_eq!(
+            lane(&format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1000))),
+            "other"
+        );
+    }
+}

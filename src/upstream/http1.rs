@@ -1,0 +1,483 @@
+//! One request and its response on an HTTP/1.1 connection of ours.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, Version, header, response};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::body::{Cut, Upload};
+use super::connection::Http1;
+use super::pool::MOST_IDLE;
+use crate::outbound::Stream;
+use crate::wire::chunked::{self, Chunks, Step};
+use crate::wire::http1::{self, NoHead, ResponseHead};
+use crate::wire::{Body, BodyError, Pieces};
+
+/// Room for a head, and with it for a small body.
+const FIRST_READ: usize = 8 * 1024;
+/// Room for a piece of a body.
+const PIECE: usize = 64 * 1024;
+/// Interim responses before a head, in bytes all together; without a bound they could come for ever.
+const MOST_INTERIM: usize = 64 * 1024;
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection ended before a byte of the response. `unsent`: and before one of the request.
+    Closed { why: String, unsent: bool },
+    /// What came is no response, or half of one.
+    Wrong(String),
+    /// The request's body ended before its end.
+    Cut(Cut),
+}
+
+/// A connection with one request on it, from its head to the end of the response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// None: the response is over, and the connection is on its way back to its pool.
+    http1: Option<Http1>,
+    sending: Sending,
+    /// What is still to come of the response.
+    left: Left,
+    /// Whether the backend goes on listening after this response.
+    keeps: bool,
+}
+
+#[derive(Debug)]
+struct Sending {
+    pieces: Pieces,
+    upload: Upload,
+    framing: Framing,
+    state: State,
+    /// Whether something was written.
+    begun: bool,
+}
+
+/// How the body of the request is framed.
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    Chunked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Sending,
+    /// The last byte is on its way.
+    Last,
+    Done,
+    /// It cannot go on; what the backend has to say may still come.
+    Failed,
+}
+
+/// What is left of a response's body.
+#[derive(Debug)]
+enum Left {
+    Length(u64),
+    Chunked(Chunks),
+    UntilClose,
+}
+
+impl Exchange {
+    /// `length` is that of the body, if it is known; it must be what `head` says.
+    pub(super) fn new(http1: Http1, head: Bytes, upload: Upload, length: Option<u64>) -> Self {
+        Self {
+            http1: Some(http1),
+            sending: Sending {
+                pieces: Pieces::of_head(head),
+                upload,
+                framing: length.map_or(Framing::Chunked, Framing::Length),
+                state: State::Sending,
+                begun: false,
+            },
+            left: Left::Length(0),
+            keeps: false,
+        }
+    }
+
+    /// Sends the request and waits for the head of the response. `asked` is the method.
+    pub(super) async fn head(&mut self, asked: &Method) -> Result<response::Parts, Broken> {
+        let mut interim = 0;
+        std::future::poll_fn(|cx| self.poll_head(cx, asked, &mut interim)).await
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: &Method,
+        interim: &mut usize,
+    ) -> Poll<Result<response::Parts, Broken>> {
+        let Some(http1) = &mut self.http1 else {
+            return Poll::Ready(Err(Broken::Wrong("it was answered before".to_owned())));
+        };
+        let written = match self.sending.poll(cx, &mut http1.stream) {
+            Poll::Ready(Err(SendError::Cut(why))) => return Poll::Ready(Err(Broken::Cut(why))),
+            // It may have said why before it closed.
+            Poll::Ready(Err(SendError::Io(error))) => Some(error),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+        };
+        loop {
+            match http1.poll_fill(cx, FIRST_READ) {
+                Poll::Pending => match written {
+                    Some(error) => return Poll::Ready(Err(self.closed(&error))),
+                    None => return Poll::Pending,
+                },
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.closed(&error))),
+                Poll::Ready(Ok(0)) => {
+                    let end = written.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                    return Poll::Ready(Err(self.closed(&end)));
+                }
+                Poll::Ready(Ok(_)) => {}
+            }
+            while let Some(head) = next_head(&mut http1.read, http1.head)? {
+                // 101 ends HTTP on this connection; the others come before the response itself.
+                if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                    *interim += head.length;
+                    if *interim > MOST_INTERIM {
+                        return Poll::Ready(Err(wrong("too many interim responses")));
+                    }
+                    continue;
+                }
+                return Poll::Ready(self.begin(head, asked));
+            }
+        }
+    }
+
+    /// Looks in the head for how the body is framed.
+    fn begin(&mut self, head: ResponseHead, asked: &Method) -> Result<response::Parts, Broken> {
+        let bodiless = *asked == Method::HEAD
+            || head.status.is_informational()
+            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        self.left = if bodiless {
+            Left::Length(0)
+        } else if head.headers.contains_key(header::TRANSFER_ENCODING) {
+            // That it is this coding alone is seen to where the head is checked.
+            Left::Chunked(Chunks::default())
+        } else {
+            content_length(&head.headers)?.map_or(Left::UntilClose, Left::Length)
+        };
+        self.keeps = head.version == Version::HTTP_11
+            && head.status != StatusCode::SWITCHING_PROTOCOLS
+            && !matches!(self.left, Left::UntilClose)
+            && !says_close(&head.headers);
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = head.status;
+        parts.version = head.version;
+        parts.headers = head.headers;
+        Ok(parts)
+    }
+
+    /// What is known of the body's length.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self.left {
+            Left::Length(left) => Some(left),
+            Left::Chunked(_) | Left::UntilClose => None,
+        }
+    }
+
+    /// The whole body, if it is here already; then the connection is free again.
+    pub(super) fn whole(&mut self) -> Option<Body> {
+        let Left::Length(length) = self.left else {
+            return None;
+        };
+        let length = usize::try_from(length).ok()?;
+        let read = &mut self.http1.as_mut()?.read;
+        if read.len() < length {
+            return None;
+        }
+        let body = read.split_to(length).freeze();
+        self.left = Left::Length(0);
+        self.give_back();
+        Some(if body.is_empty() {
+            Body::Empty
+        } else {
+            Body::Passed(body)
+        })
+    }
+
+    /// Back to what was asked before anything was sent; none when something was.
+    pub(super) fn unsent(self) -> Option<Upload> {
+        let sending = self.sending;
+        // A piece that was taken out of the body cannot be put back.
+        (!sending.begun && !sending.pieces.has_data()).then_some(sending.upload)
+    }
+
+    /// The socket, and what was read of it beyond the head: for a tunnel.
+    pub(super) fn into_stream(mut self) -> Option<(Tunneled, BytesMut)> {
+        let mut http1 = self.http1.take()?;
+        let read = std::mem::take(&mut http1.read);
+        Some((Tunneled(http1), read))
+    }
+
+    fn closed(&self, error: &io::Error) -> Broken {
+        let begun = self.http1.as_ref().is_some_and(|http1| !http1.read.is_empty());
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the connection closed before the response".to_owned(),
+            _ => error.to_string(),
+        };
+        if begun {
+            Broken::Wrong(why)
+        } else {
+            let unsent = !self.sending.begun;
+            Broken::Closed { why, unsent }
+        }
+    }
+
+    /// After the last byte of the response. An upload that is still under way would leave its rest in
+    /// front of the next request, and bytes that nobody asked for would answer it, so the connection is
+    /// closed then.
+    fn give_back(&mut self) {
+        let Some(mut http1) = self.http1.take() else {
+            return;
+        };
+        let Some(pool) = http1.home.upgrade() else { return };
+        if self.keeps && self.sending.state == State::Done && http1.read.is_empty() && http1.is_fit() {
+            http1.read = BytesMut::new();
+            http1.idle_since = Instant::now();
+            let mut idle = pool.idle.borrow_mut();
+            if idle.len() < MOST_IDLE {
+                idle.push(http1);
+            }
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            let Some(http1) = &mut self.http1 else {
+                return Poll::Ready(None);
+            };
+            // Goes on while the response comes; how it ends shows in `state`.
+            if matches!(self.sending.state, State::Sending | State::Last) {
+                let _ = self.sending.poll(cx, &mut http1.stream);
+            }
+            let read = &mut http1.read;
+            let data = match &mut self.left {
+                Left::Length(0) => {
+                    self.give_back();
+                    return Poll::Ready(None);
+                }
+                Left::Length(left) if !read.is_empty() => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
+                    *left -= count as u64;
+                    Some(read.split_to(count).freeze())
+                }
+                Left::UntilClose if !read.is_empty() => Some(read.split().freeze()),
+                Left::Length(_) | Left::UntilClose => None,
+                Left::Chunked(chunks) => match chunks.next(read) {
+                    Ok(Step::Data(data)) => Some(data),
+                    Ok(Step::More) => None,
+                    Ok(Step::End) => {
+                        self.left = Left::Length(0);
+                        continue;
+                    }
+                    Err(chunked::Malformed) => {
+                        self.http1 = None;
+                        return Poll::Ready(Some(Err("the upstream's chunks are malformed".into())));
+                    }
+                },
+            };
+            if let Some(data) = data {
+                if matches!(self.left, Left::Length(0)) {
+                    self.give_back();
+                }
+                return Poll::Ready(Some(Ok(data)));
+            }
+            let room = match self.left {
+                // More than is to come: a read that fills its room is followed by another.
+                Left::Length(left) => usize::try_from(left).unwrap_or(PIECE).clamp(FIRST_READ, PIECE),
+                _ => PIECE,
+            };
+            let count = match ready!(http1.poll_fill(cx, room)) {
+                Ok(count) => count,
+                Err(error) => {
+                    self.http1 = None;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            };
+            if count == 0 {
+                self.http1 = None;
+                return Poll::Ready(match self.left {
+                    Left::UntilClose => None,
+                    _ => Some(Err("the upstream closed before the end of its body".into())),
+                });
+            }
+        }
+    }
+}
+
+impl http_body::Body for Exchange {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.poll_data(cx).map(|data| Some(data?.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.http1.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+enum SendError {
+    Cut(Cut),
+    Io(io::Error),
+}
+
+impl Sending {
+    /// Ready when all of it was written, or it cannot be.
+    fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<Result<(), SendError>> {
+        loop {
+            match self.state {
+                State::Done | State::Failed => return Poll::Ready(Ok(())),
+                State::Sending if !self.pieces.has_data() => {
+                    if let Err(why) = self.next_piece(cx) {
+                        self.state = State::Failed;
+                        return Poll::Ready(Err(SendError::Cut(why)));
+                    }
+                }
+                State::Sending | State::Last => {}
+            }
+            if self.pieces.is_empty() {
+                // TLS gathers records; without this the last one would wait for the next.
+                let flushed = ready!(Pin::new(&mut *stream).poll_flush(cx));
+                if let Err(error) = flushed {
+                    self.state = State::Failed;
+                    return Poll::Ready(Err(SendError::Io(error)));
+                }
+                if self.state == State::Sending {
+                    return Poll::Pending;
+                }
+                self.state = State::Done;
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.pieces.poll_write(cx, stream)) {
+                Ok(_) => self.begun = true,
+                Err(error) => {
+                    self.state = State::Failed;
+                    return Poll::Ready(Err(SendError::Io(error)));
+                }
+            }
+        }
+    }
+
+    /// Takes the next piece out of the body, if there is one.
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> Result<(), Cut> {
+        if self.upload.is_end_stream() {
+            return self.last_piece();
+        }
+        let data = loop {
+            let frame = match Pin::new(&mut self.upload).poll_frame(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(None) => return self.last_piece(),
+                Poll::Ready(Some(frame)) => frame?,
+            };
+            // An empty chunk would be the last.
+            match frame.into_data() {
+                Ok(data) if !data.is_empty() => break data,
+                _ => {}
+            }
+        };
+        match &mut self.framing {
+            Framing::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(Cut::ClientGone)?;
+                self.pieces.set_data(data);
+                if *left == 0 {
+                    self.state = State::Last;
+                }
+            }
+            Framing::Chunked => self.pieces.set_chunk(data),
+        }
+        Ok(())
+    }
+
+    fn last_piece(&mut self) -> Result<(), Cut> {
+        match self.framing {
+            Framing::Length(0) => {}
+            Framing::Length(_) => return Err(Cut::ClientGone),
+            Framing::Chunked => self.pieces.set_data(Bytes::from_static(chunked::LAST)),
+        }
+        self.state = State::Last;
+        Ok(())
+    }
+}
+
+/// A connection that carries a tunnel.
+pub(super) struct Tunneled(Http1);
+
+impl Tunneled {
+    pub(super) fn stream(&mut self) -> &mut Stream {
+        &mut self.0.stream
+    }
+}
+
+/// Takes the head out of what was read; none: it is not whole.
+fn next_head(read: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Broken> {
+    if read.is_empty() {
+        return Ok(None);
+    }
+    match http1::response(read) {
+        Ok(head) if head.length > limit => Err(wrong("its head is too large")),
+        Ok(head) => {
+            read.advance(head.length);
+            Ok(Some(head))
+        }
+        Err(NoHead::Partial) if read.len() > limit => Err(wrong("its head is too large")),
+        Err(NoHead::Partial) => Ok(None),
+        Err(NoHead::Other) => Err(wrong("what it sent is no HTTP/1.1 response")),
+    }
+}
+
+/// The length that all of them say (RFC 9112 section 6.3); none: there is none.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Broken> {
+    let mut length = None;
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        for digits in value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+        {
+            let said = number(digits).ok_or_else(|| wrong("its Content-Length is not a number"))?;
+            if length.replace(said).is_some_and(|before| before != said) {
+                return Err(wrong("its Content-Length says two things"));
+            }
+        }
+    }
+    Ok(length)
+}
+
+/// Digits alone; the largest numbers are no lengths.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|length| *length < 1 << 62)
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+fn wrong(why: &str) -> Broken {
+    Broken::Wrong(why.to_owned())
+}
