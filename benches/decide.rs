@@ -240,6 +240,7 @@ fn decide(c: &mut Criterion) {
     open.trusted_networks = vec![TrustedNetwork {
         cidr: "192.168.1.0/24".parse().expect("a literal"),
         user: tokens::USER.into(),
+        skips_second_factor: false,
     }];
     for (bans, name) in [(0, "trusted network"), (10_000, "trusted network, 10,000 bans")] {
         let house = House::new(&accounts, open.clone(), bans, foreign.clone());

@@ -17,6 +17,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["crypto"]),
     ("argon2", &["crypto"]),
     ("bcrypt", &["crypto"]),
+    ("totp_rs", &["crypto"]),
     ("rusqlite", &["store"]),
     ("governor", &["decision"]),
     ("moka", &["authn"]),
@@ -34,7 +35,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("jiff", &["time"]),
     ("askama", &["pages"]),
     ("fluent_bundle", &["pages"]),
-    ("qrcode", &["app"]),
+    ("qrcode", &["wire"]),
 ];
 
 /// Folders whose every file is one entry of a table: `(folder, table file, files that are not entries)`.

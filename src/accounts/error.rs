@@ -76,7 +76,7 @@ impl AccountsError {
             AccountsError::Hash(HashError::TooLong) => 65,
             AccountsError::Hash(HashError::Cost(_)) => 78,
             AccountsError::Hash(HashError::Unreadable(_)) => 65,
-            AccountsError::Hash(HashError::Unavailable(_)) => 70,
+            AccountsError::Hash(HashError::Unavailable(_) | HashError::NoRoom) => 70,
         }
     }
 

@@ -58,6 +58,8 @@ pub struct KeyUse {
     pub expired: usize,
     /// Revoked tokens that are remembered.
     pub revoked: usize,
+    /// Users whose second factors are sealed under it.
+    pub factors: usize,
 }
 
 /// What a token will be kept as, under the newest keys.
@@ -146,6 +148,9 @@ impl Accounts {
             })
             .collect();
         self.memory().tokens.count_by_key(now, &mut uses);
+        for used in &mut uses {
+            used.factors = self.memory().factors.count(used.id);
+        }
         uses
     }
 

@@ -162,7 +162,7 @@ impl Accounts {
             };
             user.password = Some(password);
             user.disabled = false;
-            let mut edits = self.endings(&user.name, None);
+            let mut edits = self.goings(&user.name);
             edits.push(Edit::remove(link_key(Some(&again)), Expect::Revision(revision)));
             Ok(edits)
         })

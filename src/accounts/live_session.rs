@@ -64,6 +64,11 @@ impl LiveSession {
         self.record.began
     }
 
+    /// How many factors the user showed.
+    pub fn factors(&self) -> u8 {
+        self.record.factors
+    }
+
     /// Whether the browser was told to keep it.
     pub fn is_remembered(&self) -> bool {
         self.record.idle_millis.is_none()

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use super::devices::Devices;
+use super::factors::SealedFactors;
 use super::links::Links;
 use super::record::{Place, Record};
 use super::session_table::SessionTable;
@@ -19,6 +21,8 @@ pub(super) struct Memory {
     pub(super) tokens: TokenTable,
     pub(super) sessions: SessionTable,
     pub(super) links: Links,
+    pub(super) factors: SealedFactors,
+    pub(super) devices: Devices,
 }
 
 /// A user and the commit that wrote the record.
@@ -47,6 +51,8 @@ impl Memory {
             tokens: TokenTable::new(),
             sessions: SessionTable::default(),
             links: Links::default(),
+            factors: SealedFactors::default(),
+            devices: Devices::default(),
         }
     }
 
@@ -99,7 +105,9 @@ impl Memory {
             | Place::Revoked(_)
             | Place::Session(_)
             | Place::Seen(_)
+            | Place::Device(_)
             | Place::Link(_) => None,
+            Place::Factors(user) => self.factors.get(user).map(|(_, revision)| revision),
         }
     }
 
@@ -168,12 +176,32 @@ impl Memory {
                 }
             }
             Record::Link(link) => self.links.put(link, revision),
+            Record::Device(device) => self.devices.put(device),
+            Record::Factors(factors) => {
+                let user = factors.user.clone();
+                if self.factors.put(factors, revision) {
+                    self.password_is_not_enough(&user, effects);
+                }
+            }
             Record::Seen(id, used) => {
                 if let Some(session) = self.sessions.by_id(id) {
                     session.set_used(&used);
                 }
             }
         }
+    }
+
+    /// Who came in with the password alone shows more from now on.
+    fn password_is_not_enough(&self, user: &str, effects: &mut Effects) {
+        let mut users = write(&self.users);
+        let Some(held) = users.get_mut(user) else { return };
+        effects.down.push(held.account.password.clone());
+        effects.altered = true;
+        held.account = Arc::new(Account {
+            user: held.account.user.clone(),
+            flag: held.account.flag.clone(),
+            password: Flag::up(),
+        });
     }
 
     fn remove(&self, key: &str, effects: &mut Effects) {
@@ -200,6 +228,8 @@ impl Memory {
             Some(Place::Revoked(lookup)) => self.tokens.remove_revoked(&lookup),
             Some(Place::Session(lookup)) => self.sessions.remove(&lookup, &mut effects.down),
             Some(Place::Link(user)) => self.links.remove(user),
+            Some(Place::Factors(user)) => self.factors.remove(user),
+            Some(Place::Device(lookup)) => self.devices.remove(&lookup),
             // Goes with its token or session.
             Some(Place::Used(_) | Place::Seen(_)) | None => {}
         }

@@ -18,8 +18,11 @@ use crate::crypto::password_pool::PasswordPool;
 use crate::model::UserRecord;
 use crate::store::{Revision, Store, StoreError};
 
+mod backup_codes;
 mod bans;
+mod devices;
 mod error;
+mod factors;
 pub mod flag;
 mod forms;
 mod groups;
@@ -30,6 +33,7 @@ mod live_session;
 mod memory;
 mod names;
 mod passwords;
+mod pending;
 mod record;
 mod session_table;
 mod sessions;
@@ -42,12 +46,15 @@ mod users;
 mod tests;
 
 pub use error::AccountsError;
+pub use factors::{CodeOutcome, Factors};
 pub use flag::Flag;
 pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use links::Purpose;
 pub use live::LiveToken;
 pub use live_session::LiveSession;
+pub use names::fold as fold_name;
 pub use passwords::{PasswordFault, PasswordOutcome};
+pub use pending::Pending;
 pub use sessions::{FoundSession, NewSession};
 pub use tokens::{Found, NewToken, TokenSelector, TokenState, TokenView};
 pub use users::NewUser;
@@ -112,6 +119,8 @@ pub struct Accounts {
     moved: Notify,
     /// Sessions whose last use is not written down yet.
     unseen: std::sync::Mutex<Vec<live::TokenId>>,
+    /// Logins that lack the second factor.
+    pending: pending::PendingLogins,
 }
 
 struct Shared {
@@ -168,6 +177,8 @@ impl Accounts {
             record::SESSIONS,
             record::SEEN,
             record::LINKS,
+            record::FACTORS,
+            record::DEVICES,
         ] {
             let mut after: Option<String> = None;
             loop {
@@ -181,7 +192,7 @@ impl Accounts {
                 after = page.last().map(|stored| stored.key.clone());
             }
         }
-        Ok(Self {
+        let accounts = Self {
             shared: Arc::new(Shared {
                 store,
                 keys: ArcSwap::from_pointee(keys),
@@ -197,7 +208,10 @@ impl Accounts {
             moving: std::sync::Mutex::default(),
             moved: Notify::new(),
             unseen: std::sync::Mutex::default(),
-        })
+            pending: pending::PendingLogins::default(),
+        };
+        accounts.check_factors()?;
+        Ok(accounts)
     }
 
     /// Puts other settings in force.

@@ -17,7 +17,7 @@ const MAX_EMAIL: usize = 254;
 const MAX_SCOPE: usize = 1024;
 
 /// A user name as it is kept and looked for: ASCII letters in lower case.
-pub(super) fn fold(name: &str) -> Cow<'_, str> {
+pub fn fold(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
     } else {

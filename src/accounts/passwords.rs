@@ -9,7 +9,7 @@ use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
 use crate::crypto::password_hash::{self, HashError, MAX_PASSWORD};
-use crate::crypto::password_pool::{Answer, PasswordPool, QueueFull};
+use crate::crypto::password_pool::{Lane, QueueFull};
 
 /// What a password was. All but [`PasswordOutcome::Right`] look the same from outside and cost the
 /// same.
@@ -50,7 +50,10 @@ impl std::error::Error for PasswordFault {}
 
 impl From<HashError> for PasswordFault {
     fn from(error: HashError) -> Self {
-        PasswordFault::Fault(error.to_string())
+        match error {
+            HashError::NoRoom => QueueFull.into(),
+            error => PasswordFault::Fault(error.to_string()),
+        }
     }
 }
 
@@ -62,9 +65,6 @@ impl From<QueueFull> for PasswordFault {
         }
     }
 }
-
-/// By which door of the pool a password goes in.
-type Ask = fn(&PasswordPool, Secret, Arc<str>, Digest) -> Result<Answer<bool>, QueueFull>;
 
 impl Accounts {
     /// Whether the password is the user's. One hash, whether or not there is such a user; equal
@@ -80,31 +80,7 @@ impl Accounts {
         name: &str,
         secret: &Secret,
         credential: Digest,
-    ) -> Result<PasswordOutcome, PasswordFault> {
-        self.judge_password(name, secret, credential, PasswordPool::verify)
-            .await
-    }
-
-    /// The same for who was right with it a while ago, and does not wait behind strangers.
-    ///
-    /// # Errors
-    /// As [`Accounts::verify_password`].
-    pub async fn verify_known_password(
-        &self,
-        name: &str,
-        secret: &Secret,
-        credential: Digest,
-    ) -> Result<PasswordOutcome, PasswordFault> {
-        self.judge_password(name, secret, credential, PasswordPool::verify_known)
-            .await
-    }
-
-    async fn judge_password(
-        &self,
-        name: &str,
-        secret: &Secret,
-        credential: Digest,
-        ask: Ask,
+        lane: Lane,
     ) -> Result<PasswordOutcome, PasswordFault> {
         // The length tells nothing about the user.
         if secret.expose().len() > MAX_PASSWORD {
@@ -120,7 +96,9 @@ impl Accounts {
                 Some(phc) => Arc::from(phc),
                 None => Arc::clone(&self.in_force.load().decoy),
             };
-            let right = ask(&self.passwords, secret.clone(), phc, credential)?
+            let right = self
+                .passwords
+                .verify(secret.clone(), phc, credential, lane)?
                 .get()
                 .await?;
             // As of now: the user may have been disabled, or given a group, meanwhile.

@@ -7,7 +7,8 @@ use super::{AccountsError, names};
 use crate::accounts::live::TokenId;
 use crate::crypto::token_hash;
 use crate::model::{
-    GroupRecord, LinkRecord, RevokedRecord, SessionRecord, TokenRecord, UsedRecord, UserRecord,
+    DeviceRecord, FactorsRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord, TokenRecord,
+    UsedRecord, UserRecord,
 };
 use crate::store::{Change, Expect};
 use crate::wire::hex;
@@ -20,6 +21,8 @@ pub(super) const REVOKED: &str = "revoked/";
 pub(super) const SESSIONS: &str = "session/";
 pub(super) const SEEN: &str = "seen/";
 pub(super) const LINKS: &str = "link/";
+pub(super) const FACTORS: &str = "factors/";
+pub(super) const DEVICES: &str = "device/";
 pub(super) const BANS: &str = "ban/";
 
 /// A record that memory keeps.
@@ -35,6 +38,8 @@ pub(super) enum Record {
     /// The last use of a session.
     Seen(TokenId, UsedRecord),
     Link(LinkRecord),
+    Factors(FactorsRecord),
+    Device(DeviceRecord),
 }
 
 impl Record {
@@ -48,6 +53,8 @@ impl Record {
             Record::Session(session) => session_key(&session.lookup),
             Record::Seen(id, _) => seen_key(*id),
             Record::Link(link) => link_key(link.user.as_deref()),
+            Record::Factors(factors) => factors_key(&factors.user),
+            Record::Device(device) => device_key(&device.lookup),
         }
     }
 
@@ -60,6 +67,8 @@ impl Record {
             Record::Revoked(_, revoked) => serde_json::to_string(revoked),
             Record::Session(session) => serde_json::to_string(session),
             Record::Link(link) => serde_json::to_string(link),
+            Record::Factors(factors) => serde_json::to_string(factors),
+            Record::Device(device) => serde_json::to_string(device),
         }
         .map_err(|error| AccountsError::Corrupt {
             key: self.key(),
@@ -83,6 +92,8 @@ impl Record {
             Place::Session(_) => Record::Session(json(key, body)?),
             Place::Seen(id) => Record::Seen(id, json(key, body)?),
             Place::Link(_) => Record::Link(json(key, body)?),
+            Place::Factors(_) => Record::Factors(json(key, body)?),
+            Place::Device(_) => Record::Device(json(key, body)?),
         };
         let sound = match &record {
             Record::User(user) => names::is_user(&user.name),
@@ -96,6 +107,8 @@ impl Record {
                 names::is_user(&session.user) && TokenId::parse(&session.id).is_some()
             }
             Record::Link(link) => link.user.as_deref().is_none_or(names::is_user),
+            Record::Factors(factors) => names::is_user(&factors.user),
+            Record::Device(device) => names::is_user(&device.user) && TokenId::parse(&device.id).is_some(),
             Record::Used(..) | Record::Revoked(..) | Record::Seen(..) => true,
         };
         if !sound || record.key() != key {
@@ -122,6 +135,8 @@ pub(super) enum Place<'a> {
     Seen(TokenId),
     /// Of that user, or of the first owner.
     Link(Option<&'a str>),
+    Factors(&'a str),
+    Device([u8; 16]),
 }
 
 impl<'a> Place<'a> {
@@ -144,6 +159,8 @@ impl<'a> Place<'a> {
             "revoked" => Place::Revoked(hex::decode(first)?),
             "session" => Place::Session(hex::decode(first)?),
             "seen" => Place::Seen(TokenId::parse(first)?),
+            "factors" => Place::Factors(first),
+            "device" => Place::Device(hex::decode(first)?),
             "link" if first == "owner" => Place::Link(None),
             "link" if first == "user" => Place::Link(Some(words.next()?)),
             _ => return None,
@@ -228,6 +245,14 @@ pub(super) fn link_key(user: Option<&str>) -> String {
         None => format!("{LINKS}owner"),
         Some(user) => format!("{LINKS}user/{user}"),
     }
+}
+
+pub(super) fn factors_key(user: &str) -> String {
+    format!("{FACTORS}{user}")
+}
+
+pub(super) fn device_key(lookup: &[u8; 16]) -> String {
+    format!("{DEVICES}{}", hex::encode(lookup))
 }
 
 pub(super) fn ban_key(network: &IpNet) -> String {

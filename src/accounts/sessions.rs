@@ -29,6 +29,10 @@ const BATCH: usize = 1000;
 pub struct NewSession {
     /// Who logged in.
     pub user: String,
+    /// When the password was shown; none: now.
+    pub began: Option<Timestamp>,
+    /// How many factors were.
+    pub factors: u8,
     /// It ends after so long at the latest.
     pub life: Duration,
     /// Unused for so long it ends; none: it may lie still.
@@ -116,7 +120,8 @@ impl Accounts {
             id: id.to_string(),
             lookup: mac::fingerprint(cookie.expose()),
             user,
-            began: now,
+            began: new.began.unwrap_or(now),
+            factors: new.factors.max(1),
             expires: now.plus(new.life),
             idle_millis: new
                 .idle
@@ -142,6 +147,16 @@ impl Accounts {
         sessions.retain(|session| session.is_live(now));
         sessions.sort_by(|one, other| (one.user(), other.began()).cmp(&(other.user(), one.began())));
         sessions
+    }
+
+    /// Whether that user is logged in somewhere `is_near`, or was when the login began.
+    pub fn has_login_from(&self, user: &str, now: Timestamp, is_near: impl Fn(IpAddr) -> bool) -> bool {
+        let mut sessions = self.memory().sessions.list(Some(&names::fold(user)));
+        sessions.retain(|session| session.is_live(now));
+        sessions.iter().any(|session| {
+            let addresses = [session.record.address, session.used().address];
+            addresses.into_iter().flatten().any(&is_near)
+        })
     }
 
     /// How many logins there are, those that are over and not swept yet included.
@@ -201,8 +216,10 @@ impl Accounts {
             self.commit(self.writing().await, edits).await?;
         }
         let links = self.old_links(now);
-        if !links.is_empty() {
-            self.commit(self.writing().await, links).await?;
+        for old in [links, self.old_devices(now)] {
+            if !old.is_empty() {
+                self.commit(self.writing().await, old).await?;
+            }
         }
         Ok(over.len())
     }
@@ -212,6 +229,13 @@ impl Accounts {
         let mut sessions = self.memory().sessions.list(Some(user));
         sessions.retain(|session| Some(session.id()) != but);
         sessions.iter().flat_map(|session| ending(session)).collect()
+    }
+
+    /// The same, and of the browsers that are not asked for a second factor.
+    pub(super) fn goings(&self, user: &str) -> Vec<Edit> {
+        let mut edits = self.endings(user, None);
+        edits.extend(self.forget_devices_of(user));
+        edits
     }
 
     /// What of the last uses has to be written down; forgotten here.
@@ -247,7 +271,7 @@ fn ending(session: &LiveSession) -> [Edit; 2] {
 }
 
 /// What a browser says of itself, for a page and a terminal.
-fn printable(agent: &str) -> String {
+pub(super) fn printable(agent: &str) -> String {
     let plain: String = agent
         .chars()
         .filter(|character| matches!(character, ' '..='~'))

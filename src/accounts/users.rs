@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Edit, Record, link_key, used_key};
+use super::record::{Edit, Record, factors_key, link_key, used_key};
 use super::tokens::revocation;
 use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
@@ -85,7 +85,8 @@ impl Accounts {
         for orphan in self.memory().tokens.list(Some(&name)) {
             edits.extend(revocation(&orphan, now));
         }
-        edits.extend(self.endings(&name, None));
+        edits.extend(self.goings(&name));
+        edits.push(Edit::remove(factors_key(&name), Expect::Any));
         edits.push(Edit::put(Record::User(user), Expect::Absent));
         self.commit(writing, edits).await?;
         self.user(&name).ok_or(AccountsError::Conflict)
@@ -110,7 +111,8 @@ impl Accounts {
             edits.extend(revocation(&token, now));
             edits.push(Edit::remove(used_key(token.id), Expect::Any));
         }
-        edits.extend(self.endings(&name, None));
+        edits.extend(self.goings(&name));
+        edits.push(Edit::remove(factors_key(&name), Expect::Any));
         edits.push(Edit::remove(link_key(Some(&name)), Expect::Any));
         self.commit(writing, edits).await?;
         Ok(())
@@ -132,7 +134,7 @@ impl Accounts {
         };
         self.change_user(name, |user| {
             user.password = password;
-            Ok(self.endings(&user.name, None))
+            Ok(self.goings(&user.name))
         })
         .await
     }
@@ -185,11 +187,7 @@ impl Accounts {
     pub async fn set_enabled(&self, name: &str, enabled: bool) -> Result<Arc<Account>, AccountsError> {
         self.change_user(name, |user| {
             user.disabled = !enabled;
-            Ok(if enabled {
-                vec![]
-            } else {
-                self.endings(&user.name, None)
-            })
+            Ok(if enabled { vec![] } else { self.goings(&user.name) })
         })
         .await
     }

@@ -18,9 +18,10 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use crate::authn::{self, Identity};
 use crate::config::settings;
 use crate::control::{By, Reach, Shown};
+use crate::decision::Authority;
 use crate::model::Role;
 use crate::pages;
-use crate::policy::{Route, Scopes};
+use crate::policy::Route;
 use crate::request::Facts;
 use crate::request::safe_path::covers;
 use crate::wire::{Body, headers};
@@ -62,13 +63,13 @@ pub fn document(prefix: &str, facts: &Facts<'_>) -> Option<Response<Body>> {
 /// Answers somebody who may ask.
 pub async fn serve(
     reach: &Reach,
-    scopes: &Scopes,
+    authority: &Authority,
     prefix: &str,
     facts: &Facts<'_>,
     who: &Arc<Identity>,
     body: Body,
 ) -> Response<Body> {
-    match answered(reach, scopes, prefix, facts, who, body).await {
+    match answered(reach, authority, prefix, facts, who, body).await {
         Ok(response) => response,
         Err(problem) => problem.response(facts),
     }
@@ -76,7 +77,7 @@ pub async fn serve(
 
 async fn answered(
     reach: &Reach,
-    scopes: &Scopes,
+    authority: &Authority,
     prefix: &str,
     facts: &Facts<'_>,
     who: &Arc<Identity>,
@@ -102,7 +103,7 @@ async fn answered(
             (_, methods) => Problem::method(&methods.join(", ").replace("GET", "GET, HEAD")),
         });
     };
-    let by = by(scopes, facts, who)?;
+    let by = by(authority, facts, who)?;
     let call = Call {
         me: who.name(),
         parameters,
@@ -119,12 +120,12 @@ async fn answered(
 }
 
 /// Who asks, as the rules of operations see them.
-fn by(scopes: &Scopes, facts: &Facts<'_>, who: &Identity) -> Result<By, Problem> {
+fn by(authority: &Authority, facts: &Facts<'_>, who: &Identity) -> Result<By, Problem> {
     let shown = match who.method {
         authn::Method::Network => return Err(Problem::network()),
         authn::Method::Password => Shown::Other,
         authn::Method::Session => match who.session() {
-            Some(session) if pages::is_recent(session, facts.now) => Shown::RecentLogin,
+            Some(session) if pages::is_recent(&authority.accounts, session, facts.now) => Shown::RecentLogin,
             _ => Shown::Login,
         },
         authn::Method::ApiToken if is_for_administration(who.scope()) => Shown::AdminToken,
@@ -133,7 +134,7 @@ fn by(scopes: &Scopes, facts: &Facts<'_>, who: &Identity) -> Result<By, Problem>
     Ok(By {
         name: who.name().to_owned(),
         // The route let them in, so there is one.
-        role: scopes.role(who, facts).unwrap_or(Role::ReadOnly),
+        role: authority.scopes.role(who, facts).unwrap_or(Role::ReadOnly),
         shown,
         road: "api",
         client: facts.client,

@@ -2,12 +2,13 @@
 
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method as Verb, Request, Uri};
 
 use super::local::patiently;
 use super::reasons::Asked;
 use super::unjudged;
 use super::{block_on, near, parts, wrong_config};
+use crate::authn::Method;
 use crate::config::{self, Settings, Sources};
 use crate::control::protocol::{Question, SecretField, Who};
 use crate::control::view::Explanation;
@@ -114,7 +115,11 @@ pub(super) async fn examine(
         Who::User(name) => {
             let account = snapshot.authority.accounts.user(name);
             let account = account.ok_or_else(|| Failure::missing(format!("there is no user {name:?}")))?;
-            match snapshot.authority.identity_of(name) {
+            let method = match question.browser {
+                true => Method::Session,
+                false => Method::Password,
+            };
+            match snapshot.authority.identity_of(name, method) {
                 None => return Ok(asked.disabled(&account.user.name)),
                 identity => identity,
             }
@@ -136,7 +141,7 @@ struct Head {
 
 impl Head {
     fn of(question: &Question) -> Result<Self, Failure> {
-        let method: Method = question.method.parse().map_err(|_| {
+        let method: Verb = question.method.parse().map_err(|_| {
             Failure::data(format!(
                 "{:?} is not a method; write for example GET",
                 question.method

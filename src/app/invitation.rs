@@ -1,24 +1,18 @@
 //! The owner's link as a picture for a phone.
 
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
+use crate::wire::qr;
 
 /// The link as a QR code for a terminal; none where no phone could reach the address.
 pub(super) fn picture(link: &str, color: bool) -> Option<String> {
     if is_of_this_machine(link) {
         return None;
     }
-    let code = QrCode::new(link).ok()?;
-    let mut renderer = code.render::<Dense1x2>();
-    if !color {
-        // Drawn in the colour of text, which most terminals have brighter than their ground.
-        renderer.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
-    }
+    // Without colours, drawn in that of text, which most terminals have brighter than their ground.
+    let picture = qr::terminal(link, color)?;
     let (dark_on_light, plain) = match color {
         true => ("\x1b[38;5;16;48;5;231m", "\x1b[0m"),
         false => ("", ""),
     };
-    let picture = renderer.build();
     let lines = picture.lines();
     Some(
         lines

@@ -2,6 +2,7 @@
 
 use super::unjudged::{empty, refusals};
 use crate::config::settings::{Access, AccessTable, Route};
+use crate::config::units::duration_text;
 use crate::control::view::{Explanation, Verdict};
 use crate::gate::NO_ROUTE;
 use crate::request::safe_path::covers;
@@ -74,6 +75,12 @@ pub(super) fn named(route: &Route) -> String {
             }
             if !table.networks.is_empty() {
                 conditions.push(format!("networks {}", words(&table.networks)));
+            }
+            if let Some(factors) = table.factors {
+                conditions.push(format!("factors {factors}"));
+            }
+            if let Some(age) = table.max_age {
+                conditions.push(format!("a login no older than {}", duration_text(age)));
             }
             match conditions.is_empty() {
                 true => "user".to_owned(),

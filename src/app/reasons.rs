@@ -251,12 +251,37 @@ impl Asked<'_> {
                     format!("make one that may be used elsewhere: sidegate token create NAME --user {user}"),
                 )
             }
+            "second-factor" => because(
+                "the user has a second factor, and Basic has no place for it",
+                format!("use a token instead: sidegate token create NAME --user {user}"),
+            ),
+            "factors" | "max-age" => self.wants_more(why, user),
             "cross-site" => because(
                 "a page of another site asks, and what a trusted network may do is not for it",
                 "send a credential with the request".to_owned(),
             ),
             other => (format!("the credential is not accepted: {other}"), Vec::new()),
         }
+    }
+
+    /// What a browser is asked for in place, and no token can give.
+    fn wants_more(&self, why: &str, name: &str) -> Because {
+        let reason = match why {
+            "factors" => format!(
+                "the route asks for a login with two factors; {name} showed one, and a token or a password over Basic \
+                 is never more"
+            ),
+            _ => format!("the route asks for a login that is newer; {name} logged in earlier, or not at all"),
+        };
+        let advice = vec![
+            format!("a browser is asked for it in place; what {name} has: sidegate user factors {name}"),
+            format!(
+                "or take {} out of access of the route {}",
+                why.replace('-', "_"),
+                self.route.name
+            ),
+        ];
+        (reason, advice)
     }
 
     fn denied(&self, why: &str, who: Option<&Identity>) -> Because {
@@ -346,6 +371,7 @@ impl Asked<'_> {
                     advice,
                 )
             }
+            "factors" | "max-age" => self.wants_more(why, name),
             "methods" => (
                 format!("the route allows {}, and this is {method}", words(&table.methods)),
                 vec![format!(
@@ -381,6 +407,10 @@ impl Asked<'_> {
             ("rate", _) => (
                 format!("too many requests of this client were refused lately; it may ask again in {left}"),
                 vec!["guard.rate in the configuration says how many are too many".to_owned()],
+            ),
+            ("guesses", _) => (
+                format!("too many wrong passwords for this account were typed there lately; more in {left}"),
+                vec!["guard.guesses in the configuration says how many are too many".to_owned()],
             ),
             _ => (format!("{why}: for another {left}"), Vec::new()),
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::first_use::{FirstUses, RouteNames};
 use crate::accounts::{Account, Flag, LiveSession, LiveToken};
@@ -39,6 +40,24 @@ impl Identity {
         self.lease.session.as_ref()
     }
 
+    /// How many factors were shown. A trusted network shows none, and a token or password is one.
+    pub fn factors(&self) -> u8 {
+        match (self.method, self.session()) {
+            (Method::Network, _) => 0,
+            (_, Some(session)) => session.factors(),
+            (_, None) => 1,
+        }
+    }
+
+    /// Whether the user showed a password so lately. A token is none, however new it is.
+    pub fn is_younger(&self, age: Duration, now: Timestamp) -> bool {
+        match (self.method, self.session()) {
+            (Method::Session, Some(session)) => now < session.began().plus(age),
+            (Method::Session | Method::Password, None) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the credential may be used from there.
     pub fn may_come_from(&self, client: Option<IpAddr>) -> bool {
         let networks = self.token.as_deref().map_or(&[][..], LiveToken::networks);
@@ -72,6 +91,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether there is a browser that can be asked for more.
+    pub const fn is_interactive(self) -> bool {
+        matches!(self, Method::Session | Method::Network)
+    }
+
     /// The word in logs, audit and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -26,6 +26,7 @@ pub use verified::{CoreCache, Verified};
 use crate::accounts::Accounts;
 use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
+use crate::crypto::password_pool::Lane;
 use crate::request::Facts;
 use carrier::Carrier;
 use scheme::{Asked, Scheme, Verification};
@@ -63,10 +64,19 @@ pub struct Unverified<'r> {
     pub key: Digest,
     /// Whose it was when it was right before; a ban does not stop it then.
     pub before: Option<Arc<Identity>>,
+    /// Behind whom it waits, if it is a password.
+    pub lane: Lane,
     presented: Result<Presented<'r>, Refusal>,
 }
 
 impl Unverified<'_> {
+    /// Whose password it claims to be, if it is one.
+    pub fn named(&self) -> Option<&str> {
+        let presented = self.presented.as_ref().ok()?;
+        let (name, _) = presented.pair()?;
+        std::str::from_utf8(name).ok()
+    }
+
     /// Whether it is a browser's cookie.
     pub fn is_session(&self) -> bool {
         self.presented
@@ -106,6 +116,7 @@ impl Authenticator {
                         carrier: carrier.name(),
                         key,
                         before: None,
+                        lane: Lane::Stranger(0),
                         presented: Err(refusal),
                     });
                 }
@@ -122,6 +133,10 @@ impl Authenticator {
             return Recognised::Unverified(Unverified {
                 carrier: presented.carrier,
                 key,
+                lane: match before {
+                    Some(_) => Lane::Known,
+                    None => Lane::Stranger(0),
+                },
                 before,
                 presented: Ok(presented),
             });
@@ -146,6 +161,7 @@ impl Authenticator {
             key,
             presented,
             before,
+            lane,
             ..
         } = unverified;
         let presented = presented?;
@@ -161,7 +177,7 @@ impl Authenticator {
             let asked = Asked {
                 key,
                 now: facts.now,
-                was_right: before.is_some(),
+                lane,
             };
             let outcome = match scheme.verify(&presented, asked) {
                 Verification::Now(outcome) => outcome,
@@ -209,6 +225,20 @@ impl Authenticator {
     /// over Basic, so that it counts once.
     pub fn password_key(&self, name: &str, secret: &Secret) -> Digest {
         presented::pair_key(self.verified.mac(), name.as_bytes(), secret.expose())
+    }
+
+    /// By which number guesses at that account are counted, whether or not there is one.
+    pub fn account_key(&self, name: &str) -> Digest {
+        let name = crate::accounts::fold_name(name);
+        self.verified
+            .mac()
+            .digest("sidegate guessed account 1", &[name.as_bytes()])
+    }
+
+    /// Under which name a typed code counts as a failure.
+    pub fn code_key(&self, user: &str, code: &Secret) -> Digest {
+        let parts = [user.as_bytes(), code.expose()];
+        self.verified.mac().digest("sidegate presented code 1", &parts)
     }
 
     /// The same of a one-time link.

@@ -39,6 +39,22 @@ pub(super) enum User {
     /// Prints a link alone on standard output, under which the person sets a new password within a
     /// day. Works for every user, the owner and disabled ones included.
     Recover(Name),
+    /// Show what a user has besides the password, or take it away
+    ///
+    /// For a person who lost the phone and the backup codes: after --reset the password alone lets in,
+    /// until the person sets an app up again. Removes the authenticator app, the backup codes and the
+    /// browsers that are not asked for a code.
+    Factors(Factors),
+}
+
+/// `user factors`
+#[derive(Args, Clone, Debug)]
+pub(super) struct Factors {
+    /// The account name
+    name: String,
+    /// Take all second factors away
+    #[arg(long)]
+    reset: bool,
 }
 
 /// `user add`
@@ -141,6 +157,7 @@ pub(super) fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), 
             io.say(&format!("whoever opens this link sets a new password for {name}"));
             setup_link::show_link(link, reach, io)
         }
+        User::Factors(factors) => self::factors(factors, reach, io),
     }
 }
 
@@ -248,6 +265,25 @@ fn enable(name: String, enabled: bool, reach: &Reach<'_>, io: &mut Io<'_>) -> Re
     let user = user(reach.ask(request, Absent::Refuse)?)?;
     let sentence = format!("{} is {} now", user.name, state(&user));
     show::changed(io, reach.output(), &user, &sentence)
+}
+
+fn factors(Factors { name, reset }: Factors, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    let Payload::Factors(factors) = reach.ask(Request::UserFactors { name, reset }, Absent::Refuse)? else {
+        return Err(unexpected());
+    };
+    if reset {
+        let sentence = format!("the password alone lets {} in now", factors.user);
+        return show::changed(io, reach.output(), &factors, &sentence);
+    }
+    let since = |moment| format!("yes, since {}", show::moment(moment));
+    let lines = [
+        ("user", factors.user.clone()),
+        ("second factor", yes(factors.second_factor)),
+        ("authenticator app", factors.app.map_or_else(|| yes(false), since)),
+        ("backup codes", factors.backup_codes.to_string()),
+        ("not asked in", format!("{} browsers", factors.remembered_devices)),
+    ];
+    show::one(io, reach.output(), &factors, &lines)
 }
 
 fn user(payload: Payload) -> Result<UserView, Failure> {

@@ -25,7 +25,14 @@ pub fn diff(old: &Settings, new: &Settings) -> Vec<String> {
         &old.trusted_networks,
         &new.trusted_networks,
         |network| network.cidr.to_string(),
-        |TrustedNetwork { cidr: _, user }| vec![("user", user.clone())],
+        |TrustedNetwork {
+             cidr: _,
+             user,
+             skips_second_factor,
+         }| {
+            let second = if *skips_second_factor { "skip" } else { "ask" };
+            vec![("user", user.clone()), ("second_factor", second.to_owned())]
+        },
     ));
     lines.extend(named_diff(
         "scope",
@@ -116,6 +123,8 @@ fn settings_rows(settings: &Settings) -> Rows {
     } = tokens;
     let s::Guard {
         failures,
+        guesses,
+        guess_window,
         window,
         ban_for,
         exempt,
@@ -151,6 +160,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         idle: session_idle,
         absolute,
         remember,
+        remember_device,
     } = session;
     let proxies = trusted_proxies
         .iter()
@@ -211,6 +221,7 @@ fn settings_rows(settings: &Settings) -> Rows {
             },
         ),
         ("guard.failures", count_in_text(*failures, *window)),
+        ("guard.guesses", count_in_text(*guesses, *guess_window)),
         ("guard.ban_for", time(ban_for)),
         ("guard.exempt", list(exempt)),
         ("guard.rate", rate_text(*rate)),
@@ -261,6 +272,10 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("session.idle", time(session_idle)),
         ("session.absolute", time(absolute)),
         ("session.remember", remember.as_ref().map_or_else(off, time)),
+        (
+            "session.remember_device",
+            remember_device.as_ref().map_or_else(off, time),
+        ),
         ("compat.aliases", list(aliases)),
     ]);
     rows
@@ -339,11 +354,13 @@ fn access_text(access: &Access) -> String {
         Access::User => "user".into(),
         Access::Admin => "admin".into(),
         Access::Table(table) => format!(
-            "users {}, groups {}, methods {}, networks {}",
+            "users {}, groups {}, methods {}, networks {}, factors {}, max_age {}",
             list(&table.users),
             list(&table.groups),
             list(&table.methods),
-            list(&table.networks)
+            list(&table.networks),
+            or_not_set(table.factors.as_ref()),
+            or_not_set(table.max_age.map(duration_text).as_ref()),
         ),
     }
 }

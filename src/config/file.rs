@@ -280,6 +280,12 @@ pub(super) struct AccessTable {
     /// Only from these networks.
     #[schemars(extend("x-kind" = "network", "examples" = [["192.168.1.0/24"]]))]
     pub(super) networks: Option<Vec<String>>,
+    /// Only a login with so many factors: 2 is a password and a code. A browser that showed one is asked for the other in place.
+    #[schemars(range(min = 1, max = 2), extend("examples" = [2]))]
+    pub(super) factors: Option<u8>,
+    /// Only a login that is no older; an older one is asked again in place. Tokens are no login.
+    #[schemars(extend("x-kind" = "duration", "examples" = ["15m"]))]
+    pub(super) max_age: Option<String>,
 }
 
 /// `host_header`
@@ -395,6 +401,20 @@ pub(super) struct TrustedNetwork {
     /// The account. It must exist and be enabled, else the network grants nothing.
     #[schemars(extend("x-kind" = "name", "examples" = ["guest"]))]
     pub(super) user: String,
+    /// Whether people who log in from here are asked for the second factor that they have. A route's `factors` still hold.
+    #[serde(default)]
+    pub(super) second_factor: SecondFactor,
+}
+
+/// `second_factor`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SecondFactor {
+    /// As everywhere.
+    #[default]
+    Ask,
+    /// The password is enough.
+    Skip,
 }
 
 /// `[guard]`
@@ -404,6 +424,9 @@ pub(super) struct Guard {
     /// So many wrong credentials in so long a time ban an address. The same one again counts once.
     #[schemars(extend("x-kind" = "count in time"))]
     pub(super) failures: String,
+    /// So many wrong passwords, and as many wrong codes, for one account from one browser or network in so long a time: more are not looked at until some are that old. Strangers together, in networks where the account never logged in, have five times as many passwords.
+    #[schemars(extend("x-kind" = "count in time"))]
+    pub(super) guesses: String,
     /// How long the first ban is; repeats double, up to 24 hours.
     #[schemars(extend("x-kind" = "duration"))]
     pub(super) ban_for: String,
@@ -422,6 +445,7 @@ impl Default for Guard {
     fn default() -> Self {
         Self {
             failures: "10 in 5m".into(),
+            guesses: "10 in 15m".into(),
             ban_for: "15m".into(),
             exempt: vec!["127.0.0.0/8".into(), "::1/128".into()],
             rate: "50/s burst 100".into(),
@@ -598,8 +622,5 @@ pub(super) const NOT_IN_THIS_VERSION: &[&str] = &[
     "compat.horao",
     "compat.onsphere",
     "route.*.access.hours",
-    "route.*.access.factors",
-    "route.*.access.max_age",
     "route.*.access.query",
-    "networks.trusted.*.second_factor",
 ];

@@ -1,5 +1,7 @@
 //! `[password]` and `[session]`: how people log in, as written and as used.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,9 @@ pub(super) struct Session {
     /// The same where "keep me logged in" was ticked, used or not; such a cookie outlives the browser's window. `"off"` takes the tick away.
     #[schemars(extend("x-kind" = "duration"))]
     pub(super) remember: String,
+    /// So long a browser is not asked for the second factor again where that was ticked. `"off"` takes the tick away.
+    #[schemars(extend("x-kind" = "duration"))]
+    pub(super) remember_device: String,
 }
 
 impl Default for Session {
@@ -57,6 +62,7 @@ impl Default for Session {
             idle: "7d".into(),
             absolute: "30d".into(),
             remember: "30d".into(),
+            remember_device: "30d".into(),
         }
     }
 }
@@ -91,9 +97,11 @@ pub(super) fn session(resolver: &mut Resolver<'_>, session: &Session) -> setting
     settings::Session {
         idle: resolver.time("session.idle", &session.idle, year),
         absolute: resolver.time("session.absolute", &session.absolute, year),
-        remember: match session.remember.as_str() {
-            "off" => None,
-            text => Some(resolver.time("session.remember", text, year)),
-        },
+        remember: or_off(resolver, "session.remember", &session.remember),
+        remember_device: or_off(resolver, "session.remember_device", &session.remember_device),
     }
+}
+
+fn or_off(resolver: &mut Resolver<'_>, key: &str, text: &str) -> Option<Duration> {
+    (text != "off").then(|| resolver.time(key, text, 365 * DAY))
 }

@@ -339,25 +339,23 @@ impl Resolver<'_> {
                 let wrong = Wrong::new("is there twice").hint("a network has one user");
                 self.wrong(&join(&key, "cidr"), Some(&entry.cidr), wrong);
             }
-            trusted.push(TrustedNetwork { cidr, user });
+            trusted.push(TrustedNetwork {
+                cidr,
+                user,
+                skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
+            });
         }
         trusted
     }
 
     fn guard(&mut self, guard: &file::Guard) -> Guard {
-        let (failures, window) = self
-            .read("guard.failures", &guard.failures, units::count_in)
-            .unwrap_or((1, Duration::ZERO));
-        if window > DAY {
-            self.wrong(
-                "guard.failures",
-                Some(&guard.failures),
-                Wrong::new("looks back longer than a day"),
-            );
-        }
+        let (failures, window) = self.within_a_day("guard.failures", &guard.failures);
+        let (guesses, guess_window) = self.within_a_day("guard.guesses", &guard.guesses);
         Guard {
             failures,
             window,
+            guesses,
+            guess_window,
             ban_for: self.time("guard.ban_for", &guard.ban_for, DAY),
             exempt: self.list("guard.exempt", &guard.exempt, grammar::network),
             rate: self.read("guard.rate", &guard.rate, units::rate).flatten(),
@@ -365,6 +363,16 @@ impl Resolver<'_> {
                 .read("guard.rate_allowed", &guard.rate_allowed, units::rate)
                 .flatten(),
         }
+    }
+
+    fn within_a_day(&mut self, key: &str, text: &str) -> (u32, Duration) {
+        let (count, window) = self
+            .read(key, text, units::count_in)
+            .unwrap_or((1, Duration::ZERO));
+        if window > DAY {
+            self.wrong(key, Some(text), Wrong::new("looks back longer than a day"));
+        }
+        (count, window)
     }
 
     fn log(&mut self, log: &file::Log, data: &Path) -> Log {

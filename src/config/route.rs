@@ -1,16 +1,21 @@
 //! One `[[route]]`.
 
+use std::time::Duration;
+
 use http::HeaderName;
 
 use super::error::Wrong;
 use super::file;
 use super::grammar;
-use super::resolve::Resolver;
+use super::resolve::{DAY, Resolver};
 use super::settings::{
     Access, AccessTable, Csrf, HostHeader, IdentityHeaders, Route, UpstreamAddr, UpstreamScheme,
     UpstreamTarget, WebSocket,
 };
 use super::tree::{element, join};
+
+/// A login that has to be newer would never be new enough.
+const SHORTEST_AGE: Duration = Duration::from_secs(60);
 
 /// Reads the route with this index, from 0.
 pub(super) fn resolve(resolver: &mut Resolver<'_>, index: usize, route: &file::Route) -> Route {
@@ -130,8 +135,7 @@ fn access(resolver: &mut Resolver<'_>, key: &str, written: &file::Access) -> Acc
         file::Access::Table(table) => table,
     };
     if *table == file::AccessTable::default() && !resolver.is_broken(key) {
-        let hint =
-            "write \"user\" for any user, \"public\" for anyone, or name users, groups, methods or networks";
+        let hint = "write \"user\" for any user, \"public\" for anyone, or name users, groups, methods, networks, factors or max_age";
         resolver.wrong(key, None, Wrong::new("is a table without a condition").hint(hint));
     }
     Access::Table(AccessTable {
@@ -139,7 +143,21 @@ fn access(resolver: &mut Resolver<'_>, key: &str, written: &file::Access) -> Acc
         groups: resolver.condition(&join(key, "groups"), table.groups.as_ref(), grammar::account),
         methods: resolver.condition(&join(key, "methods"), table.methods.as_ref(), grammar::method),
         networks: resolver.condition(&join(key, "networks"), table.networks.as_ref(), grammar::network),
+        factors: table.factors,
+        max_age: table
+            .max_age
+            .as_ref()
+            .map(|text| max_age(resolver, &join(key, "max_age"), text)),
     })
+}
+
+fn max_age(resolver: &mut Resolver<'_>, key: &str, text: &str) -> Duration {
+    let age = resolver.time(key, text, 365 * DAY);
+    if age < SHORTEST_AGE {
+        let wrong = Wrong::new("is over before anybody is back from the login").hint("write at least \"1m\"");
+        resolver.wrong(key, Some(text), wrong);
+    }
+    age
 }
 
 fn identity_headers(

@@ -219,6 +219,10 @@ pub struct AccessTable {
     pub methods: Vec<http::Method>,
     /// Client networks.
     pub networks: Vec<IpNet>,
+    /// Factors that a login must have shown.
+    pub factors: Option<u8>,
+    /// How old a login may be.
+    pub max_age: Option<Duration>,
 }
 
 /// `identity_headers`: each name, or none where the preset has no such header.
@@ -303,6 +307,8 @@ pub struct TrustedNetwork {
     pub cidr: IpNet,
     /// Who its clients are; must exist and be enabled, else the network grants nothing.
     pub user: String,
+    /// Whether a password is enough from there.
+    pub skips_second_factor: bool,
 }
 
 /// `[guard]`
@@ -312,6 +318,10 @@ pub struct Guard {
     pub failures: u32,
     /// ... in so long a time ban.
     pub window: Duration,
+    /// So many wrong passwords or codes for one account from one network ...
+    pub guesses: u32,
+    /// ... in so long a time, and no more are looked at.
+    pub guess_window: Duration,
     /// The first ban; repeats double, up to 24 h.
     pub ban_for: Duration,
     /// Never banned; limits still apply.
@@ -434,6 +444,8 @@ pub struct Session {
     pub absolute: Duration,
     /// The same of a remembered one; none: nothing is remembered.
     pub remember: Option<Duration>,
+    /// So long a browser may not be asked for the second factor again; none: it always is.
+    pub remember_device: Option<Duration>,
 }
 
 /// `[scope.NAME]`: what a token with that word in its scope may do.

@@ -162,6 +162,8 @@ impl By {
             Request::SessionRevoke { ending } if ends(ending, accounts).is_some_and(|user| own(&user)) => {
                 Need::Own
             }
+            Request::UserFactors { name, reset: false } if own(name) => Need::Own,
+            Request::UserFactors { name, reset: true } => anew(name),
             Request::UserPassword { name, .. } => anew(name),
             Request::TokenCreate(create) => anew(&create.user),
             Request::TokenRotate { user, .. } => anew(user),
@@ -171,6 +173,7 @@ impl By {
             | Request::ExplainRecorded { .. }
             | Request::UserList
             | Request::UserShow { .. }
+            | Request::UserFactors { .. }
             | Request::GroupList
             | Request::TokenList { .. }
             | Request::TokenShow { .. }

@@ -265,6 +265,7 @@ impl Operations {
                 email,
             } => self.rename(&name, display_name, email, now).await,
             Request::UserRecover { name } => self.recover(&name, now).await,
+            Request::UserFactors { name, reset } => self.factors(&name, reset, now).await,
             Request::SetupLink => self.setup_link(now).await,
             Request::GroupAdd { name } => {
                 let line = self.line(Event::GroupAdd, "", &name, now);

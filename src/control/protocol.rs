@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
 use super::view::{
-    BanView, EventView, Explanation, GroupView, KeyView, SessionView, Status, TokenView, UserView,
+    BanView, EventView, Explanation, FactorsView, GroupView, KeyView, SessionView, Status, TokenView,
+    UserView,
 };
 use crate::crypto::Secret;
 use crate::model::Role;
@@ -139,6 +140,13 @@ pub enum Request {
     UserRecover {
         /// Account name.
         name: String,
+    },
+    /// `user factors`
+    UserFactors {
+        /// Account name.
+        name: String,
+        /// Whether all of them are taken away.
+        reset: bool,
     },
     /// `setup-link`
     SetupLink,
@@ -362,6 +370,8 @@ pub enum Payload {
     User(UserView),
     /// Users, by name.
     Users(Vec<UserView>),
+    /// What a user has besides the password.
+    Factors(FactorsView),
     /// Groups, by name.
     Groups(Vec<GroupView>),
     /// A new token, which nobody will ever see again.
@@ -533,6 +543,10 @@ mod tests {
                 email: None,
             },
             Request::UserRecover { name: name() },
+            Request::UserFactors {
+                name: name(),
+                reset: true,
+            },
             Request::SetupLink,
             Request::GroupAdd { name: name() },
             Request::GroupList,

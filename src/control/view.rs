@@ -33,6 +33,22 @@ pub struct UserView {
     pub created: Timestamp,
 }
 
+/// What a user has besides the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactorsView {
+    /// Account name.
+    pub user: String,
+    /// Whether a password alone lets in.
+    pub second_factor: bool,
+    /// Since when there is an authenticator app.
+    #[serde(with = "rfc3339_option")]
+    pub app: Option<Timestamp>,
+    /// Backup codes that are left.
+    pub backup_codes: usize,
+    /// Browsers that are not asked for a second factor.
+    pub remembered_devices: usize,
+}
+
 impl From<&UserRecord> for UserView {
     fn from(user: &UserRecord) -> Self {
         Self {

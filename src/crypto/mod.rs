@@ -1,5 +1,6 @@
-//! The only importer of a cryptography crate: aws-lc-rs (HMAC, SHA-256, randomness),
-//! argon2 (passwords) and bcrypt (what others keep of them). Everything keyed goes through [`mac::Mac`], whose input is
+//! The only importer of a cryptography crate: aws-lc-rs (HMAC, SHA-256, AES-GCM, randomness),
+//! argon2 (passwords), bcrypt (what others keep of them) and totp-rs (codes by time). Everything keyed goes through
+//! [`mac::Mac`], whose input is
 //! length-prefixed and domain-tagged, so that no two inputs can run together.
 
 pub mod bcrypt_hash;
@@ -7,8 +8,10 @@ pub mod mac;
 pub mod password_hash;
 pub mod password_pool;
 pub mod random;
+pub mod seal;
 pub mod secret;
 pub mod token_hash;
+pub mod totp;
 mod websocket;
 
 pub use secret::Secret;

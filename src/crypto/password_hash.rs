@@ -203,6 +203,8 @@ pub enum HashError {
     Unreadable(String),
     /// The machine could not do it: no memory, no threads.
     Unavailable(String),
+    /// It waited, and made room for somebody who comes from where fewer do.
+    NoRoom,
 }
 
 impl HashError {
@@ -227,6 +229,7 @@ impl fmt::Display for HashError {
             ),
             HashError::Unreadable(why) => write!(f, "the stored password hash cannot be used: {why}"),
             HashError::Unavailable(why) => write!(f, "the password cannot be hashed now: {why}"),
+            HashError::NoRoom => super::password_pool::QueueFull.fmt(f),
         }
     }
 }

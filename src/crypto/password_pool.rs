@@ -13,7 +13,7 @@ use super::Secret;
 use super::mac::Digest;
 use super::password_hash::{self, Cost, HashError};
 
-/// How many hashes may wait for a thread; as many again of credentials that were right before.
+/// How many hashes of strangers may wait for a thread; as many again of those who are known.
 const QUEUE: usize = 32;
 /// How many may wait for the same hash.
 const WAITERS: usize = 4096;
@@ -56,30 +56,7 @@ impl PasswordPool {
         secret: Secret,
         phc: Arc<str>,
         credential: Digest,
-    ) -> Result<Answer<bool>, QueueFull> {
-        self.ask(secret, phc, credential, false)
-    }
-
-    /// The same for a credential that was right a while ago. It goes first, and finds room where
-    /// strangers do not: their guesses must not keep out who is known.
-    ///
-    /// # Errors
-    /// [`QueueFull`].
-    pub fn verify_known(
-        &self,
-        secret: Secret,
-        phc: Arc<str>,
-        credential: Digest,
-    ) -> Result<Answer<bool>, QueueFull> {
-        self.ask(secret, phc, credential, true)
-    }
-
-    fn ask(
-        &self,
-        secret: Secret,
-        phc: Arc<str>,
-        credential: Digest,
-        known: bool,
+        lane: Lane,
     ) -> Result<Answer<bool>, QueueFull> {
         let (sender, answer) = oneshot::channel();
         let mut state = self.0.lock();
@@ -91,12 +68,12 @@ impl PasswordPool {
             waiters.push(sender);
         } else {
             let job = Job::Verify(secret, flight.clone());
-            if known {
-                state.has_room_in(2 * QUEUE)?;
-                state.queue.push_front(job);
-            } else {
-                state.has_room_in(QUEUE)?;
-                state.queue.push_back(job);
+            match lane {
+                Lane::Known => state.push_known(job)?,
+                Lane::Stranger(share) => {
+                    state.make_room_for(share)?;
+                    state.strangers.push_back((share, job));
+                }
             }
             state.flights.insert(flight, vec![sender]);
             self.0.wake.notify_one();
@@ -104,15 +81,14 @@ impl PasswordPool {
         Ok(Answer(answer))
     }
 
-    /// A PHC string of the secret.
+    /// A PHC string of the secret. Who may ask for one has shown who they are.
     ///
     /// # Errors
     /// [`QueueFull`]; the pool never makes the caller wait for room.
     pub fn hash(&self, secret: Secret, cost: Cost) -> Result<Answer<String>, QueueFull> {
         let (sender, answer) = oneshot::channel();
         let mut state = self.0.lock();
-        state.has_room_in(QUEUE)?;
-        state.queue.push_back(Job::Hash(secret, cost, sender));
+        state.push_known(Job::Hash(secret, cost, sender))?;
         self.0.wake.notify_one();
         Ok(Answer(answer))
     }
@@ -124,7 +100,8 @@ impl PasswordPool {
 
     /// How many hashes wait for a thread now.
     pub fn waiting(&self) -> usize {
-        self.0.lock().queue.len()
+        let state = self.0.lock();
+        state.known.len() + state.strangers.len()
     }
 
     /// A pool that hashes only when [`PasswordPool::run_waiting`] is called.
@@ -147,7 +124,8 @@ impl Drop for PasswordPool {
         let mut state = self.0.lock();
         state.closed = true;
         // Dropping the senders is the answer to those who wait.
-        state.queue.clear();
+        state.known.clear();
+        state.strangers.clear();
         state.flights.clear();
         self.0.wake.notify_all();
     }
@@ -159,6 +137,16 @@ impl fmt::Debug for PasswordPool {
             .field("waiting", &self.waiting())
             .finish()
     }
+}
+
+/// Behind whom a hash waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Before all strangers: their guesses must not keep out who is known.
+    Known,
+    /// Behind the strangers who came before. The number stands for where they come from: nobody takes
+    /// the whole queue from there.
+    Stranger(u64),
 }
 
 /// The answer to come. Dropped, its hash is not run unless someone else waits for it.
@@ -212,18 +200,53 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
+    /// Goes first.
+    known: VecDeque<Job>,
+    /// With the share that each takes of the queue.
+    strangers: VecDeque<(u64, Job)>,
     flights: HashMap<Flight, Vec<oneshot::Sender<Result<bool, HashError>>>>,
     closed: bool,
 }
 
 impl State {
-    fn has_room_in(&self, places: usize) -> Result<(), QueueFull> {
-        if self.queue.len() < places {
-            Ok(())
-        } else {
-            Err(QueueFull)
+    fn push_known(&mut self, job: Job) -> Result<(), QueueFull> {
+        if self.known.len() >= QUEUE {
+            return Err(QueueFull);
         }
+        self.known.push_back(job);
+        Ok(())
+    }
+
+    /// In a full queue whoever waits for more than their share makes room: a flood from a few networks
+    /// must not keep out who comes from another one.
+    fn make_room_for(&mut self, share: u64) -> Result<(), QueueFull> {
+        if self.strangers.len() < QUEUE {
+            return Ok(());
+        }
+        let mut waiting: HashMap<u64, usize> = HashMap::new();
+        for (other, _) in &self.strangers {
+            *waiting.entry(*other).or_default() += 1;
+        }
+        let own = waiting.get(&share).copied().unwrap_or_default();
+        let (greediest, most) = waiting
+            .into_iter()
+            .max_by_key(|(other, most)| (*most, *other))
+            .ok_or(QueueFull)?;
+        if most <= own + 1 {
+            return Err(QueueFull);
+        }
+        let last = self.strangers.iter().rposition(|(other, _)| *other == greediest);
+        if let Some((_, Job::Verify(_, flight))) = last.and_then(|at| self.strangers.remove(at)) {
+            for waiter in self.flights.remove(&flight).unwrap_or_default() {
+                let _ = waiter.send(Err(HashError::NoRoom));
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let stranger = |state: &mut Self| state.strangers.pop_front().map(|(_, job)| job);
+        self.known.pop_front().or_else(|| stranger(self))
     }
 
     fn is_wanted(&self, job: &Job) -> bool {
@@ -250,7 +273,7 @@ impl Shared {
             if state.closed {
                 return false;
             }
-            if let Some(job) = state.queue.pop_front() {
+            if let Some(job) = state.next() {
                 break job;
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -301,6 +324,8 @@ mod tests {
         parallelism: 1,
     };
 
+    const STRANGER: Lane = Lane::Stranger(1);
+
     fn phc(secret: &str) -> Arc<str> {
         password_hash::hash(&Secret::new(secret), CHEAP).unwrap().into()
     }
@@ -311,9 +336,9 @@ mod tests {
         let hash = pool.hash(Secret::new("x"), CHEAP).unwrap().get().await.unwrap();
         let stored: Arc<str> = hash.into();
         let right = pool
-            .verify(Secret::new("x"), Arc::clone(&stored), [1; 32])
+            .verify(Secret::new("x"), Arc::clone(&stored), [1; 32], STRANGER)
             .unwrap();
-        let wrong = pool.verify(Secret::new("y"), stored, [2; 32]).unwrap();
+        let wrong = pool.verify(Secret::new("y"), stored, [2; 32], STRANGER).unwrap();
         assert_eq!(right.get().await, Ok(true));
         assert_eq!(wrong.get().await, Ok(false));
         assert_eq!(pool.hashes(), 3);
@@ -325,7 +350,7 @@ mod tests {
         let stored = phc("x");
         let answers: Vec<_> = (0..1000)
             .map(|_| {
-                pool.verify(Secret::new("x"), Arc::clone(&stored), [1; 32])
+                pool.verify(Secret::new("x"), Arc::clone(&stored), [1; 32], STRANGER)
                     .unwrap()
             })
             .collect();
@@ -340,11 +365,11 @@ mod tests {
     async fn another_credential_or_another_stored_hash_is_another_question() {
         let pool = PasswordPool::stopped();
         let (old, new) = (phc("old"), phc("new"));
-        let before = pool.verify(Secret::new("old"), old, [1; 32]).unwrap();
+        let before = pool.verify(Secret::new("old"), old, [1; 32], STRANGER).unwrap();
         let after = pool
-            .verify(Secret::new("old"), Arc::clone(&new), [1; 32])
+            .verify(Secret::new("old"), Arc::clone(&new), [1; 32], STRANGER)
             .unwrap();
-        let other = pool.verify(Secret::new("new"), new, [2; 32]).unwrap();
+        let other = pool.verify(Secret::new("new"), new, [2; 32], STRANGER).unwrap();
         pool.run_waiting();
         assert_eq!(before.get().await, Ok(true));
         assert_eq!(after.get().await, Ok(false));
@@ -356,10 +381,13 @@ mod tests {
     async fn the_queue_holds_32_and_refuses_the_next_at_once() {
         let pool = PasswordPool::stopped();
         let stored = phc("x");
-        let ask = |number: u8| pool.verify(Secret::new("x"), Arc::clone(&stored), [number; 32]);
+        let ask = |number: u8| pool.verify(Secret::new("x"), Arc::clone(&stored), [number; 32], STRANGER);
         let waiting: Vec<_> = (0..32).map(|number| ask(number).unwrap()).collect();
         assert_eq!(ask(32).unwrap_err(), QueueFull);
-        assert_eq!(pool.hash(Secret::new("x"), CHEAP).unwrap_err(), QueueFull);
+        assert!(
+            pool.hash(Secret::new("x"), CHEAP).is_ok(),
+            "who may ask for one is known"
+        );
         assert!(ask(31).is_ok(), "joining a flight needs no room");
         pool.run_waiting();
         for answer in waiting {
@@ -374,29 +402,57 @@ mod tests {
         let stored = phc("x");
         let secret = || Secret::new("x");
         let strangers: Vec<_> = (0..32)
-            .map(|number| pool.verify(secret(), Arc::clone(&stored), [number; 32]).unwrap())
+            .map(|number| {
+                pool.verify(secret(), Arc::clone(&stored), [number; 32], STRANGER)
+                    .unwrap()
+            })
             .collect();
         let known = pool
-            .verify_known(secret(), Arc::clone(&stored), [200; 32])
+            .verify(secret(), Arc::clone(&stored), [200; 32], Lane::Known)
             .unwrap();
         assert!(pool.0.run_next());
         assert_eq!(known.get().await, Ok(true), "the first hash was this one");
         let more: Vec<_> = (100..132)
             .map(|number| {
-                pool.verify_known(secret(), Arc::clone(&stored), [number; 32])
+                pool.verify(secret(), Arc::clone(&stored), [number; 32], Lane::Known)
                     .unwrap()
             })
             .collect();
-        let one_more = pool.verify_known(secret(), Arc::clone(&stored), [201; 32]);
+        let one_more = pool.verify(secret(), Arc::clone(&stored), [201; 32], Lane::Known);
         assert_eq!(one_more.unwrap_err(), QueueFull, "they have a bound too");
         drop((strangers, more));
+    }
+
+    // "a flood of guesses must not keep a person at a form out"
+    #[tokio::test]
+    async fn nobody_takes_the_whole_queue_from_one_place() {
+        let pool = PasswordPool::stopped();
+        let stored = phc("x");
+        let ask = |share, number: u8| {
+            pool.verify(
+                Secret::new("x"),
+                Arc::clone(&stored),
+                [number; 32],
+                Lane::Stranger(share),
+            )
+        };
+        let mut flood: Vec<_> = (0..32).map(|number| ask(1, number).unwrap()).collect();
+        let person = ask(2, 100).unwrap();
+        let displaced = flood.pop().unwrap().get().await;
+        assert_eq!(displaced, Err(HashError::NoRoom), "the last of the flood");
+        assert_eq!(ask(1, 101).unwrap_err(), QueueFull);
+        let again: Vec<_> = (110..125).map(|number| ask(2, number).unwrap()).collect();
+        assert_eq!(ask(2, 126).unwrap_err(), QueueFull, "shares are even now");
+        pool.run_waiting();
+        assert_eq!(person.get().await, Ok(true));
+        drop(again);
     }
 
     #[test]
     fn a_flight_takes_at_most_4096_passengers() {
         let pool = PasswordPool::stopped();
         let stored = phc("x");
-        let ask = || pool.verify(Secret::new("x"), Arc::clone(&stored), [1; 32]);
+        let ask = || pool.verify(Secret::new("x"), Arc::clone(&stored), [1; 32], STRANGER);
         let waiting: Vec<_> = (0..WAITERS).map(|_| ask().unwrap()).collect();
         assert_eq!(ask().unwrap_err(), QueueFull);
         drop(waiting);
@@ -407,13 +463,13 @@ mod tests {
         let pool = PasswordPool::stopped();
         let stored = phc("x");
         drop(
-            pool.verify(Secret::new("x"), Arc::clone(&stored), [1; 32])
+            pool.verify(Secret::new("x"), Arc::clone(&stored), [1; 32], STRANGER)
                 .unwrap(),
         );
         drop(pool.hash(Secret::new("x"), CHEAP).unwrap());
         pool.run_waiting();
         assert_eq!(pool.hashes(), 0);
-        let again = pool.verify(Secret::new("x"), stored, [1; 32]).unwrap();
+        let again = pool.verify(Secret::new("x"), stored, [1; 32], STRANGER).unwrap();
         pool.run_waiting();
         assert_eq!(again.get().await, Ok(true));
     }
@@ -423,9 +479,9 @@ mod tests {
         let pool = PasswordPool::stopped();
         let damaged: Arc<str> = "damaged".into();
         let first = pool
-            .verify(Secret::new("x"), Arc::clone(&damaged), [1; 32])
+            .verify(Secret::new("x"), Arc::clone(&damaged), [1; 32], STRANGER)
             .unwrap();
-        let second = pool.verify(Secret::new("x"), damaged, [1; 32]).unwrap();
+        let second = pool.verify(Secret::new("x"), damaged, [1; 32], STRANGER).unwrap();
         pool.run_waiting();
         assert!(matches!(first.get().await, Err(HashError::Unreadable(_))));
         assert!(matches!(second.get().await, Err(HashError::Unreadable(_))));
@@ -440,7 +496,9 @@ mod tests {
     #[tokio::test]
     async fn ending_answers_those_who_wait() {
         let pool = PasswordPool::stopped();
-        let answer = pool.verify(Secret::new("x"), phc("x"), [1; 32]).unwrap();
+        let answer = pool
+            .verify(Secret::new("x"), phc("x"), [1; 32], STRANGER)
+            .unwrap();
         drop(pool);
         assert!(matches!(answer.get().await, Err(HashError::Unavailable(_))));
     }

@@ -28,7 +28,8 @@ pub enum Decision {
 /// Say who you are.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// For the log only; the client learns nothing of it. `none` when nothing was presented.
+    /// For the log; the client learns nothing of it. `none` when nothing was presented; `factors` and
+    /// `max-age` send a browser to show more.
     pub why: &'static str,
     /// Whether a credential of ours was presented: then a browser gets no redirect.
     pub presented: bool,

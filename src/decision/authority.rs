@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::guard::{Guard, Throttled};
-use super::{Challenge, Decision, Denial, Fault, Permit};
+use super::guard::{Guard, Guessed, Throttled};
+use super::{Challenge, Decision, Denial, Fault, Permit, guessing};
 use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
 use crate::authn::{
@@ -139,9 +139,9 @@ impl Authority {
         self.judge(core, route, facts, Effect::Examined).await
     }
 
-    /// An identity of that user, as a right credential of theirs would give; none when there is no
+    /// An identity of that user, as a right credential of that kind would give; none when there is no
     /// such user or it is disabled.
-    pub fn identity_of(&self, name: &str) -> Option<Arc<Identity>> {
+    pub fn identity_of(&self, name: &str, method: identity::Method) -> Option<Arc<Identity>> {
         let account = self
             .accounts
             .user(name)
@@ -149,7 +149,7 @@ impl Authority {
         Some(Arc::new(Identity {
             lease: Lease::of_network(&account),
             account,
-            method: identity::Method::Password,
+            method,
             token: None,
             audited: FirstUses::new(&RouteNames::none()),
         }))
@@ -208,7 +208,7 @@ impl Authority {
 
     /// As [`Authority::identity_of`], with that token of theirs, if there still is one of that id.
     pub fn identity_recorded(&self, name: &str, token: &str) -> Option<Identity> {
-        let mut identity = Arc::into_inner(self.identity_of(name)?)?;
+        let mut identity = Arc::into_inner(self.identity_of(name, identity::Method::Password)?)?;
         identity.token = self.accounts.live_token(token);
         Some(identity)
     }
@@ -218,7 +218,7 @@ impl Authority {
         core: &Core,
         route: &Route,
         facts: &Facts<'_>,
-        unverified: Unverified<'_>,
+        mut unverified: Unverified<'_>,
         effect: Effect,
     ) -> Ruling {
         let (carrier, key) = (unverified.carrier, unverified.key);
@@ -231,20 +231,47 @@ impl Authority {
                 ..Ruling::without(throttle(throttled))
             };
         }
+        let name = match unverified.before {
+            None => unverified.named(),
+            Some(_) => None,
+        };
+        let guess = name.map(|name| self.guess(facts, name, Guessed::Password, key));
+        if let Some(guess) = &guess {
+            if let Err(throttled) = self.guard.admit_guess(guess, facts.now) {
+                let _ = self.guard.spend_refused(facts.client);
+                return Ruling {
+                    carrier,
+                    ..Ruling::without(throttle(throttled))
+                };
+            }
+            unverified.lane = guessing::lane(guess);
+        }
         let abandoned = {
             let (guard, client, now) = (Arc::clone(&self.guard), facts.client, facts.now);
+            let guess = guess.clone();
             move |refusal: &Refusal| {
                 if counted && refusal.counts() {
                     guard.failed(client, &key, now);
                     let _ = guard.spend_refused(client);
+                } else if let Some(guess) = &guess {
+                    guard.no_wrong_guess(guess);
                 }
             }
         };
         let outcome = self
             .authenticator
             .verify(&core.cache, facts, unverified, abandoned);
-        match outcome.await {
+        let outcome = outcome.await;
+        if let Some(guess) = &guess
+            && !matches!(&outcome, Err(refusal) if refusal.counts())
+        {
+            self.guard.no_wrong_guess(guess);
+        }
+        match outcome {
             Ok(identity) => {
+                if guess.is_some() {
+                    self.has_come_in(facts, identity.name());
+                }
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
                     decision,
@@ -346,7 +373,14 @@ impl Authority {
                 why: "none",
                 presented,
             }),
-            Verdict::Refuse(why) => Decision::Deny(Denial {
+            // Who logs in can do better; a token or a password over Basic cannot.
+            Verdict::StepUp(why) if who.is_some_and(|who| who.method.is_interactive()) => {
+                Decision::Challenge(Challenge {
+                    why,
+                    presented: false,
+                })
+            }
+            Verdict::StepUp(why) | Verdict::Refuse(why) => Decision::Deny(Denial {
                 why,
                 user: who.map(|who| who.name().to_owned()),
             }),

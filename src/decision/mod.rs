@@ -3,9 +3,11 @@
 mod answer;
 mod authority;
 pub mod guard;
+mod guessing;
 mod permit;
 
 pub use answer::{Challenge, Decision, Denial, Fault};
 pub use authority::{Authority, Core, Ruling, Visitor};
 pub use guard::Guard;
+pub use guessing::Judged;
 pub use permit::Permit;

@@ -54,7 +54,7 @@ impl Column {
             // "503 on decision endpoints says why in its header": nobody could answer a challenge.
             Decision::Challenge(Challenge { why, .. }) if *why == "no-owner-yet" => error(self.fault, why),
             Decision::Challenge(challenge) if facts.expects == Expects::Page && !challenge.presented => {
-                self.to_login(site, facts)
+                self.to_login(site, facts, challenge.why)
             }
             Decision::Challenge(_) => with_challenge(answer(StatusCode::UNAUTHORIZED), facts),
             Decision::Deny(_) => answer(StatusCode::FORBIDDEN),
@@ -79,8 +79,8 @@ impl Column {
         throttled(self.throttle, retry_after)
     }
 
-    fn to_login(&self, site: &Site, facts: &Facts<'_>) -> Response<Body> {
-        let Ok(location) = HeaderValue::from_str(&site.login(facts)) else {
+    fn to_login(&self, site: &Site, facts: &Facts<'_>, why: &str) -> Response<Body> {
+        let Ok(location) = HeaderValue::from_str(&site.login(facts, why)) else {
             // Path and authority were checked, so this cannot be; without an address there is no
             // redirect.
             return with_challenge(answer(StatusCode::UNAUTHORIZED), facts);

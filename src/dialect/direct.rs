@@ -55,7 +55,7 @@ impl Dialect for Direct {
                  request id to whoever runs this server.",
             ),
             Decision::Challenge(challenge) if facts.expects == Expects::Page && !challenge.presented => {
-                to_login(site, facts)
+                to_login(site, facts, challenge.why)
             }
             Decision::Challenge(_) => challenge(facts),
             Decision::Deny(denial) => {
@@ -123,12 +123,12 @@ fn challenge(facts: &Facts<'_>) -> Response<Body> {
     response
 }
 
-fn to_login(site: &Site, facts: &Facts<'_>) -> Response<Body> {
+fn to_login(site: &Site, facts: &Facts<'_>, why: &str) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    match HeaderValue::from_str(&site.login(facts)) {
+    match HeaderValue::from_str(&site.login(facts, why)) {
         Ok(location) => {
             headers.insert(LOCATION, location);
             response

@@ -129,14 +129,20 @@ pub struct Site {
 impl Site {
     /// Where a browser logs in: `public_url` and the prefix, else scheme and host of the asked
     /// request; always absolute. `rd` brings it back.
-    pub fn login(&self, facts: &Facts<'_>) -> String {
+    /// For somebody who is logged in, but not well enough, the page that asks for what is missing.
+    pub fn login(&self, facts: &Facts<'_>, why: &str) -> String {
         let scheme = facts.scheme.as_str();
         let here = format!("{scheme}://{}", facts.authority);
         let base = self.public_url.as_deref().unwrap_or(&here);
         let question = if facts.query.is_empty() { "" } else { "?" };
         let back = format!("{here}{}{question}{}", facts.path.raw(), facts.query);
+        let page = match why {
+            "factors" => "second-factor?",
+            "max-age" => "login?why=again&",
+            _ => "login?",
+        };
         format!(
-            "{base}{}/login?rd={}",
+            "{base}{}/{page}rd={}",
             self.prefix,
             crate::wire::query::encode(&back)
         )

@@ -251,8 +251,8 @@ impl Gate {
         let ruling = self.decide(lane, &snapshot.api, facts, record).await;
         match (&ruling.decision, &ruling.identity) {
             (Decision::Allow(_), Some(who)) => {
-                let (reach, scopes) = (&self.shared.operations, &snapshot.authority.scopes);
-                api::serve(reach, scopes, prefix, facts, who, body).await
+                let (reach, authority) = (&self.shared.operations, &snapshot.authority);
+                api::serve(reach, authority, prefix, facts, who, body).await
             }
             _ => self.deny(snapshot, facts, &ruling, record),
         }

@@ -19,6 +19,9 @@ pub struct SessionRecord {
     pub user: String,
     /// When the user showed a password or a one-time link.
     pub began: Timestamp,
+    /// How many factors the user showed.
+    #[serde(default = "one")]
+    pub factors: u8,
     /// When it ends at the latest.
     pub expires: Timestamp,
     /// Unused for so many milliseconds it ends; none: it may lie still.
@@ -30,4 +33,8 @@ pub struct SessionRecord {
     /// What the browser called itself; printable, and cut.
     #[serde(default)]
     pub agent: String,
+}
+
+fn one() -> u8 {
+    1
 }

@@ -1,12 +1,14 @@
 //! What every page has around its own content: head, navigation, headers.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -103,6 +105,12 @@ pub(super) fn challenge(response: &mut Response<Body>) {
         http::header::WWW_AUTHENTICATE,
         HeaderValue::from_static("Bearer realm=\"sidegate\""),
     );
+}
+
+/// When to come back.
+pub(super) fn retry_after(response: &mut Response<Body>, wait: Duration) {
+    let seconds = HeaderValue::from(wait.as_secs().max(1));
+    response.headers_mut().insert(RETRY_AFTER, seconds);
 }
 
 /// Kept by nobody: the back button after a logout shows nothing.

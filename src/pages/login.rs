@@ -1,30 +1,27 @@
 //! Name and password, and a cookie for them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use http::header::{RETRY_AFTER, SET_COOKIE, USER_AGENT};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{SET_COOKIE, USER_AGENT};
+use http::{Response, StatusCode};
 
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
-use super::{House, Visit, back, journal};
-use crate::accounts::{AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
+use super::{House, Visit, back, journal, second_factor};
+use crate::accounts::{Accounts, AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
-use crate::crypto::Secret;
-use crate::decision::Authority;
 use crate::decision::guard::Throttled;
-use crate::model::BanRecord;
 use crate::observe::metrics::{Factor, LoginOutcome};
-use crate::request::Facts;
 use crate::time::Timestamp;
 use crate::wire::cookie::Cookie;
 use crate::wire::{Body, headers, query};
 
 /// So long after a login its user may do what a thief of the cookie should not: make tokens.
 const RECENT: Duration = Duration::from_secs(15 * 60);
+/// A browser is known to its user's account for so long after a login.
+const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -39,11 +36,13 @@ struct Page<'a> {
     name: String,
     may_remember: bool,
     remember: bool,
+    again: bool,
 }
 
-/// Whether a login is so new that its user may do that.
-pub fn is_recent(session: &LiveSession, now: Timestamp) -> bool {
-    now < session.began().plus(RECENT)
+/// Whether a login is so new, and with all factors that its user has, that it may do that.
+pub fn is_recent(accounts: &Accounts, session: &LiveSession, now: Timestamp) -> bool {
+    let all = session.factors() >= 2 || !accounts.has_second_factor(session.user());
+    all && now < session.began().plus(RECENT)
 }
 
 /// What is in the form when it is shown.
@@ -52,6 +51,8 @@ struct Filled {
     rd: String,
     name: String,
     remember: bool,
+    /// Whoever is there shows once more who they are.
+    again: bool,
 }
 
 /// The form. Whoever is there already may go on, or log in as somebody else.
@@ -71,6 +72,10 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         "again" => {
             let session = visit.who.as_deref().filter(|who| who.method == Method::Session);
             filled.name = session.map(|who| who.name().to_owned()).unwrap_or_default();
+            filled.remember = session
+                .and_then(|who| who.session())
+                .is_some_and(|session| session.is_remembered());
+            filled.again = true;
             words.login_again
         }
         _ => "",
@@ -89,11 +94,13 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     let rd = back::target(&rd, &visit.facts).map(str::to_owned);
     let name = form.text("name");
     let remember = form.is_ticked("remember");
+    let again_wanted = form.text("why") == "again";
     let again = |status, problem| {
         let filled = Filled {
             rd: rd.clone().unwrap_or_default(),
             name: form::shown(&name),
             remember,
+            again: again_wanted,
         };
         shown(house, visit, status, "", problem, filled)
     };
@@ -111,11 +118,20 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     match check(house, visit, &name, &form, known).await {
         Checked::Right(user) => {
             let remember = remember.then_some(house.settings.session.remember).flatten();
-            match begin(house, visit, &user, remember, Factor::Password).await {
-                Ok(cookie) => {
-                    let start = format!("{}/", house.site.prefix);
-                    let mut response = frame::go(rd.as_deref().unwrap_or(&start));
-                    response.headers_mut().append(SET_COOKIE, cookie);
+            if second_factor::is_asked(house, visit, &user, again_wanted) {
+                return second_factor::ask(house, visit, &user, remember.is_some(), rd.as_deref());
+            }
+            let start = format!("{}/", house.site.prefix);
+            let mut response = frame::go(rd.as_deref().unwrap_or(&start));
+            let entry = Entry {
+                user: &user,
+                remember,
+                factor: Factor::Password,
+                factors: 1,
+                goes_on: None,
+            };
+            match begin(house, visit, entry, &mut response).await {
+                Ok(()) => {
                     response
                         .headers_mut()
                         .append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
@@ -127,8 +143,12 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Checked::Wrong => again(StatusCode::UNAUTHORIZED, words.login_wrong),
         Checked::Busy(retry_after) => {
             let mut response = again(StatusCode::TOO_MANY_REQUESTS, words.login_busy);
-            let seconds = HeaderValue::from(retry_after.as_secs().max(1));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
+            frame::retry_after(&mut response, retry_after);
+            response
+        }
+        Checked::Throttled(throttled) if throttled.why == "guesses" => {
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, &too_many(visit, throttled));
+            frame::retry_after(&mut response, throttled.retry_after);
             response
         }
         Checked::Throttled(throttled) => visit.throttled(throttled),
@@ -160,7 +180,6 @@ pub(super) async fn check(
     known: &str,
 ) -> Checked {
     let facts = &visit.facts;
-    let guard = &house.authority.guard;
     let field = if visit.facts.path.raw().ends_with("/login") {
         "password"
     } else {
@@ -168,11 +187,13 @@ pub(super) async fn check(
     };
     let secret = form.secret(field);
     let note = |outcome, reason| journal::login(house, visit, Factor::Password, outcome, known, reason);
-    if let Err(throttled) = guard.admit(facts.client, facts.now) {
-        note(LoginOutcome::Throttled, throttled.why);
-        return Checked::Throttled(throttled);
-    }
-    let judged = judge(house.authority, facts, name, secret).await;
+    let judged = match house.authority.judge_password(facts, name, secret).await {
+        Ok(judged) => judged,
+        Err(throttled) => {
+            note(LoginOutcome::Throttled, throttled.why);
+            return Checked::Throttled(throttled);
+        }
+    };
     match judged.outcome {
         Ok(PasswordOutcome::Right(account)) => Checked::Right(account.user.name.clone()),
         Ok(PasswordOutcome::Disabled) => {
@@ -199,55 +220,60 @@ pub(super) async fn check(
     }
 }
 
-/// A password that was looked at, and counted if it was wrong.
-struct Judged {
-    outcome: Result<PasswordOutcome, PasswordFault>,
-    banned: Option<BanRecord>,
-    spent: Result<(), Throttled>,
+/// How long to wait after too many wrong guesses.
+pub(super) fn too_many(visit: &Visit<'_>, throttled: Throttled) -> String {
+    let minutes = throttled.retry_after.as_secs().div_ceil(60).max(1);
+    fill(visit.words.login_too_often, &minutes.to_string())
 }
 
-/// Looks at a password, and counts a wrong one, whether or not the browser waits for it: else whoever
-/// hangs up in time could guess without being counted.
-async fn judge(authority: &Authority, facts: &Facts<'_>, name: &str, secret: Secret) -> Judged {
-    let (accounts, guard) = (Arc::clone(&authority.accounts), Arc::clone(&authority.guard));
-    let key = authority.authenticator.password_key(name, &secret);
-    let (client, now, name) = (facts.client, facts.now, name.to_owned());
-    let judging = tokio::spawn(async move {
-        let outcome = accounts.verify_password(&name, &secret, key).await;
-        let wrong = matches!(outcome, Ok(PasswordOutcome::Wrong | PasswordOutcome::UnknownUser));
-        let (banned, spent) = match wrong {
-            true => {
-                let spent = guard.spend_refused(client);
-                (guard.failed(client, &key, now), spent)
-            }
-            false => (None, Ok(())),
-        };
-        Judged {
-            outcome,
-            banned,
-            spent,
-        }
-    });
-    judging.await.unwrap_or_else(|_| Judged {
-        outcome: Err(PasswordFault::Fault("the program is ending".into())),
-        banned: None,
-        spent: Ok(()),
-    })
+/// Where one logs in, for that reason, to go on there.
+pub(super) fn address(house: &House<'_>, why: &str, rd: &str) -> String {
+    let why = match why {
+        "" => String::new(),
+        why => format!("why={why}&"),
+    };
+    format!("{}/login?{why}rd={}", house.site.prefix, query::encode(rd))
 }
 
-/// Begins a login, in the place of the one that the browser had; its cookie.
+/// Who comes in, and with what.
+pub(super) struct Entry<'e> {
+    pub(super) user: &'e str,
+    pub(super) remember: Option<Duration>,
+    /// What was shown last.
+    pub(super) factor: Factor,
+    /// How many factors were shown.
+    pub(super) factors: u8,
+    /// The login that goes on under another cookie, with the times that it had.
+    pub(super) goes_on: Option<&'e LiveSession>,
+}
+
+/// Begins a login, in the place of the one that the browser had; its cookies go into the response.
 pub(super) async fn begin(
     house: &House<'_>,
     visit: &Visit<'_>,
-    user: &str,
-    remember: Option<Duration>,
-    factor: Factor,
-) -> Result<HeaderValue, AccountsError> {
+    entry: Entry<'_>,
+    response: &mut Response<Body>,
+) -> Result<(), AccountsError> {
+    let Entry {
+        user,
+        remember,
+        factor,
+        factors,
+        goes_on,
+    } = entry;
     let times = house.settings.session;
+    let now = visit.facts.now;
     let before = visit.who.as_deref().and_then(|who| who.session());
+    let life = match goes_on {
+        Some(session) => session.expires().since(now),
+        None => remember.unwrap_or(times.absolute),
+    };
+    let remember = remember.map(|_| life);
     let new = NewSession {
         user: user.to_owned(),
-        life: remember.unwrap_or(times.absolute),
+        began: goes_on.map(LiveSession::began),
+        factors,
+        life,
         idle: remember.is_none().then_some(times.idle),
         address: visit.facts.client.address(),
         agent: headers::text(visit.facts.headers, USER_AGENT).to_owned(),
@@ -263,7 +289,15 @@ pub(super) async fn begin(
     })?;
     journal::login(house, visit, factor, LoginOutcome::Success, user, session.id());
     let cookie = cookie.expose_str().unwrap_or_default();
-    Ok(Cookie::Session.set(visit.secure(), cookie, remember))
+    let headers = response.headers_mut();
+    headers.append(SET_COOKIE, Cookie::Session.set(visit.secure(), cookie, remember));
+    house.authority.has_come_in(&visit.facts, user);
+    let known = house.authority.known_browser_cookie(user);
+    headers.append(
+        SET_COOKIE,
+        Cookie::Known.set(visit.secure(), &known, Some(KNOWN_FOR)),
+    );
+    Ok(())
 }
 
 fn shown(
@@ -298,6 +332,7 @@ fn shown(
         name: filled.name,
         may_remember: house.settings.session.remember.is_some(),
         remember: filled.remember,
+        again: filled.again,
     };
     let mut response = frame::page(status, &page);
     response.headers_mut().append(SET_COOKIE, binding.cookie());

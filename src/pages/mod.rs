@@ -8,6 +8,7 @@
 mod admin;
 mod back;
 mod denied;
+mod factors;
 mod form;
 mod frame;
 mod journal;
@@ -16,6 +17,7 @@ mod login;
 mod logout;
 mod passwords;
 mod profile;
+mod second_factor;
 mod setup;
 mod start;
 mod tokens;
@@ -24,7 +26,7 @@ mod words;
 use std::sync::Arc;
 
 use askama::Template;
-use http::header::{ALLOW, RETRY_AFTER};
+use http::header::ALLOW;
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::authn::Identity;
@@ -106,7 +108,14 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/login" if posts => login::send(house, visit, body).await,
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
+        "/second-factor" if reads => second_factor::show(house, visit),
+        "/second-factor" if posts => second_factor::send(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
+        "/profile/app" if reads => factors::show_app(house, visit),
+        "/profile/app" if posts => factors::enrol_app(house, visit, body).await,
+        "/profile/factors/remove" if posts => factors::remove(house, visit, body).await,
+        "/profile/codes" if posts => factors::renew_codes(house, visit, body).await,
+        "/profile/devices/forget" if posts => factors::forget_devices(house, visit, body).await,
         "/profile/name" if posts => profile::rename(house, visit, body).await,
         "/profile/preferences" if posts => profile::prefer(house, visit, body).await,
         "/profile/password" if posts => profile::change_password(house, visit, body).await,
@@ -115,7 +124,9 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
         "" | "/" => visit.refused_method("GET, HEAD"),
-        "/setup" | "/login" | "/logout" => visit.refused_method("GET, HEAD, POST"),
+        "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" => {
+            visit.refused_method("GET, HEAD, POST")
+        }
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
         _ => visit.nothing_here(),
@@ -207,9 +218,7 @@ impl Visit<'_> {
         let seconds = throttled.retry_after.as_secs().max(1);
         let detail = format!("Too many requests were refused. Come back in {seconds} seconds.");
         let mut response = self.refused(StatusCode::TOO_MANY_REQUESTS, "Too many requests", &detail);
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        frame::retry_after(&mut response, throttled.retry_after);
         response
     }
 

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use askama::Template;
-use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
 
+use super::factors::Listed;
 use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::journal::{self, Undone};
 use super::language::{LANGUAGES, Words, fill};
+use super::login::Entry;
 use super::tokens::{Draft, Shown};
-use super::{House, Visit, login, passwords, tokens};
+use super::{House, Visit, factors, login, passwords, tokens};
 use crate::accounts::{Account, LiveSession};
 use crate::model::{Preferences, Role, Theme};
 use crate::observe::audit::{Event, Line};
 use crate::observe::metrics::Factor;
 use crate::time::Timestamp;
-use crate::wire::{Body, query};
+use crate::wire::Body;
 
 /// More logins than this are not listed one by one; they can all be ended.
 const LISTED: usize = 20;
@@ -39,6 +40,7 @@ struct Page<'a> {
     password_hint: String,
     recent: bool,
     login_again: String,
+    factors: Listed,
     sessions: Vec<Session>,
     more_sessions: bool,
     tokens: Vec<Shown>,
@@ -74,9 +76,10 @@ impl Person {
         &self.account.user.name
     }
 
-    /// Whether the login is so new that its user may make tokens.
-    pub(super) fn is_recent(&self, now: Timestamp) -> bool {
-        login::is_recent(&self.session, now)
+    /// Whether the login is so new, and with all factors that there are, that its user may make tokens
+    /// and change factors.
+    pub(super) fn is_recent(&self, house: &House<'_>, now: Timestamp) -> bool {
+        login::is_recent(&house.authority.accounts, &self.session, now)
     }
 }
 
@@ -92,6 +95,9 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         "password" => words.password_changed,
         "session" => words.session_ended,
         "token" => words.token_revoked,
+        "app" => words.app_done,
+        "factors" => words.factors_removed,
+        "devices" => words.devices_forgotten,
         _ => "",
     };
     shown(
@@ -182,11 +188,15 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
             login::Checked::Right(_) => {}
             login::Checked::Wrong => return again(StatusCode::FORBIDDEN, visit.words.password_wrong),
             login::Checked::Busy(_) => return again(StatusCode::TOO_MANY_REQUESTS, visit.words.login_busy),
+            login::Checked::Throttled(throttled) if throttled.why == "guesses" => {
+                let problem = login::too_many(visit, throttled);
+                return again(StatusCode::TOO_MANY_REQUESTS, &problem);
+            }
             login::Checked::Throttled(throttled) => return visit.throttled(throttled),
             login::Checked::Fault => return again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
         }
-    } else if !person.is_recent(visit.facts.now) {
-        return again_first(house);
+    } else if !person.is_recent(house, visit.facts.now) {
+        return again_first(house, "/profile");
     }
     let line = journal::line(visit, Event::UserChange, person.name(), "password");
     let change = house
@@ -203,9 +213,16 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
         .filter(|_| person.session.is_remembered());
     let mut response = done(house, "password");
     // Without a cookie the browser is sent to the login, where the new password works.
-    if let Ok(cookie) = login::begin(house, visit, person.name(), remembered, Factor::Password).await {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    let has_factors = house.authority.accounts.has_second_factor(person.name());
+    let entry = Entry {
+        user: person.name(),
+        remember: remembered,
+        factor: Factor::Password,
+        factors: person.session.factors(),
+        // The second factor was not shown again, so nothing is newer than it was.
+        goes_on: has_factors.then_some(&*person.session),
+    };
+    let _ = login::begin(house, visit, entry, &mut response).await;
     response
 }
 
@@ -285,9 +302,9 @@ pub(super) fn done(house: &House<'_>, what: &str) -> Response<Body> {
     frame::go(&format!("{}/profile?done={what}", house.site.prefix))
 }
 
-/// The password once more, please.
-pub(super) fn again_first(house: &House<'_>) -> Response<Body> {
-    frame::go(&login_again(house))
+/// The password once more, please, and then back to that page.
+pub(super) fn again_first(house: &House<'_>, path: &str) -> Response<Body> {
+    frame::go(&login_again(house, path))
 }
 
 /// The page with what went wrong.
@@ -334,8 +351,9 @@ pub(super) fn shown(
         themes: themes(words, visit.theme),
         has_password: user.password.is_some(),
         password_hint: fill(words.password_hint, &least),
-        recent: person.is_recent(now),
-        login_again: login_again(house),
+        recent: person.is_recent(house, now),
+        login_again: login_again(house, "/profile"),
+        factors: factors::of(house, visit, &user.name),
         more_sessions: sessions.len() > LISTED,
         sessions: sessions
             .iter()
@@ -349,7 +367,7 @@ pub(super) fn shown(
     frame::page(status, &page)
 }
 
-fn person(visit: &Visit<'_>) -> Option<Person> {
+pub(super) fn person(visit: &Visit<'_>) -> Option<Person> {
     let who = visit.who.as_deref()?;
     Some(Person {
         session: Arc::clone(who.session()?),
@@ -357,13 +375,8 @@ fn person(visit: &Visit<'_>) -> Option<Person> {
     })
 }
 
-fn login_again(house: &House<'_>) -> String {
-    let profile = format!("{}/profile", house.site.prefix);
-    format!(
-        "{}/login?why=again&rd={}",
-        house.site.prefix,
-        query::encode(&profile)
-    )
+fn login_again(house: &House<'_>, path: &str) -> String {
+    login::address(house, "again", &format!("{}{path}", house.site.prefix))
 }
 
 fn listed(words: &Words, person: &Person, session: &LiveSession) -> Session {

@@ -2,14 +2,14 @@
 //! locked out. Looking at it uses nothing up: programs that preview links do that too.
 
 use askama::Template;
-use http::header::SET_COOKIE;
 use http::{Response, StatusCode};
 
 use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::journal::{self, Undone};
 use super::language::fill;
-use super::{House, Visit, login, passwords};
+use super::login::Entry;
+use super::{House, Visit, login, passwords, second_factor};
 use crate::accounts::{AccountsError, NewUser, Purpose};
 use crate::observe::audit::Event;
 use crate::observe::metrics::{Factor, LoginOutcome};
@@ -98,11 +98,20 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
             return again(status, &problem);
         }
     };
+    let user = &account.user.name;
+    if second_factor::is_asked(house, visit, user, true) {
+        return second_factor::ask(house, visit, user, false, None);
+    }
     let mut response = frame::go(&format!("{}/", house.site.prefix));
     // The account is there; without a cookie its user logs in.
-    if let Ok(cookie) = login::begin(house, visit, &account.user.name, None, Factor::Link).await {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+    let entry = Entry {
+        user,
+        remember: None,
+        factor: Factor::Link,
+        factors: 1,
+        goes_on: None,
+    };
+    let _ = login::begin(house, visit, entry, &mut response).await;
     response
 }
 

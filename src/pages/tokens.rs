@@ -81,8 +81,8 @@ pub(super) async fn create(house: &House<'_>, visit: &Visit<'_>, body: Body) -> 
         Ok(opened) => opened,
         Err(response) => return *response,
     };
-    if !person.is_recent(visit.facts.now) {
-        return profile::again_first(house);
+    if !person.is_recent(house, visit.facts.now) {
+        return profile::again_first(house, "/profile");
     }
     let draft = Draft {
         name: form::shown(&form.text("name")),
@@ -138,8 +138,8 @@ pub(super) async fn rotate(house: &House<'_>, visit: &Visit<'_>, body: Body) -> 
         Ok(opened) => opened,
         Err(response) => return *response,
     };
-    if !person.is_recent(visit.facts.now) {
-        return profile::again_first(house);
+    if !person.is_recent(house, visit.facts.now) {
+        return profile::again_first(house, "/profile");
     }
     let Some(token) = own(house, visit, &person, &form.text("id")) else {
         return gone(house, visit, &person);

@@ -15,6 +15,8 @@ pub enum Verdict {
     Grant,
     /// Someone must be there first.
     Identify,
+    /// Known, and not well enough: more factors, or a newer login. The word is for the log.
+    StepUp(&'static str),
     /// Known, and not allowed; the word is for the log.
     Refuse(&'static str),
 }
@@ -66,6 +68,12 @@ fn by_table(table: &AccessTable, role: Role, facts: &Facts<'_>, who: &Identity) 
     let inside = |address| table.networks.iter().any(|network| network.contains(&address));
     if !table.networks.is_empty() && !client.is_some_and(inside) {
         return Verdict::Refuse("networks");
+    }
+    if table.factors.is_some_and(|factors| who.factors() < factors) {
+        return Verdict::StepUp("factors");
+    }
+    if table.max_age.is_some_and(|age| !who.is_younger(age, facts.now)) {
+        return Verdict::StepUp("max-age");
     }
     Verdict::Grant
 }

@@ -43,6 +43,13 @@ impl TrustedNetworks {
         }
     }
 
+    /// Whether people who log in from there are not asked for a second factor.
+    pub fn skips_second_factor(&self, client: Client) -> bool {
+        self.user_for(client)
+            .and_then(|(index, _)| self.0.get(index))
+            .is_some_and(|network| network.skips_second_factor)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -57,6 +64,7 @@ mod tests {
         let entry = |cidr: &str, user: &str| TrustedNetwork {
             cidr: cidr.parse().expect("a literal"),
             user: user.into(),
+            skips_second_factor: false,
         };
         TrustedNetworks::new(&[
             entry("192.168.0.0/16", "house"),

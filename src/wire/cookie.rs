@@ -16,14 +16,26 @@ pub enum Cookie {
     Session,
     /// Which browser was given the login form.
     Form,
+    /// In which browser somebody logged in before. It opens nothing.
+    Known,
+    /// Who has shown a password, and no second factor yet.
+    Pending,
+    /// In which browser the second factor is not asked for.
+    Device,
 }
 
 /// All names of ours: none of them goes to a backend or comes from one.
-pub const OURS: [&str; 4] = [
+pub const OURS: [&str; 10] = [
     Cookie::Session.name(true),
     Cookie::Session.name(false),
     Cookie::Form.name(true),
     Cookie::Form.name(false),
+    Cookie::Known.name(true),
+    Cookie::Known.name(false),
+    Cookie::Pending.name(true),
+    Cookie::Pending.name(false),
+    Cookie::Device.name(true),
+    Cookie::Device.name(false),
 ];
 
 /// What a request has under a name.
@@ -45,6 +57,12 @@ impl Cookie {
             (Cookie::Session, false) => "sidegate",
             (Cookie::Form, true) => "__Host-sidegate-form",
             (Cookie::Form, false) => "sidegate-form",
+            (Cookie::Known, true) => "__Host-sidegate-known",
+            (Cookie::Known, false) => "sidegate-known",
+            (Cookie::Pending, true) => "__Host-sidegate-pending",
+            (Cookie::Pending, false) => "sidegate-pending",
+            (Cookie::Device, true) => "__Host-sidegate-device",
+            (Cookie::Device, false) => "sidegate-device",
         }
     }
 

@@ -24,6 +24,16 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// All of it, whatever its length; none when a digit is wrong or half a byte is left.
+pub fn decode_all(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    pairs.iter().map(byte).collect()
+}
+
 /// The value of one hex digit.
 pub fn digit(byte: u8) -> Option<u8> {
     char::from(byte)
@@ -38,6 +48,10 @@ mod tests {
     #[test]
     fn goes_both_ways() {
         assert_eq!(encode(&[0, 0x7f, 0xff]), "007fff");
+        assert_eq!(decode_all("007fff"), Some(vec![0, 0x7f, 0xff]));
+        assert_eq!(decode_all(""), Some(vec![]));
+        assert_eq!(decode_all("007"), None);
+        assert_eq!(decode_all("0g"), None);
         assert_eq!(decode::<3>("007fFF"), Some([0, 0x7f, 0xff]));
         assert_eq!(decode::<3>("007ff"), None);
         assert_eq!(decode::<1>("0g"), None);

@@ -10,6 +10,7 @@ pub mod hex;
 pub mod http1;
 mod pieces;
 pub mod problem;
+pub mod qr;
 pub mod query;
 pub mod spare;
 

@@ -13,6 +13,8 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
     pub language: &'static str,
     pub host: &'static str,
+    /// From where, as a trusted proxy tells it.
+    pub from: Option<String>,
     /// Whether it marks its requests with `Sec-Fetch-*`, as browsers do over https.
     pub secure: bool,
 }
@@ -25,7 +27,16 @@ impl Browser {
             cookies: BTreeMap::new(),
             language: "en",
             host: "gate.test",
+            from: None,
             secure: false,
+        }
+    }
+
+    /// Somewhere else, behind a trusted proxy.
+    pub fn at(self, from: &str) -> Self {
+        Self {
+            from: Some(from.to_owned()),
+            ..self
         }
     }
 
@@ -106,6 +117,9 @@ impl Browser {
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: text/html\r\nAccept-Language: {}\r\nUser-Agent: Test/1.0\r\n",
             self.host, self.language
         );
+        if let Some(from) = &self.from {
+            text.push_str(&format!("X-Forwarded-For: {from}\r\n"));
+        }
         if !self.cookies.is_empty() {
             let pairs: Vec<String> = self
                 .cookies

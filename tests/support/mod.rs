@@ -22,6 +22,7 @@ pub mod backend;
 pub mod browser;
 pub mod client;
 pub mod gateway;
+pub mod house;
 pub mod measure;
 pub mod tls;
 pub mod tools;

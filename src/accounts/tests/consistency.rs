@@ -271,7 +271,12 @@ fn accounts_are_shared_by_workers() {
     fn futures(accounts: &Accounts) {
         moved(accounts.add_user(named("a"), NOW));
         moved(accounts.set_groups("a", &[], NOW));
-        moved(accounts.verify_password("a", &SECRET_FOR_TYPES, [0; 32]));
+        moved(accounts.verify_password(
+            "a",
+            &SECRET_FOR_TYPES,
+            [0; 32],
+            crate::crypto::password_pool::Lane::Known,
+        ));
         moved(accounts.sweep(NOW));
         moved(accounts.flush_used());
     }

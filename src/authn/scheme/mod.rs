@@ -12,6 +12,7 @@ use super::first_use::RouteNames;
 use super::{Identity, Presented, Refusal};
 use crate::accounts::Accounts;
 use crate::crypto::mac::Digest;
+use crate::crypto::password_pool::Lane;
 use crate::time::Timestamp;
 
 /// A kind of credential and how to verify it. A verifier returns data: it never writes a
@@ -34,8 +35,8 @@ pub struct Asked {
     pub key: Digest,
     /// When the request arrived.
     pub now: Timestamp,
-    /// Whether it was right a while ago, so that it need not wait behind strangers.
-    pub was_right: bool,
+    /// Behind whom it waits for a slow hash.
+    pub lane: Lane,
 }
 
 /// The outcome of a verification, or a promise of one.

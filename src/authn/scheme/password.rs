@@ -40,11 +40,14 @@ impl Scheme for Password {
         let (name, secret) = (name.to_owned(), Secret::new(secret));
         let (accounts, routes) = (Arc::clone(&self.accounts), self.routes.clone());
         Verification::Later(Box::pin(async move {
-            let outcome = match asked.was_right {
-                true => accounts.verify_known_password(&name, &secret, asked.key).await,
-                false => accounts.verify_password(&name, &secret, asked.key).await,
-            };
-            match outcome {
+            match accounts
+                .verify_password(&name, &secret, asked.key, asked.lane)
+                .await
+            {
+                // The form asks for the second factor; this road cannot, and must not pass it by.
+                Ok(PasswordOutcome::Right(_)) if accounts.has_second_factor(&name) => {
+                    Err(Refusal::Dead("second-factor"))
+                }
                 Ok(PasswordOutcome::Right(account)) => Ok(Identity {
                     lease: Lease::of_password(&account),
                     account,

@@ -55,6 +55,8 @@ impl Operations {
             .accounts
             .change_keys(now, move |uses| rotate(&*property, uses, now));
         self.noted(&line, change).await?;
+        // What is sealed needs nobody to show it again.
+        self.accounts.reseal_factors().await.map_err(refused)?;
         Ok(self.list_keys(now))
     }
 
@@ -82,6 +84,7 @@ impl Operations {
         });
         self.all_audited(lines).await?;
         self.accounts.revoke_stale(stale, now).await.map_err(refused)?;
+        self.accounts.reseal_factors().await.map_err(refused)?;
         let ids: Vec<String> = ring.pairs()[1..].iter().map(|pair| pair.id.to_string()).collect();
         let what = format!("keys={}", ids.join(","));
         let line = self.line(Event::KeysDrop, "", &what, now);
@@ -133,7 +136,10 @@ fn rotate(property: &dyn Property, uses: &[KeyUse], now: Timestamp) -> Result<To
         .collect();
     if ring.pairs().len() - forgotten.len() >= MOST_PAIRS {
         // A year of telling revoked tokens from unknown ones is a courtesy; keys are not.
-        let unused = |pair: &&KeyPair| used(uses, pair.id).tokens == 0;
+        let unused = |pair: &&KeyPair| {
+            let used = used(uses, pair.id);
+            used.tokens == 0 && used.factors == 0
+        };
         match ring.pairs()[1..].iter().rev().find(unused) {
             Some(pair) => forgotten.push(pair.id),
             None => {
@@ -157,7 +163,7 @@ fn rotate(property: &dyn Property, uses: &[KeyUse], now: Timestamp) -> Result<To
 fn drop_older(property: &dyn Property, uses: &[KeyUse]) -> Result<TokenKeys, Failure> {
     let next = property.keys().map_older(|pair| {
         let used = used(uses, pair.id);
-        if used.tokens > 0 {
+        if used.tokens > 0 || used.factors > 0 {
             // Nobody makes tokens under older keys, so there is none.
             return Some(pair.clone());
         }

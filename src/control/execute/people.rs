@@ -4,7 +4,7 @@ use super::{Operations, refused};
 use crate::accounts::{AccountsError, LiveSession, Purpose};
 use crate::control::failure::Failure;
 use crate::control::protocol::{Ending, Payload, SecretField};
-use crate::control::view::SessionView;
+use crate::control::view::{FactorsView, SessionView};
 use crate::crypto::Secret;
 use crate::observe::audit::{Event, Line};
 use crate::time::Timestamp;
@@ -41,6 +41,23 @@ impl Operations {
         let user = self.user(name)?.user.name.clone();
         let line = self.line(Event::LinkCreate, &user, "recover", now);
         self.link(&Purpose::Recover(user.clone()), &line, now).await
+    }
+
+    /// What a user has besides the password; taken away first if that is wanted.
+    pub(super) async fn factors(&self, name: &str, reset: bool, now: Timestamp) -> Result<Payload, Failure> {
+        let user = self.user(name)?.user.name.clone();
+        if reset {
+            let line = self.line(Event::UserChange, &user, "second factor: none", now);
+            self.change(&line, self.accounts.reset_factors(&user)).await?;
+        }
+        let factors = self.accounts.factors(&user).map_err(refused)?;
+        Ok(Payload::Factors(FactorsView {
+            second_factor: self.accounts.has_second_factor(&user),
+            app: factors.totp,
+            backup_codes: factors.backup_codes,
+            remembered_devices: self.accounts.devices(&user, now).len(),
+            user,
+        }))
     }
 
     async fn link(&self, purpose: &Purpose, line: &Line<'_>, now: Timestamp) -> Result<Payload, Failure> {

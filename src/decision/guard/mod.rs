@@ -6,6 +6,7 @@
 
 mod bans;
 mod failures;
+mod guesses;
 mod rates;
 
 use std::net::IpAddr;
@@ -25,6 +26,8 @@ use crate::time::{Clock, Timestamp};
 
 pub use bans::Bans;
 use failures::Failures;
+use guesses::Guesses;
+pub use guesses::{Guess, Guessed, Standing};
 use rates::Rates;
 
 /// A ban never grows longer than this.
@@ -35,6 +38,7 @@ pub struct Guard {
     rules: ArcSwap<Rules>,
     bans: ArcSwap<Bans>,
     failures: Failures,
+    guesses: Guesses,
     refused: Rates,
     allowed: Rates,
     changes: mpsc::UnboundedSender<BanChange>,
@@ -63,7 +67,7 @@ pub struct Rules {
 pub struct Throttled {
     /// When to come back.
     pub retry_after: Duration,
-    /// `banned` or `rate`.
+    /// `banned`, `rate` or `guesses`.
     pub why: &'static str,
 }
 
@@ -81,6 +85,7 @@ impl Guard {
             rules: ArcSwap::from_pointee(rules),
             bans: ArcSwap::from_pointee(Bans::new(records)),
             failures: Failures::default(),
+            guesses: Guesses::default(),
             changes,
         }
     }
@@ -170,6 +175,31 @@ impl Guard {
         Some(self.ban_for_failures(reached, &rules, now))
     }
 
+    /// Whether that may be guessed at now, and counts it until [`Guard::no_wrong_guess`] takes it back.
+    ///
+    /// # Errors
+    /// Too many wrong guesses at this account, from there or by strangers.
+    pub fn admit_guess(&self, guess: &Guess, now: Timestamp) -> Result<(), Throttled> {
+        let rules = self.rules.load();
+        self.guesses
+            .charge(guess, rules.guard.guesses, rules.guard.guess_window, now)
+    }
+
+    /// A guess was right, or nobody could judge it.
+    pub fn no_wrong_guess(&self, guess: &Guess) {
+        self.guesses.take_back(guess);
+    }
+
+    /// Remembers from where an account came in.
+    pub fn has_come_in(&self, account: &Digest, client: Client, now: Timestamp) {
+        self.guesses.remember(account, client, now);
+    }
+
+    /// Whether an account came in from there lately.
+    pub fn knows(&self, account: &Digest, client: Client, now: Timestamp) -> bool {
+        self.guesses.is_known(account, client, now)
+    }
+
     /// An operator's ban; `length` none: without end.
     ///
     /// # Errors
@@ -234,7 +264,9 @@ impl Guard {
                 let _ = self.changes.send(BanChange::Remove(network));
             }
         }
-        self.failures.sweep(self.rules.load().guard.window, now);
+        let rules = self.rules.load();
+        self.failures.sweep(rules.guard.window, now);
+        self.guesses.sweep(rules.guard.guess_window, now);
     }
 
     fn ban_for_failures(&self, network: IpNet, rules: &Rules, now: Timestamp) -> BanRecord {
@@ -293,6 +325,22 @@ fn bucket_address(address: IpAddr) -> IpAddr {
         (0x64, 0xff9b) if v6.segments()[2..6] == [0; 4] => embedded(y, z),
         (0x2002, high) => embedded(high, v6.segments()[2]),
         _ => address,
+    }
+}
+
+/// Whether two addresses are counted as one client.
+pub(super) fn are_neighbours(one: IpAddr, other: IpAddr) -> bool {
+    bucket(bucket_address(one)) == bucket(bucket_address(other))
+}
+
+/// A number for the network of a client, to share a queue by.
+pub(super) fn share(client: Client) -> u64 {
+    let (Client::Address(address) | Client::Proxy(address)) = client else {
+        return u64::MAX;
+    };
+    match bucket(bucket_address(address)).addr() {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX),
     }
 }
 

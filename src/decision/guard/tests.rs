@@ -17,6 +17,8 @@ fn rules() -> Rules {
             failures: 10,
             window: Duration::from_secs(300),
             ban_for: Duration::from_secs(900),
+            guesses: 10,
+            guess_window: Duration::from_secs(900),
             exempt: vec!["127.0.0.0/8".parse().expect("a literal")],
             rate: Some(Rate {
                 count: 50,

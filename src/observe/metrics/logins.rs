@@ -9,6 +9,10 @@ pub enum Factor {
     Password,
     /// A set-up or recovery link.
     Link,
+    /// A code of an authenticator app, or what was typed for one.
+    Totp,
+    /// A backup code that was right.
+    BackupCode,
 }
 
 /// How that ended: the label `outcome`.
@@ -23,12 +27,14 @@ pub enum LoginOutcome {
 }
 
 impl Factor {
-    const ALL: [Factor; 2] = [Factor::Password, Factor::Link];
+    const ALL: [Factor; 4] = [Factor::Password, Factor::Link, Factor::Totp, Factor::BackupCode];
 
     const fn as_str(self) -> &'static str {
         match self {
             Factor::Password => "password",
             Factor::Link => "link",
+            Factor::Totp => "totp",
+            Factor::BackupCode => "backup-code",
         }
     }
 }

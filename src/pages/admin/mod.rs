@@ -126,7 +126,7 @@ impl<'c> Clerk<'c> {
             visit,
             session: Arc::clone(session),
             role,
-            recent: login::is_recent(session, visit.facts.now),
+            recent: login::is_recent(&house.authority.accounts, session, visit.facts.now),
         })
     }
 
