@@ -182,7 +182,7 @@ fn help_lists_what_is_built_and_nothing_else() {
             "demo",
             "check",
             "setup-link",
-            "user add|list|show|remove|passwd|enable|disable|role|groups|recover",
+            "user add|list|show|remove|passwd|enable|disable|role|groups|recover|factors",
             "group add|list|remove",
             "token create|list|show|revoke|rotate",
             "session list|revoke",
