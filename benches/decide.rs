@@ -29,6 +29,7 @@ use sidegate::model::BanRecord;
 use sidegate::request::{Client, Expects, Facts, RequestId, SafePath, Scheme};
 use sidegate::time::{Clock, Timestamp};
 use sidegate::upstream::Backends;
+use sidegate::wire::Fields;
 
 /// Tokens that are in use at once.
 const IN_USE: usize = 50_000;
@@ -79,7 +80,7 @@ impl House {
             authority: "home.example",
             path: &path,
             query: "",
-            headers,
+            headers: &Fields::of(headers),
             expects: Expects::Program,
         };
         let route = self

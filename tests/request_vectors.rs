@@ -20,7 +20,8 @@ use ipnet::IpNet;
 use sidegate::request::admission::{Rejection, Target, admit};
 use sidegate::request::client_addr::{ProxyTrust, resolve};
 use sidegate::request::host::Authority;
-use sidegate::request::{Client, Peer, SafePath};
+use sidegate::request::{Client, Peer, Received, SafePath};
+use sidegate::wire::Fields;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[test]
@@ -89,7 +90,7 @@ fn clients_are_found_behind_trusted_proxies_only() {
                 HeaderValue::from_bytes(field[split + 1..].trim_ascii()).unwrap(),
             );
         }
-        let outcome = match resolve(&peer, &headers, &trust) {
+        let outcome = match resolve(&peer, &Fields::of(&headers), &trust) {
             Err(rejection) => format!("refused {}", rejection.reason),
             Ok(hop) => {
                 let proxy = if matches!(hop.client, Client::Proxy(_)) {
@@ -166,19 +167,27 @@ fn http2_without_any_host_is_refused() {
         .into_parts()
         .0;
     assert_eq!(
-        admit(&mut parts, &[], 1024).map(|_| ()).unwrap_err().reason,
+        admit(&mut Received::of(&parts), &[], 1024)
+            .map(|_| ())
+            .unwrap_err()
+            .reason,
         "host:missing"
     );
     parts.headers.insert("host", HeaderValue::from_static("a"));
-    assert_eq!(admit(&mut parts, &[], 1024).unwrap().authority.host(), "a");
+    let admitted = admit(&mut Received::of(&parts), &[], 1024).unwrap();
+    assert_eq!(admitted.authority.host, "a");
     // H-05: "`:path` with `*`" on GET.
     parts.uri = "*".parse().unwrap();
     assert_eq!(
-        admit(&mut parts, &[], 1024).map(|_| ()).unwrap_err().reason,
+        admit(&mut Received::of(&parts), &[], 1024)
+            .map(|_| ())
+            .unwrap_err()
+            .reason,
         "target:form"
     );
     parts.method = Method::OPTIONS;
-    assert_eq!(admit(&mut parts, &[], 1024).unwrap().target, Target::Asterisk);
+    let admitted = admit(&mut Received::of(&parts), &[], 1024).unwrap();
+    assert_eq!(admitted.target, Target::Asterisk);
 }
 
 /// What a server with the gate in it says to the bytes: the first answer, and whether it goes on
@@ -247,8 +256,8 @@ async fn answer_h2(uri: &str, hosts: &[&'static str]) -> String {
 
 /// Admits, checks the path, reads the body, and says what it saw.
 async fn gate(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (mut parts, body) = request.into_parts();
-    let (status, outcome, close) = match judge(&mut parts) {
+    let (parts, body) = request.into_parts();
+    let (status, outcome, close) = match judge(&parts) {
         Err(rejection) => (rejection.status, rejection.reason.to_owned(), rejection.close),
         Ok(mut outcome) => {
             if body.collect().await.is_err() {
@@ -270,27 +279,30 @@ async fn gate(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
     Ok(response)
 }
 
-fn judge(parts: &mut http::request::Parts) -> Result<String, Rejection> {
+fn judge(parts: &http::request::Parts) -> Result<String, Rejection> {
     const TOKEN: HeaderName = HeaderName::from_static("x-openhab-token");
-    let odd = |headers: &HeaderMap| headers.keys().any(|name| name.as_str().contains(['_', '.', '!']));
-    let admitted = admit(parts, &[TOKEN], 16 * 1024)?;
-    assert!(!odd(&parts.headers));
-    let path = parts.uri.path();
-    let mut outcome = format!("{} {path}", admitted.authority.host());
+    let mut received = Received::of(parts);
+    let admitted = admit(&mut received, &[TOKEN], 16 * 1024)?;
+    let fields = &received.fields;
+    assert!(
+        fields
+            .names()
+            .all(|name| !name.to_lower().contains(['_', '.', '!']))
+    );
+    let path = received.path();
+    let mut outcome = format!("{} {path}", admitted.authority.host);
     if admitted.target == Target::Path {
         SafePath::parse(path)?.allowed_on(false, false)?;
     }
-    if let Some(length) = parts
-        .headers
-        .get(CONTENT_LENGTH)
-        .filter(|_| parts.headers.contains_key("x-length"))
+    if fields.contains_key("x-length")
+        && let Some(length) = fields.get(CONTENT_LENGTH)
     {
         outcome.push_str(&format!(" length={}", length.to_str().unwrap()));
     }
     if admitted.upgrade.is_some() {
         outcome.push_str(" websocket");
     }
-    assert_eq!(parts.headers.contains_key(UPGRADE), admitted.upgrade.is_some());
+    assert_eq!(fields.contains_key(UPGRADE), admitted.upgrade.is_some());
     if admitted.dropped_headers > 0 {
         outcome.push_str(&format!(" dropped={}", admitted.dropped_headers));
     }

@@ -13,7 +13,7 @@ mod table;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use crate::authn::{self, Identity};
 use crate::config::settings;
@@ -24,7 +24,7 @@ use crate::pages;
 use crate::policy::Route;
 use crate::request::Facts;
 use crate::request::safe_path::covers;
-use crate::wire::{Body, headers};
+use crate::wire::{Body, Fields, headers};
 use answer::Problem;
 use call::Call;
 use table::ENDPOINTS;
@@ -154,6 +154,6 @@ fn is_for_administration(scope: &str) -> bool {
     roles.into_iter().any(Role::administers)
 }
 
-fn agent(headers: &HeaderMap) -> String {
+fn agent(headers: &Fields<'_>) -> String {
     headers::text(headers, http::header::USER_AGENT).to_owned()
 }

@@ -19,7 +19,7 @@ use crate::gate::snapshot::Snapshot;
 use crate::instance::Instance;
 use crate::request::admission;
 use crate::request::safe_path::{self, SafePath};
-use crate::request::{Client, Expects, Facts, RequestId, Scheme};
+use crate::request::{Client, Expects, Facts, Received, RequestId, Scheme};
 use crate::time::{Clock, Timestamp};
 
 /// Decides about a request without a running server.
@@ -50,10 +50,11 @@ pub(super) async fn examine(
     now: Timestamp,
 ) -> Result<Explanation, Failure> {
     let Head {
-        mut parts,
+        parts,
         authority,
         scheme,
     } = Head::of(question)?;
+    let mut received = Received::of(&parts);
     let settings = &snapshot.settings;
     if let Who::Recorded(line) = &question.who
         && line.decision == "reject"
@@ -62,18 +63,18 @@ pub(super) async fn examine(
         return Ok(unjudged::rejected_then(line));
     }
     let admitted = match admission::admit(
-        &mut parts,
+        &mut received,
         &settings.credentials.token_headers,
         settings.limits.head,
     ) {
         Ok(admitted) => admitted,
         Err(rejection) => return Ok(unjudged::rejected(&rejection)),
     };
-    let path = match SafePath::parse(parts.uri.path()) {
+    let path = match SafePath::parse(received.path()) {
         Ok(path) => path,
         Err(error) => return Ok(unjudged::rejected(&error.into())),
     };
-    let host = admitted.authority.host();
+    let host = &*admitted.authority.host;
     let ours = safe_path::covers(&snapshot.site.prefix, path.decoded());
     let route = if crate::api::is_here(&snapshot.api, path.decoded()) {
         &snapshot.api
@@ -93,13 +94,13 @@ pub(super) async fn examine(
         now,
         id: RequestId::next(),
         client: question.from.map_or(Client::Unix, Client::Address),
-        method: &parts.method,
+        method: &received.method,
         scheme,
         host,
         authority: &authority,
         path: &path,
-        query: parts.uri.query().unwrap_or(""),
-        headers: &parts.headers,
+        query: received.query(),
+        headers: &received.fields,
         expects: match question.browser {
             true => Expects::Page,
             false => Expects::Program,

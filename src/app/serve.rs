@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::{Request, Response};
+use hyper::http::Extensions;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,11 +28,11 @@ use crate::observe::log::{Explained, LogControl};
 use crate::observe::metrics::Metrics;
 use crate::observe::operations::{self, Operations};
 use crate::observe::sightings::Sightings;
-use crate::request::Peer;
+use crate::request::{Peer, Received};
 use crate::server::{Role, Serve, Server, systemd};
 use crate::time::{Clock, Timestamp};
 use crate::upstream::{Signals, Upstreams};
-use crate::wire::Body;
+use crate::wire::{Answer, Body, Now};
 
 /// For what must be written down before the end; longer than a command may take.
 const LAST_WRITES: Duration = Duration::from_secs(6);
@@ -328,15 +328,35 @@ async fn told(mut said: watch::Receiver<bool>) {
 }
 
 /// The gate of one worker, as the server calls it.
-struct Worker(Gate);
+struct Worker(Rc<Gate>);
 
 impl Serve for Worker {
-    fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> impl Future<Output = Response<Body>> {
-        let door = match role {
-            Role::Decisions => Door::Decisions,
-            Role::Http | Role::Https | Role::Operations => Door::Front,
-        };
-        self.0.handle(request, peer, door)
+    fn serve(
+        &self,
+        received: Received<'_>,
+        extensions: &mut Extensions,
+        body: Body,
+        peer: Peer,
+        role: Role,
+    ) -> impl Future<Output = Answer> {
+        self.0.handle(received, extensions, body, peer, door(role))
+    }
+
+    fn serve_now(
+        self: &Rc<Self>,
+        received: &mut Received<'_>,
+        body: &mut Body,
+        peer: Peer,
+        role: Role,
+    ) -> Now<impl Future<Output = Answer> + use<> + 'static> {
+        self.0.handle_now(received, body, peer, door(role))
+    }
+}
+
+fn door(role: Role) -> Door {
+    match role {
+        Role::Decisions => Door::Decisions,
+        Role::Http | Role::Https | Role::Operations => Door::Front,
     }
 }
 
@@ -354,7 +374,7 @@ fn start_server(
             drain: drain.clone(),
         };
         let upstreams = Upstreams::new(Arc::clone(&backends), signals);
-        Worker(Gate::new(Arc::clone(&shared), upstreams, worker))
+        Worker(Rc::new(Gate::new(Arc::clone(&shared), upstreams, worker)))
     };
     Server::start(
         settings.server.workers,

@@ -13,7 +13,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use tokio::sync::oneshot;
 
 pub use carrier::Place;
@@ -28,6 +27,7 @@ use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
 use crate::crypto::password_pool::Lane;
 use crate::request::Facts;
+use crate::wire::Fields;
 use carrier::Carrier;
 use scheme::{Asked, Scheme, Verification};
 use verified::Found;
@@ -215,7 +215,7 @@ impl Authenticator {
     }
 
     /// Takes every credential of ours out of what a backend will get.
-    pub fn strip(&self, place: Place, headers: &mut HeaderMap, query: &mut Cow<'_, str>) {
+    pub fn strip(&self, place: Place, headers: &mut Fields<'_>, query: &mut Cow<'_, str>) {
         for carrier in &self.carriers {
             carrier.strip(place, headers, query);
         }
@@ -288,7 +288,7 @@ async fn see_through(
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use http::{HeaderValue, Method as Verb, header};
+    use http::Method as Verb;
 
     use super::*;
     use crate::accounts::{AccountSettings, NewUser, TokenKeys};
@@ -380,8 +380,7 @@ mod tests {
             accounts,
             RouteNames::none(),
         );
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer oh.x.y"));
+        let headers = Fields::from_iter([("authorization", "Bearer oh.x.y")]);
         let path = SafePath::parse("/").expect("a plain path");
         let facts = Facts {
             now,

@@ -90,32 +90,60 @@ impl Authority {
     /// Decides one request. No socket, no clock, no response. When the credential is known,
     /// nothing in here waits, locks or allocates.
     pub async fn decide(&self, core: &Core, route: &Route, facts: &Facts<'_>) -> Ruling {
-        let mut ruling = self.judge(core, route, facts, Effect::Counted).await;
+        match self.decide_now(core, route, facts) {
+            Ok(ruling) => ruling,
+            Err(unverified) => self.decide_later(core, route, facts, unverified).await,
+        }
+    }
+
+    /// The same, unless a credential has to be verified first: then nothing was counted yet.
+    ///
+    /// # Errors
+    /// The credential, for [`Authority::decide_later`].
+    pub fn decide_now<'r>(
+        &self,
+        core: &Core,
+        route: &Route,
+        facts: &Facts<'r>,
+    ) -> Result<Ruling, Unverified<'r>> {
+        let mut ruling = self.judge_now(core, route, facts)?;
+        self.spend(facts, &mut ruling);
+        Ok(ruling)
+    }
+
+    /// What [`Authority::decide_now`] could not decide.
+    pub async fn decide_later(
+        &self,
+        core: &Core,
+        route: &Route,
+        facts: &Facts<'_>,
+        unverified: Unverified<'_>,
+    ) -> Ruling {
+        // Boxed: each request has room for the future, and few need it.
+        let verified = Box::pin(self.verify(core, route, facts, unverified, Effect::Counted));
+        let mut ruling = verified.await;
         self.spend(facts, &mut ruling);
         ruling
     }
 
-    async fn judge(&self, core: &Core, route: &Route, facts: &Facts<'_>, effect: Effect) -> Ruling {
+    fn judge_now<'r>(&self, core: &Core, route: &Route, facts: &Facts<'r>) -> Result<Ruling, Unverified<'r>> {
         if is_preflight(route, facts) {
-            return self.anonymous(facts, Permit::preflight());
+            return Ok(self.anonymous(facts, Permit::preflight()));
         }
         let place = route.place(facts.expects == Expects::Upgrade);
         match self.authenticator.recognise(&core.cache, facts, place) {
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
-                Ruling {
+                Ok(Ruling {
                     decision,
                     identity: Some(identity),
                     carrier,
                     cached: true,
                     banned: None,
-                }
+                })
             }
-            // Boxed: each request has room for the future, and few need it.
-            Recognised::Unverified(unverified) => {
-                Box::pin(self.verify(core, route, facts, unverified, effect)).await
-            }
-            Recognised::Nothing => self.nothing_presented(core, route, facts),
+            Recognised::Unverified(unverified) => Err(unverified),
+            Recognised::Nothing => Ok(self.nothing_presented(core, route, facts)),
         }
     }
 
@@ -136,7 +164,13 @@ impl Authority {
                 ..Ruling::without(decision)
             };
         }
-        self.judge(core, route, facts, Effect::Examined).await
+        match self.judge_now(core, route, facts) {
+            Ok(ruling) => ruling,
+            Err(unverified) => {
+                let verified = self.verify(core, route, facts, unverified, Effect::Examined);
+                Box::pin(verified).await
+            }
+        }
     }
 
     /// An identity of that user, as a right credential of that kind would give; none when there is no

@@ -57,7 +57,7 @@ impl Dialect for Caddy {
     }
 
     fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection> {
-        metadata::forwarded(&arrival.parts.headers, &FAMILY)
+        metadata::forwarded(&arrival.received.fields, &FAMILY)
     }
 
     fn answer(&self, site: &Site, facts: &Facts<'_>, decision: &Decision) -> Response<Body> {

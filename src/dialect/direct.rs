@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::{Arrival, Asked, Dialect, Endpoint, Site};
 use crate::decision::Decision;
 use crate::request::admission::Rejection;
 use crate::request::{Expects, Facts, RequestId};
 use crate::wire::problem::{Form, problem};
-use crate::wire::{Body, accept};
+use crate::wire::{Body, Fields, accept};
 
 /// The challenge of every 401.
 pub const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"sidegate\"");
@@ -33,14 +33,15 @@ impl Dialect for Direct {
     }
 
     fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection> {
-        let parts = arrival.parts;
+        let received = arrival.received;
+        let (path, query) = received.split();
         Ok(Asked {
-            method: parts.method.clone(),
+            method: received.method.clone(),
             scheme: arrival.hop.scheme,
             authority: arrival.authority,
             host: Cow::Borrowed(arrival.host),
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or(""),
+            path,
+            query,
         })
     }
 
@@ -149,7 +150,7 @@ fn refusal(facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body
 }
 
 /// JSON when it is accepted, a page for browsers (product contract, section 6.6).
-pub fn form(headers: &HeaderMap, expects: Expects) -> Form {
+pub fn form(headers: &Fields<'_>, expects: Expects) -> Form {
     if expects == Expects::Page {
         Form::Html
     } else if accept::wants_json(headers) {

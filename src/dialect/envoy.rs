@@ -54,7 +54,7 @@ impl Dialect for Envoy {
         }
         let (path, query) = metadata::split(arrival.rest)?;
         Ok(Asked {
-            method: arrival.parts.method.clone(),
+            method: arrival.received.method.clone(),
             scheme: arrival.hop.scheme,
             authority: arrival.authority,
             host: Cow::Borrowed(arrival.host),

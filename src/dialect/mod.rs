@@ -12,7 +12,6 @@ pub mod traefik;
 
 use std::time::Duration;
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 pub use metadata::Family;
@@ -21,7 +20,7 @@ pub use question::{Asked, Question};
 use crate::decision::Decision;
 use crate::request::admission::{Handshake, Rejection};
 use crate::request::client_addr::Hop;
-use crate::request::{Facts, RequestId};
+use crate::request::{Facts, Received, RequestId};
 use crate::wire::Body;
 use crate::wire::problem::Form;
 
@@ -104,7 +103,7 @@ pub struct HandedOn {
 /// A request that came through the strict gate.
 pub struct Arrival<'r> {
     /// Its head; doubtful header names are gone.
-    pub parts: &'r Parts,
+    pub received: &'r Received<'r>,
     /// The authority as the client wrote it.
     pub authority: &'r str,
     /// Lower case, without port and trailing dot.
@@ -179,6 +178,7 @@ mod tests {
     use crate::decision::{Challenge, Denial, Fault, Permit};
     use crate::request::{Client, Expects, SafePath, Scheme};
     use crate::time::Timestamp;
+    use crate::wire::Fields;
 
     /// The columns of the table in the product contract, section 6, as they stand there.
     const GATEWAYS: [&str; 5] = ["nginx", "traefik", "caddy", "envoy", "haproxy"];
@@ -199,7 +199,7 @@ mod tests {
             authority: "h:80",
             path: &path,
             query: "",
-            headers: &HeaderMap::new(),
+            headers: &Fields::new(),
             expects,
         };
         GATEWAYS

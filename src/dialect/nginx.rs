@@ -50,7 +50,7 @@ impl Dialect for Nginx {
     }
 
     fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection> {
-        metadata::original(&arrival.parts.headers, &URL, &METHOD)
+        metadata::original(&arrival.received.fields, &URL, &METHOD)
     }
 
     fn answer(&self, site: &Site, facts: &Facts<'_>, decision: &Decision) -> Response<Body> {

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::Arrival;
 use crate::request::admission::{self, Handshake, Rejection};
 use crate::request::{Client, Expects, Facts, RequestId, SafePath, Scheme};
 use crate::time::Timestamp;
-use crate::wire::accept;
+use crate::wire::{Fields, accept};
 
 /// What is asked about, as it was told: its path is not checked yet, so that a refusal can name it.
 pub struct Asked<'r> {
@@ -43,7 +43,7 @@ pub struct Question<'r> {
     /// The client behind every trusted proxy.
     pub client: Client,
     /// The client's headers.
-    pub headers: &'r HeaderMap,
+    pub headers: &'r Fields<'r>,
     /// What the client can do with a refusal.
     pub expects: Expects,
 }
@@ -66,7 +66,7 @@ impl<'r> Asked<'r> {
             Handshake::Key => reads,
             Handshake::None => false,
         };
-        let headers = &arrival.parts.headers;
+        let headers = &arrival.received.fields;
         Ok(Question {
             path: SafePath::parse(self.path)?,
             expects: accept::expects(&self.method, headers, upgrade),

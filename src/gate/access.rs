@@ -6,12 +6,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
 use http_body::{Frame, SizeHint};
 
 use super::record::agent;
 use crate::observe::access::{AccessLine, AccessLog};
-use crate::request::{Client, RequestId};
+use crate::request::{Client, Received, RequestId};
 use crate::time::{Clock, Timestamp};
 use crate::wire::{Body, BodyError};
 
@@ -28,18 +27,18 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(log: Arc<AccessLog>, parts: &Parts) -> Self {
+    pub(super) fn new(log: Arc<AccessLog>, received: &Received<'_>) -> Self {
         Self {
             log,
-            method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().unwrap_or("").to_owned(),
-            version: match parts.version {
+            method: received.method.to_string(),
+            path: received.path().to_owned(),
+            query: received.query().to_owned(),
+            version: match received.version {
                 http::Version::HTTP_10 => "HTTP/1.0",
                 http::Version::HTTP_2 => "HTTP/2.0",
                 _ => "HTTP/1.1",
             },
-            agent: agent(&parts.headers).to_owned(),
+            agent: agent(&received.fields).to_owned(),
             user: String::new(),
             upstream: String::new(),
         }

@@ -1,21 +1,19 @@
 //! A question of a gateway: the same way as a request that is forwarded, up to the answer.
 
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderName, Response};
+use http::Response;
 use tracing::warn;
 
 use super::endpoints::{self, OURS};
 use super::record::{Record, Refused};
-use super::{Door, Gate, Lane, NO_ROUTE, clear_dead_cookie, path_on};
+use super::{Door, Gate, Lane, NO_ROUTE, Patience, clear_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
 use crate::decision::Decision;
 use crate::dialect::{Arrival, Dialect, Family};
 use crate::request::admission::{self, Handshake, Rejection};
 use crate::request::client_addr::Hop;
-use crate::request::host::RequestAuthority;
-use crate::request::{Client, Peer, Scheme, client_addr, safe_path};
-use crate::wire::Body;
+use crate::request::host::Authority;
+use crate::request::{Client, Peer, Received, Scheme, client_addr, safe_path};
+use crate::wire::{Answer, Body};
 
 /// What is known of whoever asks, from one step to the next.
 struct Asker<'s, 'r> {
@@ -29,7 +27,7 @@ struct Asker<'s, 'r> {
     /// Whether it told whose request it asks about.
     knows_client: bool,
     /// For whom the question itself is, once that was checked.
-    authority: Option<RequestAuthority>,
+    authority: Option<Authority<'r>>,
 }
 
 impl Gate {
@@ -38,13 +36,11 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         door: Door,
-        parts: &mut Parts,
+        received: &mut Received<'_>,
         peer: Peer,
         record: &mut Record<'g>,
-    ) -> Response<Body> {
-        // The head is taken apart below, and what is asked about may stand in its target.
-        let uri = parts.uri.clone();
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        patience: Patience,
+    ) -> Option<Answer> {
         let mut asker = Asker {
             dialect: lane.snapshot.endpoints.speaking(None),
             names: None,
@@ -53,10 +49,10 @@ impl Gate {
             knows_client: false,
             authority: None,
         };
-        let judged = self.judge(lane, door, target, parts, peer, record, &mut asker);
+        let judged = self.judge(lane, door, received, peer, record, &mut asker, patience);
         match judged.await {
             Ok(answer) => answer,
-            Err(rejection) => self.refuse(lane, record, &asker, parts, &rejection),
+            Err(rejection) => Some(self.refuse(lane, record, &asker, received, &rejection).into()),
         }
     }
 
@@ -72,44 +68,44 @@ impl Gate {
         &'g self,
         lane: &'g Lane,
         door: Door,
-        target: &'r str,
-        parts: &mut Parts,
+        received: &mut Received<'r>,
         peer: Peer,
         record: &mut Record<'g>,
         asker: &mut Asker<'g, 'r>,
-    ) -> Result<Response<Body>, Rejection> {
+        patience: Patience,
+    ) -> Result<Option<Answer>, Rejection> {
         let snapshot = &*lane.snapshot;
         let (places, settings) = (&snapshot.endpoints, &snapshot.settings);
-        let asking = places.find(target, door)?;
+        let asking = places.find(received.target, door)?;
         (asker.names, asker.rest) = (asking.headers, asking.rest);
         if let Some(dialect) = asking.dialect {
             asker.dialect = dialect;
         }
         record.road(asker.dialect.name());
         let trust = snapshot.proxy_trust();
-        places.admit(&peer, &mut parts.headers, &trust)?;
+        places.admit(&peer, &mut received.fields, &trust)?;
         asker.may_ask = true;
         if asking.dialect.is_none() {
-            let family = Family::detect(&parts.headers)?;
+            let family = Family::detect(&received.fields)?;
             asker.dialect = places.speaking(Some(family));
             record.road(asker.dialect.name());
         }
         let dialect = asker.dialect;
         if let Some(endpoint) = dialect.endpoint() {
-            let ignored = endpoint.family.keep_only(&mut parts.headers);
+            let ignored = endpoint.family.keep_only(&mut received.fields);
             tell_of_ignored(record, dialect, &ignored);
         }
-        let handshake = admission::take_handshake(&mut parts.headers)?;
+        let handshake = admission::take_handshake(&mut received.fields)?;
         let token_headers = &settings.credentials.token_headers;
-        let admitted = admission::admit(parts, token_headers, settings.limits.head)?;
+        let admitted = admission::admit(received, token_headers, settings.limits.head)?;
         let authority = &*asker.authority.insert(admitted.authority);
-        let hop = client_addr::resolve(&peer, &parts.headers, &trust)?;
+        let hop = client_addr::resolve(&peer, &received.fields, &trust)?;
         record.client(hop.client);
         asker.knows_client = true;
         let arrival = Arrival {
-            parts,
-            authority: authority.as_written(),
-            host: authority.host(),
+            received,
+            authority: authority.as_written,
+            host: &authority.host,
             handshake,
             hop,
             rest: asker.rest,
@@ -129,7 +125,9 @@ impl Gate {
         record.route(route);
         path_on(route, &facts)?;
 
-        let ruling = self.decide(lane, route, &facts, record).await;
+        let Some(ruling) = self.decide(lane, route, &facts, record, patience).await else {
+            return Ok(None);
+        };
         let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
         let who = match &ruling.decision {
             Decision::Allow(permit) => {
@@ -149,7 +147,7 @@ impl Gate {
         let names = asker.names.or_else(|| places.headers(route));
         self.upstreams
             .identify(answer.headers_mut(), names.unwrap_or(&self.remote), who);
-        Ok(answer)
+        Ok(Some(answer.into()))
     }
 
     /// Writes down what nobody could judge, tells the operator once how to mend it, and answers.
@@ -158,15 +156,15 @@ impl Gate {
         lane: &Lane,
         record: &Record<'_>,
         asker: &Asker<'_, '_>,
-        parts: &Parts,
+        received: &Received<'_>,
         rejection: &Rejection,
     ) -> Response<Body> {
         // Where it was told what is asked about, the audit line says so as in proxy mode.
         let authority = asker.authority.as_ref();
         let arrival = Arrival {
-            parts,
-            authority: authority.map_or("", RequestAuthority::as_written),
-            host: authority.map_or("", RequestAuthority::host),
+            received,
+            authority: authority.map_or("", |authority| authority.as_written),
+            host: authority.map_or("", |authority| &*authority.host),
             handshake: Handshake::None,
             hop: Hop {
                 client: Client::Unix,
@@ -181,9 +179,9 @@ impl Gate {
                 method: &asked.method,
                 host: &asked.host,
                 path: asked.path,
-                headers: &parts.headers,
+                headers: &received.fields,
             },
-            _ => Refused::of(parts, arrival.host),
+            _ => Refused::of(received, arrival.host),
         };
         // Before it is known whose request it is, there is only the gateway, which is never banned.
         let spent = if asker.knows_client {
@@ -208,12 +206,12 @@ impl Gate {
 
 /// Once per endpoint and header: a gateway that sends more than it needs is not wrong, but whoever
 /// believes that the header counts is.
-fn tell_of_ignored(record: &Record<'_>, dialect: &dyn Dialect, ignored: &[HeaderName]) {
+fn tell_of_ignored(record: &Record<'_>, dialect: &dyn Dialect, ignored: &[&str]) {
     for name in ignored {
-        if record.is_news(name.as_str()) {
+        if record.is_news(name) {
             warn!(
                 road = dialect.name(),
-                header = name.as_str(),
+                header = name,
                 "ignored a header that says nothing at this endpoint"
             );
         }

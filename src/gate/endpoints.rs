@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use super::Door;
 use crate::config::Settings;
@@ -13,9 +13,10 @@ use crate::policy::Route;
 use crate::request::Peer;
 use crate::request::admission::Rejection;
 use crate::request::client_addr::ProxyTrust;
+use crate::wire::Fields;
 
 /// What gateways send when `server.decision_secret_file` is set.
-pub const SECRET: HeaderName = HeaderName::from_static("x-sidegate-secret");
+pub static SECRET: HeaderName = HeaderName::from_static("x-sidegate-secret");
 
 /// The endpoints of other servers: where, by which dialect.
 const ALIASES: &[(Alias, &str, Asker)] = &[
@@ -226,7 +227,7 @@ impl Endpoints {
     pub fn admit(
         &self,
         peer: &Peer,
-        headers: &mut HeaderMap,
+        headers: &mut Fields<'_>,
         trust: &ProxyTrust<'_>,
     ) -> Result<(), Rejection> {
         if !trust.includes(peer) {
@@ -235,7 +236,7 @@ impl Endpoints {
         let Some(secret) = &self.secret else {
             return Ok(());
         };
-        let mut told = headers.get_all(&SECRET).iter();
+        let mut told = headers.get_all(&SECRET);
         let knows = told
             .next()
             .is_some_and(|told| Secret::new(told.as_bytes()) == *secret);

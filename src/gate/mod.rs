@@ -8,12 +8,14 @@ pub mod snapshot;
 mod words;
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use http::header::SET_COOKIE;
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Extensions, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
 
 use crate::api;
 use crate::config::settings::IdentityHeaders;
@@ -23,10 +25,10 @@ use crate::dialect::{Arrival, Dialect, direct};
 use crate::pages;
 use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection, Target};
-use crate::request::{Expects, Facts, Peer, Scheme, client_addr, safe_path};
-use crate::upstream::{Outgoing, Upstreams};
+use crate::request::{Expects, Facts, Peer, Received, Scheme, client_addr, safe_path};
+use crate::upstream::{Outgoing, Passed, Upstreams, Via};
 use crate::wire::cookie::{Cookie, Found};
-use crate::wire::{Body, spare};
+use crate::wire::{Answer, Body, Now};
 use record::{Record, Refused};
 use snapshot::Snapshot;
 
@@ -44,13 +46,6 @@ const NO_PREFIX: Rejection = Rejection {
     status: StatusCode::BAD_REQUEST,
     reason: "path:prefix",
     message: "the path cannot be cut where the route's path ends",
-    close: false,
-};
-
-const NO_TARGET: Rejection = Rejection {
-    status: StatusCode::BAD_REQUEST,
-    reason: "target:rest",
-    message: "the target without the credential in it cannot be forwarded",
     close: false,
 };
 
@@ -86,6 +81,36 @@ pub struct Gate {
     worker: usize,
 }
 
+/// Whether a request may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    Waits,
+    None,
+}
+
+/// How far a request came.
+enum Step {
+    Answered(Answer),
+    /// It was let through.
+    Passed(Passing),
+    /// It would have had to wait; nothing has happened.
+    Waits,
+}
+
+impl From<Response<Body>> for Step {
+    fn from(response: Response<Body>) -> Self {
+        Step::Answered(response.into())
+    }
+}
+
+/// A request on its way to a backend.
+struct Passing {
+    passed: Passed,
+    /// Index of its route.
+    route: usize,
+    upgrade: bool,
+}
+
 /// A snapshot, and what this core remembers under it.
 struct Lane {
     snapshot: Arc<Snapshot>,
@@ -106,51 +131,141 @@ impl Gate {
         }
     }
 
-    /// Answers one request.
-    pub async fn handle(&self, request: Request<Body>, peer: Peer, door: Door) -> Response<Body> {
+    /// Answers one request. `extensions`: what the HTTP library promised for it.
+    pub async fn handle(
+        &self,
+        mut received: Received<'_>,
+        extensions: &mut Extensions,
+        mut body: Body,
+        peer: Peer,
+        door: Door,
+    ) -> Answer {
         let lane = self.lane();
-        let (mut parts, body) = request.into_parts();
-        let mut record = Record::begin(&self.shared, self.worker, &parts, peer);
-        let response = if lane.snapshot.endpoints.cover(parts.uri.path(), door) {
-            self.check(&lane, door, &mut parts, peer, &mut record).await
-        } else {
-            self.answer(&lane, &mut parts, body, peer, &mut record).await
-        };
-        spare::keep(parts.headers);
-        record.finish(response)
+        let mut record = Record::begin(&self.shared, self.worker, &received, peer);
+        let step = self.step(
+            &lane,
+            &mut received,
+            &mut body,
+            peer,
+            door,
+            &mut record,
+            Patience::Waits,
+        );
+        match step.await {
+            Step::Answered(answer) => record.finish(answer),
+            Step::Passed(passing) => {
+                let on_client = passing.upgrade.then(|| {
+                    let mut request = Request::new(());
+                    std::mem::swap(request.extensions_mut(), extensions);
+                    hyper::upgrade::on(request)
+                });
+                let answer = self.forward(&lane, &passing, on_client, body, &record).await;
+                record.finish(answer)
+            }
+            Step::Waits => record.finish(pages::empty(StatusCode::SERVICE_UNAVAILABLE).into()),
+        }
     }
 
-    /// Admits the request, finds its route, decides, and forwards or refuses.
+    /// The same for a plain request without anything to wait for, as far as that goes. `body` is taken where
+    /// the request goes on to a backend; nothing has happened where it has to wait.
+    pub fn handle_now(
+        self: &Rc<Self>,
+        received: &mut Received<'_>,
+        body: &mut Body,
+        peer: Peer,
+        door: Door,
+    ) -> Now<impl Future<Output = Answer> + use<>> {
+        let lane = self.lane();
+        let mut record = Record::begin(&self.shared, self.worker, received, peer);
+        let step = {
+            let patience = Patience::None;
+            let step = pin!(self.step(&lane, received, body, peer, door, &mut record, patience));
+            match step.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(step) => step,
+                Poll::Pending => Step::Waits,
+            }
+        };
+        match step {
+            Step::Answered(answer) => Now::Answered(record.finish(answer)),
+            Step::Passed(passing) => {
+                let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
+                Now::Passed(async move {
+                    let route = &lane.snapshot.settings.routes[passing.route];
+                    let record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
+                    let answer = gate.forward(&lane, &passing, None, body, &record).await;
+                    record.finish(answer)
+                })
+            }
+            Step::Waits => {
+                record.forget();
+                Now::Waits
+            }
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the first step of one story; each is needed to the end"
+    )]
+    async fn step<'g>(
+        &'g self,
+        lane: &'g Lane,
+        received: &mut Received<'_>,
+        body: &mut Body,
+        peer: Peer,
+        door: Door,
+        record: &mut Record<'g>,
+        patience: Patience,
+    ) -> Step {
+        if lane.snapshot.endpoints.cover(received.path(), door) {
+            let answer = self.check(lane, door, received, peer, record, patience).await;
+            answer.map_or(Step::Waits, Step::Answered)
+        } else {
+            self.answer(lane, received, body, peer, record, patience).await
+        }
+    }
+
+    /// Admits the request, finds its route, decides, and passes it on or refuses.
     async fn answer<'g>(
         &'g self,
         lane: &'g Lane,
-        parts: &mut Parts,
-        body: Body,
+        received: &mut Received<'_>,
+        body: &mut Body,
         peer: Peer,
         record: &mut Record<'g>,
-    ) -> Response<Body> {
+        patience: Patience,
+    ) -> Step {
         let snapshot = &*lane.snapshot;
         let settings = &snapshot.settings;
         let token_headers = &settings.credentials.token_headers;
-        let admitted = match admission::admit(parts, token_headers, settings.limits.head) {
+        let admitted = match admission::admit(received, token_headers, settings.limits.head) {
             Ok(admitted) => admitted,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, ""), &rejection),
+            Err(rejection) => {
+                return self
+                    .reject(lane, record, &Refused::of(received, ""), &rejection)
+                    .into();
+            }
         };
-        let host = admitted.authority.host();
-        let hop = match client_addr::resolve(&peer, &parts.headers, &snapshot.proxy_trust()) {
+        let host = &*admitted.authority.host;
+        let hop = match client_addr::resolve(&peer, &received.fields, &snapshot.proxy_trust()) {
             Ok(hop) => hop,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
+            Err(rejection) => {
+                return self
+                    .reject(lane, record, &Refused::of(received, host), &rejection)
+                    .into();
+            }
         };
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
-            return self.unless_banned(lane, record, &Refused::of(parts, host), || {
-                pages::empty(StatusCode::NO_CONTENT)
-            });
+            let nothing = || pages::empty(StatusCode::NO_CONTENT);
+            return self
+                .unless_banned(lane, record, &Refused::of(received, host), nothing)
+                .into();
         }
         let upgrade = admitted.upgrade.is_some();
-        let authority = admitted.authority.as_written();
+        let authority = admitted.authority.as_written;
         let arrival = Arrival {
-            parts,
+            received,
             authority,
             host,
             handshake: if upgrade {
@@ -163,67 +278,118 @@ impl Gate {
         };
         let question = match self.direct.question(&arrival) {
             Ok(question) => question,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
+            Err(rejection) => {
+                return self
+                    .reject(lane, record, &Refused::of(received, host), &rejection)
+                    .into();
+            }
         };
         let facts = question.facts(record.now(), record.id());
         record.about(&facts);
         if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return self.unless_banned(lane, record, &Refused::of(parts, host), || elsewhere);
+            return self
+                .unless_banned(lane, record, &Refused::of(received, host), || elsewhere)
+                .into();
         }
-        if api::is_here(&snapshot.api, facts.path.decoded()) {
-            return self.api(lane, &facts, body, record).await;
+        // Everything below the prefix of ours is slow by nature.
+        let ours = safe_path::covers(&snapshot.site.prefix, facts.path.decoded());
+        if ours && patience == Patience::None {
+            return Step::Waits;
         }
-        if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
+        if ours && api::is_here(&snapshot.api, facts.path.decoded()) {
+            let body = std::mem::take(body);
+            return self.api(lane, &facts, body, record).await.into();
+        }
+        if ours {
+            let body = std::mem::take(body);
             // Boxed: each request has room for the future, and few need it.
-            return Box::pin(async {
+            let served = Box::pin(async {
                 match snapshot.authority.visitor(&lane.core, &facts).await {
                     Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
                     Err(throttled) => {
-                        self.throttle(&*self.direct, record, &Refused::of(parts, host), &throttled)
+                        self.throttle(&*self.direct, record, &Refused::of(received, host), &throttled)
                     }
                 }
-            })
-            .await;
+            });
+            return served.await.into();
         }
         let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return self.reject(lane, record, &Refused::of(parts, host), &NO_ROUTE);
+            return self
+                .reject(lane, record, &Refused::of(received, host), &NO_ROUTE)
+                .into();
         };
         record.route(route);
         let cut = match path_on(route, &facts) {
             Ok(cut) => cut,
-            Err(rejection) => return self.reject(lane, record, &Refused::of(parts, host), &rejection),
+            Err(rejection) => {
+                return self
+                    .reject(lane, record, &Refused::of(received, host), &rejection)
+                    .into();
+            }
         };
 
-        let ruling = self.decide(lane, route, &facts, record).await;
+        let Some(ruling) = self.decide(lane, route, &facts, record, patience).await else {
+            return Step::Waits;
+        };
         let Decision::Allow(permit) = ruling.decision else {
-            return self.deny(snapshot, &facts, &ruling, record);
+            return self.deny(snapshot, &facts, &ruling, record).into();
         };
 
         let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
-        let query = snapshot.take_credentials(route, &permit, upgrade, parts);
-        let Ok(target) = snapshot::target(&parts.uri, cut.as_deref(), query) else {
-            return self.reject(lane, record, &Refused::of(parts, host), &NO_TARGET);
-        };
+        let query = snapshot.take_credentials(route, &permit, upgrade, received);
         let outgoing = Outgoing {
             route: &route.settings,
-            backends: &snapshot.backends[route.index],
             client,
             scheme,
             authority,
             request_id: record.id(),
-            target,
+            target: snapshot::target(received, cut.as_deref(), query),
             strip: &[],
             upgrade,
             identity_names: &snapshot.identity_names,
-            timeouts: &settings.timeouts,
-            limits: &settings.limits,
+        };
+        match self.upstreams.pass(permit, &outgoing, received) {
+            Ok(passed) => Step::Passed(Passing {
+                passed,
+                route: route.index,
+                upgrade,
+            }),
+            Err(failure) => record.failed(&failure, Refused::of(received, host).form()).into(),
+        }
+    }
+
+    /// Sends on what was let through.
+    async fn forward(
+        &self,
+        lane: &Lane,
+        passing: &Passing,
+        on_client: Option<OnUpgrade>,
+        body: Body,
+        record: &Record<'_>,
+    ) -> Answer {
+        let snapshot = &*lane.snapshot;
+        let via = Via {
+            backends: &snapshot.backends[passing.route],
+            identity_names: &snapshot.identity_names,
+            timeouts: &snapshot.settings.timeouts,
+            limits: &snapshot.settings.limits,
             name_backend: record.writes_access(),
         };
-        match self.upstreams.forward(permit, outgoing, parts, body).await {
-            Ok(response) => response,
-            Err(failure) => record.failed(&failure, Refused::of(parts, host).form()),
+        let passed = &passing.passed;
+        match self.upstreams.forward(passed, &via, on_client, body).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let fields = passed.fields();
+                let refused = Refused {
+                    method: passed.method(),
+                    host: "",
+                    path: "",
+                    headers: &fields,
+                };
+                record.failed(&failure, refused.form()).into()
+            }
         }
     }
 
@@ -248,7 +414,10 @@ impl Gate {
             };
             return self.unless_banned(lane, record, &refused, || document);
         }
-        let ruling = self.decide(lane, &snapshot.api, facts, record).await;
+        let ruling = self.decide(lane, &snapshot.api, facts, record, Patience::Waits);
+        let Some(ruling) = ruling.await else {
+            return pages::empty(StatusCode::SERVICE_UNAVAILABLE);
+        };
         match (&ruling.decision, &ruling.identity) {
             (Decision::Allow(_), Some(who)) => {
                 let (reach, authority) = (&self.shared.operations, &snapshot.authority);
@@ -289,17 +458,33 @@ impl Gate {
         }
     }
 
-    /// Decides, and writes down what was decided. Every road comes through here.
-    async fn decide(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, record: &mut Record<'_>) -> Ruling {
+    /// Decides, and writes down what was decided. Every road comes through here. None: that would take a while, and
+    /// there is no time.
+    async fn decide(
+        &self,
+        lane: &Lane,
+        route: &Route,
+        facts: &Facts<'_>,
+        record: &mut Record<'_>,
+        patience: Patience,
+    ) -> Option<Ruling> {
         let snapshot = &*lane.snapshot;
-        let undecided = record.undecided(facts);
-        let ruling = snapshot.authority.decide(&lane.core, route, facts).await;
-        undecided.is_decided();
+        let authority = &snapshot.authority;
+        let ruling = match authority.decide_now(&lane.core, route, facts) {
+            Ok(ruling) => ruling,
+            Err(_) if patience == Patience::None => return None,
+            Err(unverified) => {
+                let undecided = record.undecided(facts);
+                let ruling = authority.decide_later(&lane.core, route, facts, unverified).await;
+                undecided.is_decided();
+                ruling
+            }
+        };
         record.ruled(route, facts, &ruling, snapshot.settings.audit.allowed);
         if let Some(identity) = ruling.identity.as_deref() {
             snapshot.authority.note_used(identity, facts);
         }
-        ruling
+        Some(ruling)
     }
 
     /// What is answered without a decision is not for those who are banned or too fast either.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT};
-use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT};
+use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use tracing::warn;
 
@@ -27,15 +26,14 @@ use crate::observe::metrics::{Metrics, WorkerCounters};
 use crate::observe::sightings::{self, Noticed, Sightings};
 use crate::policy::Route;
 use crate::request::admission::Rejection;
-use crate::request::{Client, Facts, Peer, RequestId};
+use crate::request::{Client, Facts, Peer, Received, RequestId};
 use crate::time::Timestamp;
-use crate::upstream::{Failure, ServedBy};
+use crate::upstream::Failure;
 use crate::wire::problem::{Form, problem};
-use crate::wire::{Body, accept};
+use crate::wire::{Answer, Body, Fields, accept};
 
 /// What nginx writes for a client that did not wait for its answer.
 const CLIENT_GONE: u16 = 499;
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that watches.
 pub struct Observers {
@@ -63,17 +61,17 @@ pub struct Refused<'r> {
     /// Its path.
     pub path: &'r str,
     /// The client's headers.
-    pub headers: &'r HeaderMap,
+    pub headers: &'r Fields<'r>,
 }
 
 impl<'r> Refused<'r> {
     /// A request about itself.
-    pub fn of(parts: &'r Parts, host: &'r str) -> Self {
+    pub fn of(received: &'r Received<'_>, host: &'r str) -> Self {
         Self {
-            method: &parts.method,
+            method: &received.method,
             host,
-            path: parts.uri.path(),
-            headers: &parts.headers,
+            path: received.path(),
+            headers: &received.fields,
         }
     }
 
@@ -100,9 +98,21 @@ pub struct Record<'g> {
     noticed: Option<RefCell<Box<Noticed>>>,
 }
 
+/// A request that waits for a backend.
+pub struct Kept {
+    id: RequestId,
+    now: Timestamp,
+    began: Duration,
+    peer: Peer,
+    client: Client,
+    road: &'static str,
+    access: Option<Box<Access>>,
+    noticed: Option<RefCell<Box<Noticed>>>,
+}
+
 impl<'g> Record<'g> {
     /// A request arrived.
-    pub fn begin(shared: &'g Shared, worker: usize, parts: &Parts, peer: Peer) -> Self {
+    pub fn begin(shared: &'g Shared, worker: usize, received: &Received<'_>, peer: Peer) -> Self {
         let observers = &shared.observers;
         let client = peer.address.map_or(Client::Unix, |address| {
             Client::Address(crate::request::client_addr::canonical(address.ip()))
@@ -110,7 +120,7 @@ impl<'g> Record<'g> {
         let access = observers.access.load();
         let access = access
             .as_ref()
-            .map(|log| Box::new(Access::new(Arc::clone(log), parts)));
+            .map(|log| Box::new(Access::new(Arc::clone(log), received)));
         let now = shared.clock.now();
         Self {
             shared,
@@ -123,7 +133,7 @@ impl<'g> Record<'g> {
             rule: None,
             road: "proxy",
             access,
-            noticed: observers.sightings.notice(parts, &peer, now).map(RefCell::new),
+            noticed: observers.sightings.notice(received, &peer, now).map(RefCell::new),
         }
     }
 
@@ -346,40 +356,75 @@ impl<'g> Record<'g> {
     }
 
     /// The last step of every way: the answer gets its id, and goes to the access log if it is on.
-    pub fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
-        let digits = HeaderValue::from_bytes(&self.id.digits()).expect("hex digits are a valid header value");
-        response.headers_mut().insert(X_REQUEST_ID, digits);
+    pub fn finish(mut self, mut answer: Answer) -> Answer {
+        answer.lines.push(b"x-request-id", &self.id.digits());
         self.counters.answered(self.elapsed());
         if let Some(noticed) = self.noticed.take() {
             let noticed = noticed
                 .into_inner()
-                .answered(self.road, self.client, response.status().as_u16());
+                .answered(self.road, self.client, answer.status.as_u16());
             self.shared.observers.sightings.keep(noticed);
             // Does it reach the client, as a session's would have to?
-            response.headers_mut().append(SET_COOKIE, sightings::COOKIE_SET);
+            answer.headers.append(SET_COOKIE, sightings::COOKIE_SET);
         }
-        if let (Some(access), Some(ServedBy(backend))) =
-            (&mut self.access, response.extensions_mut().remove())
-        {
+        if let (Some(access), Some(backend)) = (&mut self.access, answer.served_by.take()) {
             access.upstream = backend.into();
         }
-        let Some(mut line) = self.access_line(response.status().as_u16()) else {
-            return response;
+        let Some(mut line) = self.access_line(answer.status.as_u16()) else {
+            return answer;
         };
         // An upgraded connection has no body to count; its line is written when it begins.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             drop(line);
-            return response;
+            return answer;
         }
         // What is there as a whole is counted now.
-        if !matches!(response.body(), Body::Stream(_)) {
+        if !matches!(answer.body, Body::Stream(_)) {
             if line.access.method != "HEAD" {
-                line.bytes = response.body().size_hint().exact().unwrap_or_default();
+                line.bytes = answer.body.size_hint().exact().unwrap_or_default();
             }
             drop(line);
-            return response;
+            return answer;
         }
-        response.map(|body| Body::stream(Counted { body, line }))
+        let body = std::mem::take(&mut answer.body);
+        answer.body = Body::stream(Counted { body, line });
+        answer
+    }
+
+    /// It waits for a backend, beyond whatever it was begun by.
+    pub fn keep(mut self) -> Kept {
+        Kept {
+            id: self.id,
+            now: self.now,
+            began: self.began,
+            peer: self.peer,
+            client: self.client,
+            road: self.road,
+            access: self.access.take(),
+            noticed: self.noticed.take(),
+        }
+    }
+
+    /// It goes on, by the route of that name.
+    pub fn resume(shared: &'g Shared, worker: usize, rule: &'g str, kept: Kept) -> Self {
+        Self {
+            shared,
+            counters: &shared.observers.workers[worker],
+            id: kept.id,
+            now: kept.now,
+            began: kept.began,
+            peer: kept.peer,
+            client: kept.client,
+            rule: Some(rule),
+            road: kept.road,
+            access: kept.access,
+            noticed: kept.noticed,
+        }
+    }
+
+    /// It begins anew elsewhere.
+    pub fn forget(mut self) {
+        self.access = None;
     }
 
     /// The access line, if that log is on; it writes itself when it is dropped.
@@ -484,7 +529,7 @@ impl Drop for Undecided<'_, '_> {
     }
 }
 
-pub(super) fn agent(headers: &HeaderMap) -> &str {
+pub(super) fn agent<'h>(headers: &'h Fields<'_>) -> &'h str {
     headers
         .get(USER_AGENT)
         .and_then(|value| value.to_str().ok())

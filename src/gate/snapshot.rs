@@ -4,9 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE, LOCATION, SEC_WEBSOCKET_PROTOCOL};
-use http::request::Parts;
-use http::uri::{InvalidUri, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::endpoints::Endpoints;
 use crate::accounts::Accounts;
@@ -20,9 +18,9 @@ use crate::decision::{Authority, Guard, Permit};
 use crate::dialect::{HandedOn, Site};
 use crate::policy::{Route, Routes, Scopes, TrustedNetworks};
 use crate::request::client_addr::{Hop, ProxyTrust};
-use crate::request::{Expects, Facts, Peer, origin};
+use crate::request::{Expects, Facts, Peer, Received, origin};
 use crate::upstream::{self, Backends, IdentityNames, RouteBackends};
-use crate::wire::Body;
+use crate::wire::{Body, Fields, Value};
 
 /// Everything of the settings that requests need. A request holds one snapshot from its first
 /// byte to its last, so it never sees two versions.
@@ -169,10 +167,10 @@ impl Snapshot {
         route: &Route,
         permit: &Permit,
         upgrade: bool,
-        parts: &mut Parts,
+        received: &mut Received<'_>,
     ) -> Option<String> {
-        let mut query = Cow::Borrowed(parts.uri.query().unwrap_or(""));
-        self.strip(route, permit, upgrade, &mut parts.headers, &mut query);
+        let mut query = Cow::Borrowed(received.query());
+        self.strip(route, permit, upgrade, &mut received.fields, &mut query);
         match query {
             Cow::Borrowed(_) => None,
             Cow::Owned(changed) => Some(changed),
@@ -187,10 +185,12 @@ impl Snapshot {
             let names = token_headers.iter().chain(&CREDENTIAL_HEADERS);
             names.filter(|name| facts.headers.contains_key(*name))
         };
-        let mut left: HeaderMap = sent()
-            .flat_map(|name| facts.headers.get_all(name).iter().map(move |value| (name, value)))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let mut left = Fields::new();
+        for name in sent() {
+            for value in facts.headers.get_all(name) {
+                left.push(name.as_str(), value.as_bytes());
+            }
+        }
         let upgrade = facts.expects == Expects::Upgrade;
         self.strip(route, permit, upgrade, &mut left, &mut Cow::Borrowed(""));
         upstream::strip_cookies(&mut left, permit, &route.settings);
@@ -198,7 +198,7 @@ impl Snapshot {
             .map(|name| HandedOn {
                 name: name.clone(),
                 value: joined(&left, name),
-                changed: !facts.headers.get_all(name).iter().eq(left.get_all(name)),
+                changed: !facts.headers.get_all(name).eq(left.get_all(name)),
             })
             .collect()
     }
@@ -208,7 +208,7 @@ impl Snapshot {
         route: &Route,
         permit: &Permit,
         upgrade: bool,
-        headers: &mut HeaderMap,
+        headers: &mut Fields<'_>,
         query: &mut Cow<'_, str>,
     ) {
         if permit.is_preflight() {
@@ -227,17 +227,11 @@ impl Snapshot {
 static CREDENTIAL_HEADERS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
 
 /// One value: gateways take the first one. None where nothing is left.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let Some(second) = values.next() else {
-        return Some(first.clone());
-    };
-    let all: Vec<&[u8]> = [first, second]
-        .into_iter()
-        .chain(values)
-        .map(HeaderValue::as_bytes)
-        .collect();
+fn joined(headers: &Fields<'_>, name: &HeaderName) -> Option<HeaderValue> {
+    let all: Vec<&[u8]> = headers.get_all(name).map(Value::as_bytes).collect();
+    if all.is_empty() {
+        return None;
+    }
     // Parts of header values make one.
     HeaderValue::from_bytes(&all.join(&b", "[..])).ok()
 }
@@ -252,25 +246,17 @@ pub struct Lasting {
     pub backends: Arc<Backends>,
 }
 
-/// The target for the backend, where it differs from the one received.
-///
-/// # Errors
-/// What is left is none, which nothing known brings about: both are parts of a target that was parsed
-/// before. The one received must not go on then, with what was taken out of it.
-pub fn target(
-    uri: &Uri,
-    path: Option<&str>,
-    query: Option<String>,
-) -> Result<Option<PathAndQuery>, InvalidUri> {
+/// The target for the backend, where it differs from the one received. Both are parts of a target that was checked
+/// before.
+pub fn target(received: &Received<'_>, path: Option<&str>, query: Option<String>) -> Option<String> {
     if path.is_none() && query.is_none() {
-        return Ok(None);
+        return None;
     }
-    let path = path.unwrap_or(uri.path());
-    let query = query.as_deref().or(uri.query()).unwrap_or("");
-    let text = if query.is_empty() {
+    let path = path.unwrap_or(received.path());
+    let query = query.as_deref().unwrap_or(received.query());
+    Some(if query.is_empty() {
         path.to_owned()
     } else {
         format!("{path}?{query}")
-    };
-    PathAndQuery::try_from(text).map(Some)
+    })
 }

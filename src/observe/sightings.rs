@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, COOKIE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Secret, random};
 use crate::observe::Outcome;
-use crate::request::{Client, Expects, Facts, Peer};
+use crate::request::{Client, Expects, Facts, Peer, Received};
 use crate::time::Timestamp;
+use crate::wire::Fields;
 
 /// The header with the nonce, a dot, and the number of the request. Gateways take away whatever begins with
 /// `X-Sidegate-`.
@@ -173,11 +173,11 @@ impl Sightings {
     }
 
     /// A request that somebody watches for. One relaxed load when nobody watches.
-    pub fn notice(&self, parts: &Parts, peer: &Peer, now: Timestamp) -> Option<Box<Noticed>> {
+    pub fn notice(&self, received: &Received<'_>, peer: &Peer, now: Timestamp) -> Option<Box<Noticed>> {
         if !self.watching.load(Ordering::Relaxed) {
             return None;
         }
-        let (nonce, number) = mark(parts)?;
+        let (nonce, number) = mark(received)?;
         let mut watches = self.watches();
         watches.retain(|watch| now < watch.until);
         self.watching.store(!watches.is_empty(), Ordering::Relaxed);
@@ -188,10 +188,13 @@ impl Sightings {
             peer: peer
                 .address
                 .map_or_else(|| "unix".into(), |peer| peer.ip().to_canonical().to_string()),
-            target: cut(&parts.uri.to_string()),
+            target: cut(&match (received.scheme, received.authority) {
+                (Some(scheme), Some(authority)) => format!("{scheme}://{authority}{}", received.target),
+                _ => received.target.to_owned(),
+            }),
             ..Sighting::default()
         };
-        sighting.read(&parts.headers);
+        sighting.read(&received.fields);
         Some(Box::new(Noticed { nonce, sighting }))
     }
 
@@ -264,16 +267,17 @@ impl Noticed {
 }
 
 impl Sighting {
-    fn read(&mut self, headers: &HeaderMap) {
+    fn read(&mut self, headers: &Fields<'_>) {
         self.authorization = headers.contains_key(AUTHORIZATION);
-        for (name, value) in headers {
+        for (name, value) in headers.iter() {
             let value = String::from_utf8_lossy(value.as_bytes());
-            let is_told = TOLD.contains(&name.as_str())
-                || (value.contains(FORGED) && name != COOKIE && name != AUTHORIZATION);
+            let is_cookie = name.is(COOKIE.as_str());
+            let is_told = TOLD.iter().any(|told| name.is(told))
+                || (value.contains(FORGED) && !is_cookie && !name.is(AUTHORIZATION.as_str()));
             if is_told && self.headers.len() < LINES {
-                self.headers.push((cut(name.as_str()), cut(&value)));
+                self.headers.push((cut(&name.to_lower()), cut(&value)));
             }
-            if name == COOKIE {
+            if is_cookie {
                 let names = value.split(';').filter_map(|pair| pair.split('=').next());
                 let own = names.map(str::trim).filter(|name| name.starts_with(COOKIE_NAME));
                 self.cookies.extend(own.take(LINES).map(cut));
@@ -293,17 +297,15 @@ impl Sighting {
 }
 
 /// Nonce and number, wherever a gateway left them.
-fn mark(parts: &Parts) -> Option<(Secret, u32)> {
-    let value = |name: &str| parts.headers.get_all(name).into_iter();
-    let own = value(HEADER.as_str()).find_map(|value| read(value.as_bytes()));
+fn mark(received: &Received<'_>) -> Option<(Secret, u32)> {
+    let own = received
+        .fields
+        .get_all(&HEADER)
+        .find_map(|value| read(value.as_bytes()));
     let query = || {
-        let target = parts
-            .uri
-            .path_and_query()
-            .map(|target| target.as_str().as_bytes());
+        let value = |name| received.fields.get_all(name);
         let told = value("x-original-url").chain(value("x-forwarded-uri"));
-        target
-            .into_iter()
+        std::iter::once(received.target.as_bytes())
             .chain(told.map(|value| value.as_bytes()))
             .find_map(|text| read(after(text, QUERY.as_bytes())?))
     };
@@ -346,7 +348,7 @@ mod tests {
     };
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-    fn parts(headers: &[(&str, &str)], target: &str) -> Parts {
+    fn parts(headers: &[(&str, &str)], target: &str) -> http::request::Parts {
         let mut request = Request::get(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -354,7 +356,7 @@ mod tests {
         request.body(()).expect("a request").into_parts().0
     }
 
-    fn carrying(nonce: &Secret) -> Parts {
+    fn carrying(nonce: &Secret) -> http::request::Parts {
         let value = format!("{}.7", nonce.expose_str().expect("text"));
         parts(&[("sidegate-doctor", &value)], "/a")
     }
@@ -363,15 +365,33 @@ mod tests {
     fn nobody_is_noticed_who_does_not_know_a_registered_nonce() {
         let sightings = Sightings::default();
         let guess = Secret::new("a".repeat(NONCE));
-        assert!(sightings.notice(&carrying(&guess), &PEER, NOW).is_none());
+        assert!(
+            sightings
+                .notice(&Received::of(&carrying(&guess)), &PEER, NOW)
+                .is_none()
+        );
         let nonce = sightings.watch(NOW);
-        assert!(sightings.notice(&carrying(&guess), &PEER, NOW).is_none());
-        assert!(sightings.notice(&parts(&[], "/a"), &PEER, NOW).is_none());
-        let noticed = sightings.notice(&carrying(&nonce), &PEER, NOW).expect("noticed");
+        assert!(
+            sightings
+                .notice(&Received::of(&carrying(&guess)), &PEER, NOW)
+                .is_none()
+        );
+        assert!(
+            sightings
+                .notice(&Received::of(&parts(&[], "/a")), &PEER, NOW)
+                .is_none()
+        );
+        let noticed = sightings
+            .notice(&Received::of(&carrying(&nonce)), &PEER, NOW)
+            .expect("noticed");
         assert_eq!(noticed.sighting.number, 7);
         assert!(sightings.take(&guess, NOW).is_none());
         sightings.forget(&nonce);
-        assert!(sightings.notice(&carrying(&nonce), &PEER, NOW).is_none());
+        assert!(
+            sightings
+                .notice(&Received::of(&carrying(&nonce)), &PEER, NOW)
+                .is_none()
+        );
         assert!(!sightings.watching.load(Ordering::Relaxed));
     }
 
@@ -381,7 +401,11 @@ mod tests {
         let nonce = sightings.watch(NOW);
         let later = NOW.plus(GOOD_FOR);
         assert!(sightings.take(&nonce, later).is_none());
-        assert!(sightings.notice(&carrying(&nonce), &PEER, later).is_none());
+        assert!(
+            sightings
+                .notice(&Received::of(&carrying(&nonce)), &PEER, later)
+                .is_none()
+        );
         assert!(!sightings.watching.load(Ordering::Relaxed));
     }
 
@@ -393,7 +417,9 @@ mod tests {
         assert!(sightings.take(&nonces[0], NOW).is_none(), "the oldest gave way");
         let nonce = &nonces[WATCHES];
         for _ in 0..KEPT + 5 {
-            let noticed = sightings.notice(&carrying(nonce), &PEER, NOW).expect("noticed");
+            let noticed = sightings
+                .notice(&Received::of(&carrying(nonce)), &PEER, NOW)
+                .expect("noticed");
             sightings.keep(*noticed);
         }
         assert_eq!(sightings.take(nonce, NOW).map(|seen| seen.len()), Some(KEPT));
@@ -404,7 +430,7 @@ mod tests {
         let mut headers = vec![("sidegate-doctor", value.as_str())];
         headers.extend([("x-forwarded-for", long.as_str())].repeat(10 * LINES));
         let noticed = sightings
-            .notice(&parts(&headers, "/a"), &PEER, NOW)
+            .notice(&Received::of(&parts(&headers, "/a")), &PEER, NOW)
             .expect("noticed");
         assert_eq!(noticed.sighting.headers.len(), LINES);
         assert!(
@@ -433,7 +459,9 @@ mod tests {
             ],
             "/a",
         );
-        let noticed = sightings.notice(&parts, &PEER, NOW).expect("noticed");
+        let noticed = sightings
+            .notice(&Received::of(&parts), &PEER, NOW)
+            .expect("noticed");
         assert!(!format!("{noticed:?}").contains("hunter2"));
         assert!(noticed.sighting.authorization);
     }
@@ -448,7 +476,9 @@ mod tests {
             parts(&[("x-forwarded-uri", &text)], "/ask"),
             parts(&[("x-original-url", &format!("http://h{text}"))], "/ask"),
         ] {
-            let noticed = sightings.notice(&parts, &PEER, NOW).expect("noticed");
+            let noticed = sightings
+                .notice(&Received::of(&parts), &PEER, NOW)
+                .expect("noticed");
             assert_eq!(noticed.sighting.number, 9);
         }
     }

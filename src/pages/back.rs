@@ -45,15 +45,16 @@ fn after_own_origin<'r>(rd: &'r str, facts: &Facts<'_>) -> Option<&'r str> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::Method;
 
     use super::*;
     use crate::request::{Client, Expects, RequestId, Scheme};
     use crate::time::Timestamp;
+    use crate::wire::Fields;
 
     fn ask(rd: &str) -> Option<&str> {
         let path = SafePath::parse("/_sidegate/login").expect("a plain path");
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         let facts = Facts {
             now: Timestamp::default(),
             id: RequestId::from_bits(1),

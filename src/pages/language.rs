@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use fluent_bundle::{FluentArgs, FluentBundle, FluentResource};
-use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 
 pub(super) use super::words::Words;
+use crate::wire::Fields;
 use crate::wire::headers::list_items;
 
 /// A language that the pages speak.
@@ -90,7 +90,7 @@ pub(super) fn fill(sentence: &str, value: &str) -> String {
 
 /// The language that somebody chose, else the one that the browser likes best of those we have;
 /// English if it says nothing.
-pub(super) fn of(headers: &HeaderMap, chosen: &str) -> &'static Words {
+pub(super) fn of(headers: &Fields<'_>, chosen: &str) -> &'static Words {
     let index = by_code(chosen).or_else(|| preferred(headers)).unwrap_or(0);
     &WORDS[index]
 }
@@ -101,11 +101,10 @@ fn by_code(code: &str) -> Option<usize> {
         .position(|language| language.code.eq_ignore_ascii_case(code))
 }
 
-fn preferred(headers: &HeaderMap) -> Option<usize> {
+fn preferred(headers: &Fields<'_>) -> Option<usize> {
     let mut best: Option<(f32, usize)> = None;
     let lines = headers
-        .get_all(ACCEPT_LANGUAGE)
-        .iter()
+        .get_all(&ACCEPT_LANGUAGE)
         .filter_map(|value| value.to_str().ok());
     for item in lines.flat_map(list_items) {
         let (range, weight) = item.split_once(';').unwrap_or((item, "q=1"));
@@ -130,8 +129,6 @@ fn preferred(headers: &HeaderMap) -> Option<usize> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -149,17 +146,15 @@ mod tests {
             ("de;q=x", "en"),
             ("", "en"),
         ] {
-            let headers = [(ACCEPT_LANGUAGE, HeaderValue::from_static(accept))];
+            let headers = [("accept-language", accept)];
             assert_eq!(of(&headers.into_iter().collect(), "").lang, lang, "{accept}");
         }
-        assert_eq!(of(&HeaderMap::new(), "").lang, "en");
+        assert_eq!(of(&Fields::new(), "").lang, "en");
     }
 
     #[test]
     fn what_somebody_chose_comes_before_it() {
-        let headers: HeaderMap = [(ACCEPT_LANGUAGE, HeaderValue::from_static("de"))]
-            .into_iter()
-            .collect();
+        let headers = Fields::from_iter([("accept-language", "de")]);
         assert_eq!(of(&headers, "nl").lang, "nl");
         assert_eq!(of(&headers, "xx").lang, "de");
     }

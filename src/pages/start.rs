@@ -1,7 +1,7 @@
 //! Where one may go from here.
 
 use askama::Template;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::frame::{self, Frame};
 use super::language::fill;
@@ -10,7 +10,7 @@ use crate::authn::{self, Identity};
 use crate::config::settings;
 use crate::policy::{Route, Verdict, rule};
 use crate::request::{Expects, Facts, SafePath};
-use crate::wire::Body;
+use crate::wire::{Body, Fields};
 
 #[derive(Template)]
 #[template(path = "start.html")]
@@ -59,7 +59,7 @@ fn may_open(house: &House<'_>, visit: &Visit<'_>, route: &settings::Route, who: 
     let Ok(path) = SafePath::parse(&route.path) else {
         return false;
     };
-    let headers = HeaderMap::new();
+    let headers = Fields::new();
     let facts = Facts {
         method: &Method::GET,
         host: route.host.as_deref().unwrap_or(visit.facts.host),

@@ -82,8 +82,6 @@ fn by_table(table: &AccessTable, role: Role, facts: &Facts<'_>, who: &Identity) 
 pub(super) mod tests {
     use std::sync::Arc;
 
-    use http::HeaderMap;
-
     use super::*;
     use crate::accounts::{Account, Flag};
     use crate::authn::identity::{Lease, Method as How};
@@ -92,6 +90,7 @@ pub(super) mod tests {
     use crate::model::UserRecord;
     use crate::request::{Client, RequestId, SafePath, Scheme};
     use crate::time::Timestamp;
+    use crate::wire::Fields;
 
     pub(in crate::policy) fn route(access: Access) -> settings::Route {
         settings::Route {
@@ -166,7 +165,7 @@ pub(super) mod tests {
             authority: "h",
             path: &path,
             query: "",
-            headers: &HeaderMap::new(),
+            headers: &Fields::new(),
             expects,
         };
         rule(&Scopes::default(), &route, &facts, who)

@@ -67,17 +67,13 @@ impl Origin {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue};
-
     use super::*;
     use crate::request::{Client, RequestId, SafePath, Scheme};
     use crate::time::Timestamp;
+    use crate::wire::Fields;
 
     fn ask(rule: Csrf, method: Method, expects: Expects, headers: &[(&'static str, &'static str)]) -> bool {
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
+        let headers: Fields<'_> = headers.iter().copied().collect();
         let path = SafePath::parse("/a").expect("a plain path");
         let facts = Facts {
             now: Timestamp::default(),

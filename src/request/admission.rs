@@ -3,12 +3,13 @@
 //!
 //! Measured on hyper 1.12; `tests/bad_inputs` feeds the whole program raw bytes to keep that true.
 
-use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::header::{HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{HeaderName, Method, StatusCode, Version};
 
-use super::host::{HostError, RequestAuthority};
-use crate::wire::headers::{connection_names, connection_tokens, is_plain_name, is_text, trim};
+use super::Received;
+use super::host::{Authority, HostError};
+use crate::wire::headers::{connection_names, connection_tokens, is_text, trim};
+use crate::wire::{Fields, Value};
 
 /// Longest request target, path and query together.
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -17,9 +18,9 @@ const MAX_METHOD: usize = 32;
 
 /// What the gate learned about a request that may go on.
 #[derive(Clone, Debug)]
-pub struct Admitted {
+pub struct Admitted<'r> {
     /// The host that the request is for.
-    pub authority: RequestAuthority,
+    pub authority: Authority<'r>,
     /// What is asked for.
     pub target: Target,
     /// Whether the connection is to become something else.
@@ -96,27 +97,28 @@ impl From<HostError> for Rejection {
 /// onto others, and upgrades to anything but WebSocket.
 ///
 /// `token_headers` carry our credentials; `head_limit` counts names, values and 4 bytes a line.
-pub fn admit(
-    parts: &mut Parts,
+pub fn admit<'r>(
+    received: &mut Received<'r>,
     token_headers: &[HeaderName],
     head_limit: usize,
-) -> Result<Admitted, Rejection> {
-    check_method(&parts.method)?;
-    let target = check_target(parts)?;
-    let seen = Seen::read(&parts.headers)?;
+) -> Result<Admitted<'r>, Rejection> {
+    check_method(&received.method)?;
+    let target = check_target(received)?;
+    let fields = &received.fields;
+    let seen = Seen::read(fields)?;
     if seen.bytes > head_limit {
         return Err(HEAD_TOO_LARGE);
     }
-    let authority = check_authority(parts, seen.host)?;
-    let content_length = check_framing(parts.version, &seen)?;
-    check_tokens(&parts.headers, token_headers)?;
+    let authority = check_authority(received)?;
+    let content_length = check_framing(received.version, &seen)?;
+    check_tokens(fields, token_headers)?;
     if seen.connection {
-        check_connection(&parts.headers, token_headers)?;
+        check_connection(fields, token_headers)?;
     }
     if seen.expect.is_some_and(|value| !is_word(value, "100-continue")) {
         return Err(UNKNOWN_EXPECTATION);
     }
-    let upgrade = check_upgrade(parts, &seen)?;
+    let upgrade = check_upgrade(received, &seen)?;
 
     let (foreign_upgrade, odd_names) = (seen.upgrade.is_some() && upgrade.is_none(), seen.odd_names);
     // `007` goes on as `7`: not every backend reads leading zeros alike.
@@ -124,14 +126,16 @@ pub fn admit(
         .content_length
         .is_some_and(|text| text.len() > 1 && text.as_bytes().starts_with(b"0"));
     if let Some(length) = content_length.filter(|_| padded) {
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        received
+            .fields
+            .set("content-length", length.to_string().into_bytes());
     }
     if foreign_upgrade {
-        parts.headers.remove(UPGRADE);
-        parts.headers.remove("http2-settings");
+        received.fields.remove(UPGRADE);
+        received.fields.remove("http2-settings");
     }
     if odd_names > 0 {
-        drop_odd_names(&mut parts.headers);
+        received.fields.retain(|name| name.is_plain());
     }
     Ok(Admitted {
         authority,
@@ -163,49 +167,48 @@ pub fn check_method(method: &Method) -> Result<(), Rejection> {
 
 /// Origin-form, or what may stand for it. The authority of an absolute-form is compared with
 /// `Host` later.
-fn check_target(parts: &Parts) -> Result<Target, Rejection> {
-    let uri = &parts.uri;
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
+fn check_target(received: &Received<'_>) -> Result<Target, Rejection> {
+    if received
+        .authority
+        .is_some_and(|authority| authority.contains('@'))
     {
         return Err(TARGET_USERINFO);
     }
-    if uri
-        .scheme_str()
+    if received
+        .scheme
         .is_some_and(|scheme| default_port(scheme).is_none())
     {
         return Err(TARGET_SCHEME);
     }
-    let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    let target = received.target;
     if target.len() > MAX_TARGET {
         return Err(TARGET_TOO_LONG);
     }
     // `GET admin` arrives as an authority without a path, which no rule would match.
-    let is_absolute = uri.scheme().is_some();
-    if uri.authority().is_some() != is_absolute && !is_h2(parts.version) {
+    let is_absolute = received.scheme.is_some();
+    if received.authority.is_some() != is_absolute && !is_h2(received.version) {
         return Err(TARGET_FORM);
     }
     match target {
-        "*" if parts.method == Method::OPTIONS => Ok(Target::Asterisk),
+        "*" if received.method == Method::OPTIONS => Ok(Target::Asterisk),
         target if target.starts_with('/') => Ok(Target::Path),
         _ => Err(TARGET_FORM),
     }
 }
 
 /// Exactly one host: `Host`, or `:authority` in HTTP/2; equal where both are there.
-fn check_authority(parts: &Parts, host: Option<&HeaderValue>) -> Result<RequestAuthority, Rejection> {
-    let header = host.map(RequestAuthority::from_header).transpose()?;
-    let uri = parts
-        .uri
-        .authority()
-        .map(RequestAuthority::from_uri)
+fn check_authority<'r>(received: &Received<'r>) -> Result<Authority<'r>, Rejection> {
+    let header = received
+        .fields
+        .received(HOST)
+        .map(Authority::from_bytes)
         .transpose()?;
+    let uri = received.authority.map(Authority::parse).transpose()?;
     match (header, uri) {
         (Some(header), None) => Ok(header),
-        (None, Some(uri)) if is_h2(parts.version) => Ok(uri),
+        (None, Some(uri)) if is_h2(received.version) => Ok(uri),
         (Some(header), Some(uri)) => {
-            let port = parts.uri.scheme_str().and_then(default_port).unwrap_or(80);
+            let port = received.scheme.and_then(default_port).unwrap_or(80);
             if header.is_same(&uri, port) {
                 Ok(header)
             } else {
@@ -243,9 +246,9 @@ fn check_framing(version: Version, seen: &Seen<'_>) -> Result<Option<u64>, Rejec
 }
 
 /// Our own credentials: once each, and readable.
-fn check_tokens(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(), Rejection> {
+fn check_tokens(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<(), Rejection> {
     for name in token_headers {
-        let mut values = headers.get_all(name).iter();
+        let mut values = headers.get_all(name);
         if let Some(value) = values.next() {
             readable(value)?;
             if values.next().is_some() {
@@ -258,7 +261,7 @@ fn check_tokens(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(),
 
 /// `Connection` must not name what is never hop-by-hop: the next hop would delete a credential or
 /// the framing (CVE-2024-45410). Other names are deleted with the hop-by-hop headers.
-fn check_connection(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result<(), Rejection> {
+fn check_connection(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<(), Rejection> {
     const NEVER: [&str; 6] = [
         "authorization",
         "cookie",
@@ -280,15 +283,15 @@ fn check_connection(headers: &HeaderMap, token_headers: &[HeaderName]) -> Result
 
 /// A WebSocket is asked for by exactly `Upgrade: websocket` and `Connection: upgrade`; anything
 /// else is no upgrade and goes on without the header (RFC 9110 §7.8 lets a server ignore it).
-fn check_upgrade(parts: &Parts, seen: &Seen<'_>) -> Result<Option<Upgrade>, Rejection> {
+fn check_upgrade(received: &Received<'_>, seen: &Seen<'_>) -> Result<Option<Upgrade>, Rejection> {
     match seen.upgrade {
-        Some(value) if is_word(value, "websocket") && connection_names(&parts.headers, "upgrade") => {}
+        Some(value) if is_word(value, "websocket") && connection_names(&received.fields, "upgrade") => {}
         _ => return Ok(None),
     }
-    if parts.version != Version::HTTP_11 {
+    if received.version != Version::HTTP_11 {
         return Err(UPGRADE_VERSION);
     }
-    if parts.method != Method::GET {
+    if received.method != Method::GET {
         return Err(UPGRADE_METHOD);
     }
     // CVE-2026-58055: body bytes would be read as frames, or as the next request.
@@ -300,8 +303,8 @@ fn check_upgrade(parts: &Parts, seen: &Seen<'_>) -> Result<Option<Upgrade>, Reje
 
 /// Whether a question of a gateway is about a WebSocket. Takes `Upgrade` out, where the gateway
 /// copied it from the client: the question itself upgrades nothing.
-pub fn take_handshake(headers: &mut HeaderMap) -> Result<Handshake, Rejection> {
-    let mut values = headers.get_all(UPGRADE).iter();
+pub fn take_handshake(headers: &mut Fields<'_>) -> Result<Handshake, Rejection> {
+    let mut values = headers.get_all(&UPGRADE);
     let asked = values.next().is_some_and(|value| lists(value, "websocket"));
     if values.next().is_some() {
         return Err(Rejection {
@@ -320,7 +323,7 @@ pub fn take_handshake(headers: &mut HeaderMap) -> Result<Handshake, Rejection> {
 }
 
 /// Whether the word is one of a list: who forwards all of `Upgrade` lets the application choose.
-fn lists(value: &HeaderValue, word: &str) -> bool {
+fn lists(value: Value<'_>, word: &str) -> bool {
     value
         .as_bytes()
         .split(|byte| *byte == b',')
@@ -339,41 +342,29 @@ pub enum Handshake {
     Key,
 }
 
-fn drop_odd_names(headers: &mut HeaderMap) {
-    let odd: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| !is_plain_name(name.as_str()))
-        .cloned()
-        .collect();
-    for name in odd {
-        headers.remove(name);
-    }
-}
-
 /// What one pass over the headers finds.
 #[derive(Default)]
 struct Seen<'h> {
-    host: Option<&'h HeaderValue>,
-    authorization: Option<&'h HeaderValue>,
-    content_type: Option<&'h HeaderValue>,
-    content_length: Option<&'h HeaderValue>,
-    transfer_encoding: Option<&'h HeaderValue>,
-    upgrade: Option<&'h HeaderValue>,
-    expect: Option<&'h HeaderValue>,
-    socket_key: Option<&'h HeaderValue>,
-    socket_version: Option<&'h HeaderValue>,
+    host: Option<Value<'h>>,
+    authorization: Option<Value<'h>>,
+    content_type: Option<Value<'h>>,
+    content_length: Option<Value<'h>>,
+    transfer_encoding: Option<Value<'h>>,
+    upgrade: Option<Value<'h>>,
+    expect: Option<Value<'h>>,
+    socket_key: Option<Value<'h>>,
+    socket_version: Option<Value<'h>>,
     connection: bool,
     odd_names: usize,
     bytes: usize,
 }
 
 impl<'h> Seen<'h> {
-    fn read(headers: &'h HeaderMap) -> Result<Self, Rejection> {
+    fn read(headers: &'h Fields<'_>) -> Result<Self, Rejection> {
         let mut seen = Self::default();
-        for (name, value) in headers {
-            let name = name.as_str();
+        for (name, value) in headers.iter() {
             seen.bytes += name.len() + value.len() + 4;
-            match name {
+            match name.known().map_or("", |known| known.name) {
                 "host" => once(&mut seen.host, value, TWO_HOSTS)?,
                 "authorization" => {
                     readable(value)?;
@@ -388,8 +379,9 @@ impl<'h> Seen<'h> {
                 "sec-websocket-version" => once(&mut seen.socket_version, value, TWO_SOCKETS)?,
                 "transfer-encoding" => once(&mut seen.transfer_encoding, value, TWO_ENCODINGS)?,
                 "upgrade" => once(&mut seen.upgrade, value, TWO_UPGRADES)?,
+                _ if name.known().is_some_and(|known| known.ordinary) => {}
                 _ if name.starts_with("x-forwarded-") => readable(value)?,
-                _ if !is_plain_name(name) => seen.odd_names += 1,
+                _ if !name.is_plain() => seen.odd_names += 1,
                 _ => {}
             }
         }
@@ -397,11 +389,7 @@ impl<'h> Seen<'h> {
     }
 }
 
-fn once<'h>(
-    slot: &mut Option<&'h HeaderValue>,
-    value: &'h HeaderValue,
-    repeated: Rejection,
-) -> Result<(), Rejection> {
+fn once<'h>(slot: &mut Option<Value<'h>>, value: Value<'h>, repeated: Rejection) -> Result<(), Rejection> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(repeated),
@@ -409,7 +397,7 @@ fn once<'h>(
 }
 
 /// Bytes above 0x7F mean different things to different readers.
-fn readable(value: &HeaderValue) -> Result<(), Rejection> {
+fn readable(value: Value<'_>) -> Result<(), Rejection> {
     if is_text(value.as_bytes()) {
         Ok(())
     } else {
@@ -417,7 +405,7 @@ fn readable(value: &HeaderValue) -> Result<(), Rejection> {
     }
 }
 
-fn is_word(value: &HeaderValue, word: &str) -> bool {
+fn is_word(value: Value<'_>, word: &str) -> bool {
     value
         .to_str()
         .is_ok_and(|text| trim(text).eq_ignore_ascii_case(word))
@@ -538,24 +526,24 @@ const UPGRADE_BODY: Rejection = Rejection::bad(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
 
     type Headers<'t> = &'t [(&'t str, &'t str)];
 
-    fn parts(version: Version, method: &str, headers: Headers<'_>) -> Parts {
-        let mut request = Request::builder()
-            .version(version)
-            .method(method)
-            .uri("/x")
-            .header("host", "a");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+    fn received<'t>(version: Version, method: &str, headers: Headers<'t>) -> Received<'t> {
+        let mut fields: Fields<'_> = headers.iter().copied().collect();
+        fields.push("Host", b"a");
+        Received {
+            method: method.parse().expect("a token"),
+            target: "/x",
+            authority: None,
+            scheme: None,
+            version,
+            fields,
         }
-        request.body(()).expect("a request").into_parts().0
     }
 
     fn reason(version: Version, method: &str, headers: Headers<'_>) -> Option<(&'static str, u16, bool)> {
-        let rejection = admit(&mut parts(version, method, headers), &[], 64 * 1024).err()?;
+        let rejection = admit(&mut received(version, method, headers), &[], 64 * 1024).err()?;
         Some((rejection.reason, rejection.status.as_u16(), rejection.close))
     }
 
@@ -602,7 +590,7 @@ mod tests {
 
     #[test]
     fn what_goes_on_has_no_foreign_upgrade_and_no_padded_length() {
-        let mut parts = parts(
+        let mut received = received(
             Version::HTTP_11,
             "POST",
             &[
@@ -614,12 +602,17 @@ mod tests {
                 ("accept", "*/*"),
             ],
         );
-        let admitted = admit(&mut parts, &[], 64 * 1024).expect("admitted");
+        let admitted = admit(&mut received, &[], 64 * 1024).expect("admitted");
         assert_eq!((admitted.upgrade, admitted.dropped_headers), (None, 1));
-        assert_eq!(parts.headers["content-length"], "5");
+        assert!(
+            received
+                .fields
+                .get("content-length")
+                .is_some_and(|length| length == "5")
+        );
         for name in ["upgrade", "http2-settings", "remote_user"] {
-            assert!(!parts.headers.contains_key(name), "{name}");
+            assert!(!received.fields.contains_key(name), "{name}");
         }
-        assert!(parts.headers.contains_key("accept"));
+        assert!(received.fields.contains_key("accept"));
     }
 }

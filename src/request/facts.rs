@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::{RequestId, SafePath};
 use crate::time::Timestamp;
+use crate::wire::Fields;
 pub use crate::wire::accept::Expects;
 
 /// What is known about one request before anyone asks who sent it.
@@ -33,7 +34,7 @@ pub struct Facts<'r> {
     /// Without the `?`; empty when there is none.
     pub query: &'r str,
     /// Names outside `[A-Za-z0-9-]` are gone, duplicates of what must be single were refused.
-    pub headers: &'r HeaderMap,
+    pub headers: &'r Fields<'r>,
     /// What the client can do with a refusal.
     pub expects: Expects,
 }

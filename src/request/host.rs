@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::HeaderValue;
+use crate::wire::headers::is_text;
 
 /// `host[:port]`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,17 @@ impl<'a> Authority<'a> {
             port: parse_port(rest)?,
             as_written: text,
         })
+    }
+
+    /// The same of a field's value.
+    ///
+    /// # Errors
+    /// As [`Authority::parse`].
+    pub fn from_bytes(value: &'a [u8]) -> Result<Self, HostError> {
+        if !is_text(value) {
+            return Err(HostError::Character);
+        }
+        Self::parse(std::str::from_utf8(value).map_err(|_| HostError::Character)?)
     }
 
     /// Whether both name the same host and port, when this is the port that goes without saying.
@@ -99,84 +110,6 @@ impl fmt::Display for HostError {
 }
 
 impl std::error::Error for HostError {}
-
-/// The authority of one request, kept without copying what it came in.
-#[derive(Clone, Debug)]
-pub struct RequestAuthority {
-    written: Written,
-    host: Host,
-    port: Option<u16>,
-}
-
-#[derive(Clone, Debug)]
-enum Written {
-    Header(HeaderValue),
-    Uri(http::uri::Authority),
-}
-
-#[derive(Clone, Debug)]
-enum Host {
-    /// The first so many bytes of what was written.
-    Prefix(usize),
-    Changed(Box<str>),
-}
-
-impl RequestAuthority {
-    /// From `Host`.
-    pub fn from_header(value: &HeaderValue) -> Result<Self, HostError> {
-        let parsed = Authority::parse(value.to_str().map_err(|_| HostError::Character)?)?;
-        Ok(Self {
-            host: Host::of(&parsed),
-            port: parsed.port,
-            written: Written::Header(value.clone()),
-        })
-    }
-
-    /// From `:authority`.
-    pub fn from_uri(authority: &http::uri::Authority) -> Result<Self, HostError> {
-        let parsed = Authority::parse(authority.as_str())?;
-        Ok(Self {
-            host: Host::of(&parsed),
-            port: parsed.port,
-            written: Written::Uri(authority.clone()),
-        })
-    }
-
-    /// As the client wrote it: with the port, for redirects.
-    pub fn as_written(&self) -> &str {
-        match &self.written {
-            Written::Header(value) => value.to_str().expect("parsed as text when it was taken"),
-            Written::Uri(authority) => authority.as_str(),
-        }
-    }
-
-    /// Lower case, without port and trailing dot.
-    pub fn host(&self) -> &str {
-        match &self.host {
-            Host::Prefix(length) => &self.as_written()[..*length],
-            Host::Changed(host) => host,
-        }
-    }
-
-    /// None when not written.
-    pub fn port(&self) -> Option<u16> {
-        self.port
-    }
-
-    /// Whether both name the same host and port, when this is the port that goes without saying.
-    pub fn is_same(&self, other: &RequestAuthority, default_port: u16) -> bool {
-        self.host() == other.host() && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
-    }
-}
-
-impl Host {
-    fn of(parsed: &Authority<'_>) -> Self {
-        match &parsed.host {
-            Cow::Borrowed(host) => Host::Prefix(host.len()),
-            Cow::Owned(host) => Host::Changed(host.as_str().into()),
-        }
-    }
-}
 
 /// RFC 9110 §4.2.1 allows an empty port.
 fn parse_port(rest: &str) -> Result<Option<u16>, HostError> {
@@ -284,19 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_what_was_written_beside_the_normal_form() {
-        let header = HeaderValue::from_static("Home.Example.:8480");
-        let authority = RequestAuthority::from_header(&header).expect("right");
-        assert_eq!(
-            (authority.as_written(), authority.host(), authority.port()),
-            ("Home.Example.:8480", "home.example", Some(8480))
-        );
-        let uri = http::uri::Authority::from_static("home.example:");
-        let authority = RequestAuthority::from_uri(&uri).expect("right");
-        assert_eq!(
-            (authority.as_written(), authority.host(), authority.port()),
-            ("home.example:", "home.example", None)
-        );
+    fn what_was_written_is_kept_beside_the_normal_form() {
+        for (written, host, port) in [
+            ("Home.Example.:8480", "home.example", Some(8480)),
+            ("home.example:", "home.example", None),
+        ] {
+            let authority = Authority::from_bytes(written.as_bytes()).expect("right");
+            assert_eq!(
+                (authority.as_written, &*authority.host, authority.port),
+                (written, host, port)
+            );
+        }
+        assert_eq!(Authority::from_bytes(b"a\xc3\xa9"), Err(HostError::Character));
     }
 
     #[test]

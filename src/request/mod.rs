@@ -5,10 +5,12 @@ pub mod client_addr;
 pub mod facts;
 pub mod host;
 pub mod origin;
+pub mod received;
 pub mod request_id;
 pub mod safe_path;
 
 pub use facts::{Client, Expects, Facts, Scheme};
+pub use received::Received;
 pub use request_id::RequestId;
 pub use safe_path::SafePath;
 

@@ -4,12 +4,13 @@
 //! localhost (W3C Fetch Metadata, section 2.4), in `Origin` with every WebSocket and every method but
 //! GET and HEAD (Fetch, section 3.2). Whoever leaves both out is no browser, and gains nothing by it.
 
+use http::HeaderName;
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName};
 
 use super::host::Authority;
+use crate::wire::Fields;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// How near the page that asks is to what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub enum Site {
 
 /// What the browser says of it. It compared scheme, host and port itself, whatever a gateway made of
 /// them since.
-pub fn site(headers: &HeaderMap) -> Option<Site> {
-    let mut values = headers.get_all(SEC_FETCH_SITE).iter();
+pub fn site(headers: &Fields<'_>) -> Option<Site> {
+    let mut values = headers.get_all(&SEC_FETCH_SITE);
     let value = values.next()?;
     Some(match value.as_bytes() {
         _ if values.next().is_some() => Site::Foreign,
@@ -37,7 +38,7 @@ pub fn site(headers: &HeaderMap) -> Option<Site> {
 
 /// Whether a browser says so. `host` is the one asked for, `own` another one of ours: that of
 /// `server.public_url`. Ports do not count, as with cookies.
-pub fn is_from_elsewhere(headers: &HeaderMap, host: &str, own: Option<&str>) -> bool {
+pub fn is_from_elsewhere(headers: &Fields<'_>, host: &str, own: Option<&str>) -> bool {
     if let Some(site) = site(headers) {
         return site == Site::Foreign;
     }
@@ -62,17 +63,13 @@ pub fn host_of(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn elsewhere(site: Option<&'static str>, origin: Option<&'static str>) -> bool {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [(SEC_FETCH_SITE, site), (ORIGIN, origin)] {
-            if let Some(value) = value {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
-        }
+        let headers: Fields<'_> = [("sec-fetch-site", site), ("origin", origin)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
         let own = host_of("https://Home.example/x");
         is_from_elsewhere(&headers, "192.168.1.5", own.as_deref())
     }

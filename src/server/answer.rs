@@ -23,14 +23,14 @@ tokio::task_local! {
 
 /// A response body that marks its request as answered when it is done.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Outflow {
     body: Body,
     _flight: Flight,
     /// On HTTP/2: where to note that the client owes us window.
     stream: Option<Rc<Stream>>,
 }
 
-impl Answer {
+impl Outflow {
     pub(super) fn new(body: Body, flight: Flight) -> Self {
         Self {
             body,
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for Outflow {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -65,7 +65,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for Outflow {
     fn drop(&mut self) {
         if let Some(stream) = &self.stream {
             stream.given.set(None);
@@ -77,7 +77,7 @@ impl Drop for Answer {
 #[derive(Debug, Default)]
 struct Stream {
     /// When hyper took a piece of the answer and has not asked for the next: it waits for the
-    /// client's window. Written by [`Answer`], read by [`Stream::stalled`].
+    /// client's window. Written by [`Outflow`], read by [`Stream::stalled`].
     given: Cell<Option<Instant>>,
 }
 

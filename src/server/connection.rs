@@ -24,14 +24,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::{Answer, Streams};
+use super::answer::{Outflow, Streams};
 use super::counters::{Counters, Place, count};
 use super::pulse::{Flight, Overdue, Pace, Protocol, Pulse};
 use super::socket::Socket;
 use super::{Pacing, Role, Serve};
-use crate::request::Peer;
+use crate::request::{Peer, Received};
 use crate::time::Clock;
-use crate::wire::Body;
+use crate::wire::{Answer, Body};
 
 /// What every connection of a listener shares.
 pub(super) struct Visit<S> {
@@ -183,32 +183,24 @@ impl<S: Serve> Visit<S> {
         request: Request<Incoming>,
         flight: Flight,
         http1_body: bool,
-    ) -> Result<Response<Answer>, Infallible> {
-        let request = request.map(|body| {
-            if body.is_end_stream() {
-                Body::Empty
-            } else {
-                Body::stream(body.map_err(Into::into))
-            }
-        });
-        let response = self.ask(request, http1_body).await;
-        Ok(response.map(|body| Answer::new(body, flight)))
-    }
-
-    /// Asks the service. `bodied`: the request has a body, and HTTP/1.1 nothing but its end to tell where
-    /// the next request begins.
-    pub(super) async fn ask(&self, request: Request<Body>, bodied: bool) -> Response<Body> {
-        let mut response = self.service.serve(request, self.peer, self.role).await;
-        // A refusal of ours usually comes before the body was read. hyper then closes instead of
-        // looking for the next request inside that body (CVE-2025-4366 in Pingora); the client
-        // should hear of it.
-        let ours = response.body().is_ours();
-        if bodied && ours && (response.status().is_client_error() || response.status().is_server_error()) {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    ) -> Result<Response<Outflow>, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let body = if body.is_end_stream() {
+            Body::Empty
+        } else {
+            Body::stream(body.map_err(Into::into))
+        };
+        let mut extensions = std::mem::take(&mut parts.extensions);
+        let received = Received::of(&parts);
+        let (peer, role) = (self.peer, self.role);
+        let mut answer = self
+            .service
+            .serve(received, &mut extensions, body, peer, role)
+            .await;
+        if http1_body {
+            close_after_refusal(&mut answer);
         }
-        response
+        Ok(answer.into_response().map(|body| Outflow::new(body, flight)))
     }
 
     /// Polls the connection until it ends, and ends it when the client is too slow. True when
@@ -290,6 +282,17 @@ impl<S: Serve> Visit<S> {
     }
 }
 
+/// For an answer to a request with a body on HTTP/1.1, which has nothing but the body's end to tell where the next
+/// request begins: a refusal of ours usually comes before the body was read. hyper then closes instead of
+/// looking for the next request inside that body (CVE-2025-4366 in Pingora); the client should hear of it.
+pub(super) fn close_after_refusal(answer: &mut Answer) {
+    if answer.body.is_ours() && (answer.status.is_client_error() || answer.status.is_server_error()) {
+        answer
+            .headers
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 /// What the connection was told about its end.
 #[derive(Clone, Copy, Debug)]
 enum Told {
@@ -309,7 +312,7 @@ pub(super) trait Connection: Future {
 
 impl<I, S> Connection for http1::UpgradeableConnection<I, S>
 where
-    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Outflow, Error = Infallible>,
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
@@ -319,7 +322,7 @@ where
 
 impl<I, S> Connection for http2::Connection<I, S, Streams>
 where
-    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Outflow, Error = Infallible>,
     S::Future: 'static,
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {

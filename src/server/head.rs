@@ -2,70 +2,92 @@
 
 use std::cell::RefCell;
 
-use http::request::Parts;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header, response};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 
+use crate::request::Received;
+use crate::request::admission::MAX_TARGET;
 use crate::time::Timestamp;
+use crate::wire::Answer;
 use crate::wire::http1::{self, NoHead, RequestHead};
 
 /// What bytes turned out to be.
-#[expect(clippy::large_enum_variant, reason = "nearly every one is the large one")]
-pub(super) enum Found {
+pub(super) enum Found<'b> {
     /// A request that this lane can serve.
-    Asked(Asked),
+    Asked(Received<'b>, Asked),
     /// The beginning of a head.
     Part,
     /// Anything else, also what is no request at all: the HTTP library answers it.
     Other,
 }
 
-/// A plain request.
+/// What the lane needs to know of a plain request.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    pub(super) parts: Parts,
     /// Bytes of its head.
     pub(super) head: usize,
     /// Bytes of its body.
     pub(super) body: u64,
     /// The client wants no other answer on this connection.
     pub(super) last: bool,
+    /// Only the head of an answer is wanted.
+    pub(super) head_only: bool,
 }
 
 /// Looks for a plain request. What is not certain is left to the HTTP library: nothing is refused and
 /// nothing repaired here.
-pub(super) fn read(bytes: &[u8], most: usize) -> Found {
+pub(super) fn read(bytes: &[u8], most: usize) -> Found<'_> {
     match http1::request(bytes) {
         Ok(head) if head.length > most => Found::Other,
-        Ok(head) => plain(head).map_or(Found::Other, Found::Asked),
+        Ok(head) => plain(head).map_or(Found::Other, |(received, asked)| Found::Asked(received, asked)),
         Err(NoHead::Partial) if bytes.len() > most => Found::Other,
         Err(NoHead::Partial) => Found::Part,
         Err(NoHead::Other) => Found::Other,
     }
 }
 
-fn plain(head: RequestHead) -> Option<Asked> {
-    if head.method == Method::CONNECT || !head.target.starts_with(b"/") {
+fn plain(head: RequestHead<'_>) -> Option<(Received<'_>, Asked)> {
+    let method = Method::from_bytes(head.method.as_bytes()).ok()?;
+    if method == Method::CONNECT || !is_plain_target(head.target) {
         return None;
     }
     let (mut body, mut last) = (None, None);
-    for (name, value) in &head.headers {
-        match *name {
-            header::TRANSFER_ENCODING | header::EXPECT | header::UPGRADE => return None,
-            header::CONTENT_LENGTH if body.is_none() => body = Some(number(value.as_bytes())?),
-            header::CONNECTION if last.is_none() => last = Some(is_close(value.as_bytes())?),
-            header::CONTENT_LENGTH | header::CONNECTION => return None,
+    for (name, value) in head.fields.iter() {
+        match name
+            .known()
+            .filter(|known| !known.ordinary)
+            .map_or("", |known| known.name)
+        {
+            "transfer-encoding" | "expect" | "upgrade" => return None,
+            "content-length" if body.is_none() => body = Some(number(value.as_bytes())?),
+            "connection" if last.is_none() => last = Some(is_close(value.as_bytes())?),
+            "content-length" | "connection" => return None,
             _ => {}
         }
     }
-    let mut request = Request::new(());
-    *request.method_mut() = head.method;
-    *request.uri_mut() = Uri::from_maybe_shared(head.target).ok()?;
-    *request.headers_mut() = head.headers;
-    Some(Asked {
-        parts: request.into_parts().0,
+    let asked = Asked {
         head: head.length,
         body: body.unwrap_or(0),
         last: last.unwrap_or(false),
-    })
+        head_only: method == Method::HEAD,
+    };
+    let received = Received {
+        method,
+        target: head.target,
+        authority: None,
+        scheme: None,
+        version: Version::HTTP_11,
+        fields: head.fields,
+    };
+    Some((received, asked))
+}
+
+/// Whether this is an origin-form that the HTTP library takes as it is.
+fn is_plain_target(target: &str) -> bool {
+    let plain =
+        |byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?' | b'@'..=b'_' | b'a'..=b'z' | b'|' | b'~');
+    // Without a way out in between, the machine looks at many bytes at once.
+    let all = target.bytes().fold(true, |all, byte| all & plain(byte));
+    all && target.starts_with('/') && target.len() <= MAX_TARGET
 }
 
 /// A number that every reader takes for the same.
@@ -108,20 +130,20 @@ pub(super) enum Content {
 /// Writes the head of an answer, as the HTTP library of the other lane would. `last` says that the
 /// connection ends with it.
 pub(super) fn write(
-    parts: &response::Parts,
+    answer: &Answer,
     content: Content,
-    asked: &Method,
+    head_only: bool,
     last: bool,
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Framing {
-    write_status(parts.status, out);
-    let mut dated = false;
-    for (name, value) in &parts.headers {
+    write_status(answer.status, out);
+    let mut dated = answer.lines.is_dated();
+    for (name, value) in &answer.headers {
         match *name {
             // What is sent says how long it is; only where nothing is, a length may stand for what
             // would have been.
-            header::CONTENT_LENGTH if !(*asked == Method::HEAD && matches!(content, Content::None)) => {
+            header::CONTENT_LENGTH if !(head_only && matches!(content, Content::None)) => {
                 continue;
             }
             header::TRANSFER_ENCODING => continue,
@@ -130,23 +152,24 @@ pub(super) fn write(
         }
         http1::write_field(name.as_str().as_bytes(), value.as_bytes(), out);
     }
-    if last && !says_close(&parts.headers) {
+    out.extend_from_slice(answer.lines.as_bytes());
+    if last && !says_close(&answer.headers) {
         http1::write_field(b"connection", b"close", out);
     }
-    let never = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut length = None;
+    let never = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut length = answer.lines.length;
     let framing = match content {
         _ if never => Framing::Length(0),
-        Content::None if *asked == Method::HEAD => Framing::Length(0),
+        Content::None if head_only => Framing::Length(0),
         Content::None => {
             length = Some(0);
             Framing::Length(0)
         }
         Content::Length(known) => {
             length = Some(known);
-            Framing::Length(if *asked == Method::HEAD { 0 } else { known })
+            Framing::Length(if head_only { 0 } else { known })
         }
-        Content::Unknown if *asked == Method::HEAD => Framing::Length(0),
+        Content::Unknown if head_only => Framing::Length(0),
         Content::Unknown => {
             http1::write_field(b"transfer-encoding", b"chunked", out);
             Framing::Chunked
@@ -209,7 +232,7 @@ mod tests {
 
     fn lane(text: &str) -> &'static str {
         match read(text.as_bytes(), 1000) {
-            Found::Asked(_) => "plain",
+            Found::Asked(..) => "plain",
             Found::Part => "part",
             Found::Other => "other",
         }

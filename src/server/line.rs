@@ -111,7 +111,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Line<T> {
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, pieces: &mut Pieces) -> Poll<io::Result<()>> {
         let written = pieces.poll_write(cx, &mut *self.io.borrow_mut());
         self.pulse.blocked.store(written.is_pending(), Relaxed);
-        self.pulse.written.fetch_add(ready!(written)? as u64, Relaxed);
+        self.pulse.went(ready!(written)?);
         Poll::Ready(Ok(()))
     }
 
@@ -178,7 +178,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Line<T> {
         if count == 0 {
             self.pulse.ended.store(true, Relaxed);
         }
-        self.pulse.read.fetch_add(count as u64, Relaxed);
+        self.pulse.came(count);
     }
 }
 

@@ -21,18 +21,19 @@ mod worker;
 
 use std::future::Future;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::{Request, Response};
+use http::Extensions;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::{Limits, Listen, Timeouts};
-use crate::request::Peer;
+use crate::request::{Peer, Received};
 use crate::time::Clock;
-use crate::wire::Body;
+use crate::wire::{Answer, Body, Now};
 
 pub use counters::Counters;
 pub use listen::{Bound, ListenError, bind, bind_all, inherited};
@@ -47,7 +48,25 @@ pub trait Serve: 'static {
     ///
     /// Time limits on the request's body are the callee's; on HTTP/1.1 a 4xx or 5xx answer with
     /// a body of ours to a request with a body gets `Connection: close` added here.
-    fn serve(&self, request: Request<Body>, peer: Peer, role: Role) -> impl Future<Output = Response<Body>>;
+    ///
+    /// `extensions`: what the HTTP library promised for the request.
+    fn serve(
+        &self,
+        received: Received<'_>,
+        extensions: &mut Extensions,
+        body: Body,
+        peer: Peer,
+        role: Role,
+    ) -> impl Future<Output = Answer>;
+
+    /// The same for a plain request as far as that goes without waiting; `body` is taken where it is passed on.
+    fn serve_now(
+        self: &Rc<Self>,
+        received: &mut Received<'_>,
+        body: &mut Body,
+        peer: Peer,
+        role: Role,
+    ) -> Now<impl Future<Output = Answer> + use<Self> + 'static>;
 }
 
 /// What a listener is for.

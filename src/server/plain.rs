@@ -14,18 +14,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response};
+use http::Extensions;
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Serve;
-use super::connection::{Connection, Visit, linger};
+use super::connection::{Connection, Visit, close_after_refusal, linger};
 use super::counters::{Place, count};
 use super::head::{self, Asked, Content, Found, Framing};
 use super::line::{Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
-use crate::wire::{Body, Pieces, chunked, spare};
+use crate::request::Received;
+use crate::wire::{Answer, Body, Now, Pieces, chunked, spare};
 
 impl<S: Serve> Visit<S> {
     /// Serves a socket without TLS.
@@ -119,21 +120,18 @@ where
                     lane.end = end;
                     return Poll::Ready(());
                 }
-                let mut ahead = lane.line.ahead();
-                lane.unseen = !ahead.is_empty();
-                if !lane.unseen {
-                    *ahead = BytesMut::new();
-                }
+                lane.look_behind();
             }
             if lane.line.is_closing() {
                 return Poll::Ready(());
             }
-            match ready!(lane.poll_asked(cx)) {
-                Ok(Some(asked)) => {
-                    let (visit, line) = (Rc::clone(&lane.visit), Rc::clone(&lane.line));
-                    lane.request = Some(Box::pin(async move { visit.converse(line, asked).await }));
+            match ready!(lane.poll_served(cx)) {
+                Ok(Served::Begun) => {}
+                Ok(Served::Done(After::Next)) => lane.look_behind(),
+                Ok(Served::Done(After::End(end))) => {
+                    lane.end = end;
+                    return Poll::Ready(());
                 }
-                Ok(None) => return Poll::Ready(()),
                 // The client is gone.
                 Err(_) => return Poll::Ready(()),
             }
@@ -141,74 +139,152 @@ where
     }
 }
 
+/// How far a head brought us.
+enum Served {
+    /// A request is under way, or there is no whole head yet.
+    Begun,
+    /// It was answered.
+    Done(After),
+}
+
 impl<T, S> Lane<T, S>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Serve,
 {
-    /// The next request; none when this lane ends, with how it does in `end`.
-    fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Asked>>> {
+    /// Whether bytes are here that nobody has looked for a head in; if not, there need be no room for any.
+    fn look_behind(&mut self) {
+        let mut ahead = self.line.ahead();
+        self.unseen = !ahead.is_empty();
+        if !self.unseen && ahead.capacity() > 0 {
+            *ahead = BytesMut::new();
+        }
+    }
+
+    /// Reads the next head, and serves it as far as that goes at once.
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Served>> {
         let most = self.visit.pacing.head_bytes.min(READ);
-        loop {
-            let mut found = Found::Part;
-            if std::mem::take(&mut self.unseen) {
-                let mut ahead = self.line.ahead();
-                found = head::read(&ahead, most);
-                if let Found::Asked(asked) = &found {
-                    let _ = ahead.split_to(asked.head);
-                }
-            } else {
-                let line = &self.line;
-                let see = |bytes: &[u8]| {
-                    let mut ahead = line.ahead();
-                    if !ahead.is_empty() {
-                        ahead.extend_from_slice(bytes);
-                        return None;
-                    }
-                    let found = head::read(bytes, most);
-                    let used = match &found {
-                        Found::Asked(asked) => asked.head,
-                        Found::Part | Found::Other => 0,
-                    };
-                    ahead.extend_from_slice(&bytes[used..]);
-                    Some(found)
+        let line = Rc::clone(&self.line);
+        if std::mem::take(&mut self.unseen) {
+            let head = {
+                let mut ahead = line.ahead();
+                let length = match head::read(&ahead, most) {
+                    Found::Asked(_, asked) => asked.head,
+                    Found::Part => return Poll::Ready(Ok(Served::Begun)),
+                    Found::Other => return Poll::Ready(Ok(Served::Done(After::End(End::HandOver)))),
                 };
-                match ready!(line.poll_read(cx, READ, see))? {
-                    None => return Poll::Ready(Ok(None)),
-                    Some(None) => self.unseen = true,
-                    Some(Some(seen)) => {
-                        found = seen;
-                        if self.line.pulse().started() > 0 && matches!(found, Found::Part) {
-                            self.since = Instant::now();
-                        }
+                ahead.split_to(length)
+            };
+            return match head::read(&head, most) {
+                Found::Asked(received, asked) => Poll::Ready(self.serve(cx, &head, received, asked)),
+                // It was one a moment ago.
+                Found::Part | Found::Other => Poll::Ready(Ok(Served::Done(After::End(End::Closed)))),
+            };
+        }
+        let mut inside = Context::from_waker(cx.waker());
+        let see = |bytes: &[u8]| {
+            let mut ahead = line.ahead();
+            if !ahead.is_empty() {
+                ahead.extend_from_slice(bytes);
+                self.unseen = true;
+                return Ok(Served::Begun);
+            }
+            match head::read(bytes, most) {
+                Found::Asked(received, asked) => {
+                    let (head, rest) = bytes.split_at(asked.head);
+                    if !rest.is_empty() {
+                        ahead.extend_from_slice(rest);
+                    }
+                    drop(ahead);
+                    self.serve(&mut inside, head, received, asked)
+                }
+                found @ (Found::Part | Found::Other) => {
+                    ahead.extend_from_slice(bytes);
+                    if matches!(found, Found::Other) {
+                        return Ok(Served::Done(After::End(End::HandOver)));
+                    }
+                    if self.line.pulse().started() > 0 {
+                        self.since = Instant::now();
+                    }
+                    Ok(Served::Begun)
+                }
+            }
+        };
+        match ready!(line.poll_read(cx, READ, see))? {
+            Some(served) => Poll::Ready(served),
+            None => Poll::Ready(Ok(Served::Done(After::End(End::Closed)))),
+        }
+    }
+
+    /// Serves a request. What can be done at once is; the rest goes on in a future of its own.
+    fn serve(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        mut received: Received<'_>,
+        asked: Asked,
+    ) -> io::Result<Served> {
+        let (visit, line) = (&self.visit, &self.line);
+        let (peer, role) = (visit.peer, visit.role);
+        let mut body = line.body(asked.body);
+        match visit.service.serve_now(&mut received, &mut body, peer, role) {
+            Now::Answered(answer) => {
+                line.pulse().answered(asked.body > 0);
+                let mut reply = visit.reply(line, answer, asked)?;
+                match reply.sending.poll(cx, line) {
+                    Poll::Ready(sent) => {
+                        sent?;
+                        return Ok(Served::Done(reply.after(line)));
+                    }
+                    Poll::Pending => {
+                        let (line, flight) = (Rc::clone(line), Flight::resume(line.pulse()));
+                        self.request = Some(Box::pin(async move {
+                            let after = reply.send(&line).await;
+                            drop(flight);
+                            after
+                        }));
                     }
                 }
             }
-            match found {
-                Found::Asked(asked) => return Poll::Ready(Ok(Some(asked))),
-                Found::Part => {}
-                Found::Other => {
-                    self.end = End::HandOver;
-                    return Poll::Ready(Ok(None));
-                }
+            Now::Passed(answer) => {
+                let (visit, line) = (Rc::clone(visit), Rc::clone(line));
+                let flight = Flight::begin(line.pulse(), asked.body > 0);
+                self.request = Some(Box::pin(async move {
+                    let after = visit.converse(&line, asked, answer).await;
+                    drop(flight);
+                    after
+                }));
+            }
+            Now::Waits => {
+                let (visit, line, head) = (Rc::clone(visit), Rc::clone(line), Box::<[u8]>::from(head));
+                let flight = Flight::begin(line.pulse(), asked.body > 0);
+                self.request = Some(Box::pin(async move {
+                    let Found::Asked(received, asked) = head::read(&head, head.len()) else {
+                        // It was one a moment ago.
+                        return After::End(End::Closed);
+                    };
+                    let mut none = Extensions::new();
+                    let answer = visit.service.serve(received, &mut none, body, peer, role);
+                    let after = visit.converse(&line, asked, answer).await;
+                    drop(flight);
+                    after
+                }));
             }
         }
+        Ok(Served::Begun)
     }
 }
 
 impl<S: Serve> Visit<S> {
-    /// One request and its answer.
-    async fn converse<T>(&self, line: Rc<Line<T>>, asked: Asked) -> After
+    /// Waits for an answer, and sends it.
+    async fn converse<T>(&self, line: &Line<T>, asked: Asked, answer: impl Future<Output = Answer>) -> After
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let bodied = asked.body > 0;
-        let flight = Flight::begin(line.pulse(), bodied);
-        let method = asked.parts.method.clone();
-        let request = Request::from_parts(asked.parts, line.body(asked.body));
         let served = {
-            let mut serving = pin!(self.ask(request, bodied));
+            let mut serving = pin!(answer);
             std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(Ok(response)),
+                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
                 Poll::Pending => match line.look_ahead(cx) {
                     Ok(()) => Poll::Pending,
                     Err(error) => Poll::Ready(Err(error)),
@@ -216,51 +292,82 @@ impl<S: Serve> Visit<S> {
             })
             .await
         };
-        let Ok(response) = served else {
-            return After::End(End::Closed);
-        };
-        let last = asked.last || line.is_closing() || head::says_close(response.headers());
-        let sent = self.send(&line, response, &method, last).await;
-        drop(flight);
-        match sent {
+        match served.and_then(|answer| self.reply(line, answer, asked)) {
+            Ok(reply) => reply.send(line).await,
             Err(_) => After::End(End::Closed),
-            Ok(()) if last || !line.is_past_body() => {
-                let unread = bodied || !line.ahead().is_empty();
-                After::End(if unread { End::Unread } else { End::Closed })
-            }
-            Ok(()) => After::Next,
         }
     }
 
-    async fn send<T>(
-        &self,
-        line: &Line<T>,
-        response: Response<Body>,
-        asked: &Method,
-        last: bool,
-    ) -> io::Result<()>
+    /// What is sent for an answer.
+    fn reply<T>(&self, line: &Line<T>, mut answer: Answer, asked: Asked) -> io::Result<Reply>
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (parts, body) = response.into_parts();
-        if parts.status.is_informational() {
+        if answer.status.is_informational() {
             return Err(io::Error::other("no answer is interim"));
         }
+        let bodied = asked.body > 0;
+        if bodied {
+            close_after_refusal(&mut answer);
+        }
+        let last = asked.last || line.is_closing() || head::says_close(&answer.headers);
+        let body = std::mem::take(&mut answer.body);
         let content = match body.size_hint().exact() {
             _ if body.is_end_stream() => Content::None,
             Some(length) => Content::Length(length),
             None => Content::Unknown,
         };
         let mut out = spare::buffer();
-        let framing = head::write(&parts, content, asked, last, self.clock.now(), &mut out);
-        spare::keep(parts.headers);
-        let mut sending = Sending {
-            pieces: Pieces::of_head(out),
-            over: framing == Framing::Length(0),
-            body,
-            framing,
-        };
-        std::future::poll_fn(|cx| sending.poll(cx, line)).await
+        let framing = head::write(
+            &answer,
+            content,
+            asked.head_only,
+            last,
+            self.clock.now(),
+            &mut out,
+        );
+        Ok(Reply {
+            sending: Sending {
+                pieces: Pieces::of_head(out),
+                over: framing == Framing::Length(0),
+                body,
+                framing,
+            },
+            last,
+            bodied,
+        })
+    }
+}
+
+/// An answer with all that follows from it.
+struct Reply {
+    sending: Sending,
+    last: bool,
+    bodied: bool,
+}
+
+impl Reply {
+    async fn send<T>(mut self, line: &Line<T>) -> After
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let sent = std::future::poll_fn(|cx| self.sending.poll(cx, line)).await;
+        match sent {
+            Err(_) => After::End(End::Closed),
+            Ok(()) => self.after(line),
+        }
+    }
+
+    /// What follows once it was sent.
+    fn after<T>(&self, line: &Line<T>) -> After
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        if self.last || !line.is_past_body() {
+            let unread = self.bodied || !line.ahead().is_empty();
+            return After::End(if unread { End::Unread } else { End::Closed });
+        }
+        After::Next
     }
 }
 

@@ -42,6 +42,23 @@ impl Pulse {
         self.started.load(Relaxed)
     }
 
+    /// A request began and was answered at once.
+    pub(super) fn answered(&self, bodied: bool) {
+        self.started.store(self.started.load(Relaxed) + 1, Relaxed);
+        self.bodied.store(bodied, Relaxed);
+    }
+
+    /// So many bytes came in.
+    pub(super) fn came(&self, count: usize) {
+        self.read.store(self.read.load(Relaxed) + count as u64, Relaxed);
+    }
+
+    /// So many bytes went out.
+    pub(super) fn went(&self, count: usize) {
+        self.written
+            .store(self.written.load(Relaxed) + count as u64, Relaxed);
+    }
+
     pub(super) fn bodied(&self) -> bool {
         self.bodied.load(Relaxed)
     }
@@ -53,16 +70,30 @@ pub(super) struct Flight(Arc<Pulse>);
 
 impl Flight {
     pub(super) fn begin(pulse: &Arc<Pulse>, bodied: bool) -> Self {
-        pulse.started.fetch_add(1, Relaxed);
-        pulse.in_flight.fetch_add(1, Relaxed);
+        pulse.started.store(pulse.started() + 1, Relaxed);
+        add(&pulse.in_flight, 1);
         pulse.bodied.store(bodied, Relaxed);
         Self(pulse.clone())
     }
 }
 
+impl Flight {
+    /// The request was answered at once, but for the last bytes.
+    pub(super) fn resume(pulse: &Arc<Pulse>) -> Self {
+        add(&pulse.in_flight, 1);
+        Self(pulse.clone())
+    }
+}
+
+/// One thread writes, so nothing is lost in between.
+fn add(number: &AtomicUsize, more: usize) {
+    number.store(number.load(Relaxed) + more, Relaxed);
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        let left = self.0.in_flight.load(Relaxed).saturating_sub(1);
+        self.0.in_flight.store(left, Relaxed);
     }
 }
 

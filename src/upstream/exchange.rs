@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, Version, response};
+use http::Version;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -15,13 +15,14 @@ use super::connection::{Connection, Http2};
 use super::failure::Failure;
 use super::http1::{Broken, Exchange};
 use super::request_head::Head;
-use super::{ServedBy, Upstreams, response_head};
+use super::response_head::Relayed;
+use super::{Upstreams, Via};
 use crate::decision::Permit;
-use crate::wire::{Body, BodyError};
+use crate::wire::{Answer, Body, BodyError, Fields};
 
 /// A response of a backend, of which the head is known.
-pub(super) struct Received {
-    pub(super) head: response::Parts,
+pub(super) struct Came {
+    pub(super) head: Relayed,
     pub(super) body: Source,
 }
 
@@ -42,14 +43,15 @@ pub(super) struct Unanswered {
     /// The connection ended before a byte of the response.
     closed: bool,
     why: String,
+    /// Its head may not go on.
+    refused: Option<Failure>,
 }
 
 impl Upstreams {
-    pub(super) async fn exchange(&self, head: &Head<'_>, body: Body) -> Result<Response<Body>, Failure> {
-        let outgoing = head.outgoing;
-        let mut upload = Upload::new(body, outgoing.limits.body, outgoing.timeouts.idle);
+    pub(super) async fn exchange(&self, head: &Head, via: &Via<'_>, body: Body) -> Result<Answer, Failure> {
+        let mut upload = Upload::new(body, via.limits.body, via.timeouts.idle);
         let length = upload.length();
-        if let (Some(limit), Some(length)) = (outgoing.limits.body, length)
+        if let (Some(limit), Some(length)) = (via.limits.body, length)
             && length > limit
         {
             return Err(Failure::TooLarge);
@@ -57,8 +59,8 @@ impl Upstreams {
         let progress = upload.progress();
         // Whether it does no harm when the backend has already acted on it (RFC 9110 section
         // 9.2.2) and can be said again.
-        let repeatable = progress.is_none() && head.method().is_idempotent();
-        let mut turn = outgoing.backends.turn();
+        let repeatable = progress.is_none() && head.method.is_idempotent();
+        let mut turn = via.backends.turn();
         let mut may_retry = true;
         let mut before: Option<Failure> = None;
         loop {
@@ -73,7 +75,7 @@ impl Upstreams {
                 let (connection, used) = match open {
                     Some(open) => (open, true),
                     // Boxed: each request has room for the future, and few need it.
-                    None => match Box::pin(pool.open(backend, outgoing.terms(), fresh)).await {
+                    None => match Box::pin(pool.open(backend, via.terms(), fresh)).await {
                         Ok(opened) => opened,
                         // Nothing was sent: the next backend may have it.
                         Err(failure) => {
@@ -92,23 +94,24 @@ impl Upstreams {
                         let bytes = head.http1(backend, length);
                         let mut exchange = Exchange::new(http1, bytes, upload, length);
                         let came = self
-                            .await_head(head, progressed, |cx| exchange.poll_head(cx, head.method()))
+                            .await_head(head, via, progressed, |cx| {
+                                exchange.poll_head(cx, &head.method, via.identity_names)
+                            })
                             .await?;
-                        received_on_http1(exchange, came)
+                        came_on_http1(exchange, came)
                     }
                     Connection::Http2(http2) => {
                         let request = head.http2(backend, length, upload)?;
-                        let mut sending = Box::pin(on_http2(http2, request));
-                        self.await_head(head, progressed, |cx| sending.as_mut().poll(cx))
+                        let mut sending = Box::pin(on_http2(http2, request, head, via));
+                        self.await_head(head, via, progressed, |cx| sending.as_mut().poll(cx))
                             .await?
                     }
                 };
                 let unanswered = match received {
-                    Ok(received) => {
-                        let mut answer = self.relay(head, received)?;
-                        if outgoing.name_backend {
-                            let name = backend.connector.authority().into();
-                            answer.extensions_mut().insert(ServedBy(name));
+                    Ok(came) => {
+                        let mut answer = self.relay(head, via, came)?;
+                        if via.name_backend {
+                            answer.served_by = Some(backend.connector.authority().into());
                         }
                         return Ok(answer);
                     }
@@ -129,12 +132,13 @@ impl Upstreams {
     /// a revocation.
     pub(super) async fn await_head<T>(
         &self,
-        asked: &Head<'_>,
+        asked: &Head,
+        via: &Via<'_>,
         progress: Option<&Progress>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Result<T, Failure> {
         let lease = asked.permit.lease();
-        let limit = asked.outgoing.timeouts.response;
+        let limit = via.timeouts.response;
         let every = match lease {
             Some(_) => limit.min(LOOK_EVERY),
             None => limit,
@@ -170,36 +174,29 @@ impl Upstreams {
     }
 
     /// Turns the backend's response into ours. `asked` is what it answers.
-    pub(super) fn relay(&self, asked: &Head<'_>, received: Received) -> Result<Response<Body>, Failure> {
-        let (permit, outgoing) = (asked.permit, asked.outgoing);
-        let Received {
-            head: mut parts,
-            body,
-        } = received;
-        let length = match &body {
-            Source::Http1(exchange) => exchange.length(),
-            Source::Http2(body) => body.size_hint().exact(),
-        };
-        response_head::check(&parts)?;
-        let trailers = asked.received.version == Version::HTTP_2 && parts.version == Version::HTTP_2;
-        let idle = if response_head::is_event_stream(&parts.headers) {
-            outgoing.timeouts.tunnel_idle
+    pub(super) fn relay(&self, asked: &Head, via: &Via<'_>, came: Came) -> Result<Answer, Failure> {
+        let Came { head, body } = came;
+        if head.switch.is_some() {
+            return Err(super::response_head::UNASKED);
+        }
+        let trailers = asked.version == Version::HTTP_2 && head.version == Version::HTTP_2;
+        let idle = if head.events {
+            via.timeouts.tunnel_idle
         } else {
-            outgoing.timeouts.idle
+            via.timeouts.idle
         };
-        response_head::strip(&mut parts, asked.method(), length, outgoing.identity_names);
         let body = match body {
             Source::Http1(mut exchange) => match exchange.whole() {
                 Some(body) => body,
-                None => self.download(permit, exchange, idle, None),
+                None => self.download(&asked.permit, exchange, idle, None),
             },
             Source::Http2(body) if body.is_end_stream() => Body::Empty,
             Source::Http2(body) => {
-                let names = trailers.then(|| outgoing.identity_names.clone());
-                self.download(permit, body, idle, names)
+                let names = trailers.then(|| via.identity_names.clone());
+                self.download(&asked.permit, body, idle, names)
             }
         };
-        Ok(Response::from_parts(parts, body))
+        Ok(Answer::new(head.status, head.lines, body))
     }
 
     fn download<B>(
@@ -226,41 +223,61 @@ impl Upstreams {
     clippy::result_large_err,
     reason = "what was not sent goes back to where it came from"
 )]
-pub(super) fn received_on_http1(
-    exchange: Exchange,
-    head: Result<response::Parts, Broken>,
-) -> Result<Received, Unanswered> {
+pub(super) fn came_on_http1(exchange: Exchange, head: Result<Relayed, Broken>) -> Result<Came, Unanswered> {
+    let unanswered = |why| Unanswered {
+        unsent: None,
+        closed: false,
+        why,
+        refused: None,
+    };
     match head {
-        Ok(head) => Ok(Received {
+        Ok(head) => Ok(Came {
             head,
             body: Source::Http1(exchange),
         }),
         Err(Broken::Closed { why, unsent }) => Err(Unanswered {
             unsent: unsent.then(|| exchange.unsent()).flatten(),
             closed: true,
-            why,
+            ..unanswered(why)
         }),
-        Err(Broken::Wrong(why)) => Err(Unanswered {
-            unsent: None,
-            closed: false,
-            why,
-        }),
-        Err(Broken::Cut(cut)) => Err(Unanswered {
-            unsent: None,
-            closed: false,
-            why: cut.to_string(),
+        Err(Broken::Wrong(why)) => Err(unanswered(why)),
+        Err(Broken::Cut(cut)) => Err(unanswered(cut.to_string())),
+        Err(Broken::Refused(failure)) => Err(Unanswered {
+            refused: Some(failure),
+            ..unanswered(String::new())
         }),
     }
 }
 
-async fn on_http2(mut http2: Http2, request: hyper::Request<Upload>) -> Result<Received, Unanswered> {
+async fn on_http2(
+    mut http2: Http2,
+    request: hyper::Request<Upload>,
+    asked: &Head,
+    via: &Via<'_>,
+) -> Result<Came, Unanswered> {
     match http2.sender.try_send_request(request).await {
         Ok(response) => {
-            let (head, body) = response.into_parts();
-            Ok(Received {
-                head,
-                body: Source::Http2(body),
-            })
+            let (parts, body) = response.into_parts();
+            let fields = Fields::of(&parts.headers);
+            let head = Relayed::of(
+                parts.status,
+                parts.version,
+                &fields,
+                &asked.method,
+                via.identity_names,
+            );
+            match head {
+                Ok(head) => Ok(Came {
+                    head,
+                    body: Source::Http2(body),
+                }),
+                Err(failure) => Err(Unanswered {
+                    unsent: None,
+                    closed: false,
+                    why: String::new(),
+                    refused: Some(failure),
+                }),
+            }
         }
         Err(mut error) => {
             let unsent = error.take_message().map(hyper::Request::into_body);
@@ -270,6 +287,7 @@ async fn on_http2(mut http2: Http2, request: hyper::Request<Upload>) -> Result<R
                 unsent,
                 closed: error.is_canceled() || error.is_closed() || is_reset(source),
                 why: source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+                refused: None,
             })
         }
     }
@@ -285,6 +303,9 @@ fn is_reset(source: Option<&(dyn std::error::Error + 'static)>) -> bool {
 impl Unanswered {
     /// Whose fault it was: the client's, if the body says so.
     pub(super) fn failure(self, progress: Option<&Progress>) -> Failure {
+        if let Some(refused) = self.refused {
+            return refused;
+        }
         match progress.and_then(Progress::why_cut) {
             Some(Cut::TooLarge) => Failure::TooLarge,
             Some(Cut::ClientSlow) => Failure::ClientSlow,

@@ -5,17 +5,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, Version, header, response};
+use http::{Method, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
 use super::body::{Cut, Upload};
 use super::connection::{FIRST_READ, Http1};
+use super::failure::Failure;
+use super::names::IdentityNames;
 use super::pool::MOST_IDLE;
+use super::response_head::Relayed;
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Chunks, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
-use crate::wire::{Body, BodyError, Pieces};
+use crate::wire::{Body, BodyError, Fields, Pieces};
 
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
@@ -31,6 +34,8 @@ pub(super) enum Broken {
     Wrong(String),
     /// The request's body ended before its end.
     Cut(Cut),
+    /// Its head may not go on.
+    Refused(Failure),
 }
 
 /// A connection with one request on it, from its head to the end of the response.
@@ -106,7 +111,8 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         asked: &Method,
-    ) -> Poll<Result<response::Parts, Broken>> {
+        identities: &IdentityNames,
+    ) -> Poll<Result<Relayed, Broken>> {
         let Some(http1) = &mut self.http1 else {
             return Poll::Ready(Err(Broken::Wrong("it was answered before".to_owned())));
         };
@@ -129,42 +135,23 @@ impl Exchange {
                 }
                 Poll::Ready(Ok(_)) => {}
             }
-            while let Some(head) = next_head(&mut http1.read, http1.head)? {
+            while let Some(head) = next_head(&http1.read, http1.head)? {
+                let length = head.length;
                 // 101 ends HTTP on this connection; the others come before the response itself.
                 if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                    self.interim += head.length;
+                    self.interim += length;
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(wrong("too many interim responses")));
                     }
+                    http1.read.advance(length);
                     continue;
                 }
-                return Poll::Ready(self.begin(head, asked));
+                (self.left, self.keeps) = framing(&head, asked)?;
+                let relayed = Relayed::of(head.status, head.version, &head.fields, asked, identities);
+                http1.read.advance(length);
+                return Poll::Ready(relayed.map_err(Broken::Refused));
             }
         }
-    }
-
-    /// Looks in the head for how the body is framed.
-    fn begin(&mut self, head: ResponseHead, asked: &Method) -> Result<response::Parts, Broken> {
-        let bodiless = *asked == Method::HEAD
-            || head.status.is_informational()
-            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        self.left = if bodiless {
-            Left::Length(0)
-        } else if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            // That it is this coding alone is seen to where the head is checked.
-            Left::Chunked(Chunks::default())
-        } else {
-            content_length(&head.headers)?.map_or(Left::UntilClose, Left::Length)
-        };
-        self.keeps = head.version == Version::HTTP_11
-            && head.status != StatusCode::SWITCHING_PROTOCOLS
-            && !matches!(self.left, Left::UntilClose)
-            && !says_close(&head.headers);
-        let (mut parts, ()) = http::Response::new(()).into_parts();
-        parts.status = head.status;
-        parts.version = head.version;
-        parts.headers = head.headers;
-        Ok(parts)
     }
 
     /// What is known of the body's length.
@@ -416,17 +403,35 @@ impl Tunneled {
     }
 }
 
-/// Takes the head out of what was read; none: it is not whole.
-fn next_head(read: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, Broken> {
+/// How the body behind that head is framed, and whether the connection can carry another request after it.
+fn framing(head: &ResponseHead<'_>, asked: &Method) -> Result<(Left, bool), Broken> {
+    let fields = &head.fields;
+    let bodiless = *asked == Method::HEAD
+        || head.status.is_informational()
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let left = if bodiless {
+        Left::Length(0)
+    } else if fields.contains_key(header::TRANSFER_ENCODING) {
+        // That it is this coding alone is seen to where the head is checked.
+        Left::Chunked(Chunks::default())
+    } else {
+        content_length(fields)?.map_or(Left::UntilClose, Left::Length)
+    };
+    let keeps = head.version == Version::HTTP_11
+        && head.status != StatusCode::SWITCHING_PROTOCOLS
+        && !matches!(left, Left::UntilClose)
+        && !says_close(fields);
+    Ok((left, keeps))
+}
+
+/// The head at the beginning of what was read; none: it is not whole.
+fn next_head(read: &BytesMut, limit: usize) -> Result<Option<ResponseHead<'_>>, Broken> {
     if read.is_empty() {
         return Ok(None);
     }
     match http1::response(read) {
         Ok(head) if head.length > limit => Err(wrong("its head is too large")),
-        Ok(head) => {
-            read.advance(head.length);
-            Ok(Some(head))
-        }
+        Ok(head) => Ok(Some(head)),
         Err(NoHead::Partial) if read.len() > limit => Err(wrong("its head is too large")),
         Err(NoHead::Partial) => Ok(None),
         Err(NoHead::Other) => Err(wrong("what it sent is no HTTP/1.1 response")),
@@ -434,9 +439,9 @@ fn next_head(read: &mut BytesMut, limit: usize) -> Result<Option<ResponseHead>, 
 }
 
 /// The length that all of them say (RFC 9112 section 6.3); none: there is none.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Broken> {
+fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, Broken> {
     let mut length = None;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
+    for value in fields.get_all(&header::CONTENT_LENGTH) {
         for digits in value
             .as_bytes()
             .split(|byte| *byte == b',')
@@ -463,10 +468,9 @@ fn number(digits: &[u8]) -> Option<u64> {
         .filter(|length| *length < 1 << 62)
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
+fn says_close(fields: &Fields<'_>) -> bool {
+    fields
+        .get_all(&header::CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

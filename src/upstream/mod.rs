@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Request, Response, request};
+use http::{HeaderMap, HeaderName, Method};
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
 
 pub use backends::{Backends, RouteBackends};
@@ -40,8 +40,8 @@ use request_head::Head;
 use crate::authn::Identity;
 use crate::config::settings::{IdentityHeaders, Limits, Route, Timeouts};
 use crate::decision::Permit;
-use crate::request::{Client, RequestId, Scheme};
-use crate::wire::Body;
+use crate::request::{Client, Received, RequestId, Scheme};
+use crate::wire::{Answer, Body, Fields};
 
 /// One worker's connections to all backends. Lives on one thread, inside a `LocalSet`.
 #[derive(Debug)]
@@ -68,8 +68,6 @@ pub struct Signals {
 pub struct Outgoing<'a> {
     /// The route that was decided about.
     pub route: &'a Route,
-    /// Its backends, from [`Backends::resolve`].
-    pub backends: &'a RouteBackends,
     /// For `X-Forwarded-For`.
     pub client: Client,
     /// For `X-Forwarded-Proto`.
@@ -79,7 +77,7 @@ pub struct Outgoing<'a> {
     /// For `X-Request-Id`.
     pub request_id: RequestId,
     /// The target, where it differs from the one received: without a prefix or a query token.
-    pub target: Option<PathAndQuery>,
+    pub target: Option<String>,
     /// The fields that hold credentials of ours in this request. They go unless the route passes
     /// credentials; our cookies go with them and need not be named.
     pub strip: &'a [HeaderName],
@@ -87,17 +85,38 @@ pub struct Outgoing<'a> {
     pub upgrade: bool,
     /// The identity header names of all routes.
     pub identity_names: &'a IdentityNames,
+}
+
+/// By what a request goes to a backend, and under which terms.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'a> {
+    /// The route's backends, from [`Backends::resolve`].
+    pub backends: &'a RouteBackends,
+    /// The identity header names of all routes.
+    pub identity_names: &'a IdentityNames,
     /// `[timeouts]`
     pub timeouts: &'a Timeouts,
     /// `[limits]`
     pub limits: &'a Limits,
-    /// Whether the response is to say, by [`ServedBy`] among its extensions, which backend gave it.
+    /// Whether the answer is to say which backend gave it.
     pub name_backend: bool,
 }
 
-/// The address of the backend that gave a response: for the access log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServedBy(pub Box<str>);
+/// A request that was let through, as the backend gets it.
+#[derive(Debug)]
+pub struct Passed(Head);
+
+impl Passed {
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.0.method
+    }
+
+    /// The fields that the backend gets.
+    pub fn fields(&self) -> Fields<'_> {
+        self.0.fields()
+    }
+}
 
 impl Upstreams {
     /// Without any connection yet.
@@ -111,9 +130,23 @@ impl Upstreams {
         }
     }
 
+    /// Writes down what a backend gets of a request: nothing of what was received is needed from there on.
+    ///
+    /// # Errors
+    /// It may not go on.
+    pub fn pass(
+        &self,
+        permit: Permit,
+        outgoing: &Outgoing<'_>,
+        received: &Received<'_>,
+    ) -> Result<Passed, Failure> {
+        let identity = self.values(&outgoing.route.identity_headers, permit.identity());
+        Head::new(received, permit, outgoing, &identity).map(Passed)
+    }
+
     /// Sends the request to one of the route's backends, and gives back the head of its response
-    /// with a body that streams. Dropping the future or the body closes the way to the backend. Of the
-    /// head nothing is taken but the promise of an upgrade.
+    /// with a body that streams. Dropping the future or the body closes the way to the backend. With
+    /// `on_client`: the client's side of the WebSocket that it asks for.
     ///
     /// # Errors
     /// When no backend gave an answer that may be passed on. After [`Failure::leaves_body`] the
@@ -123,22 +156,15 @@ impl Upstreams {
     /// Outside a `LocalSet`.
     pub async fn forward(
         &self,
-        permit: Permit,
-        outgoing: Outgoing<'_>,
-        received: &mut request::Parts,
+        passed: &Passed,
+        via: &Via<'_>,
+        on_client: Option<OnUpgrade>,
         body: Body,
-    ) -> Result<Response<Body>, Failure> {
-        let on_client = outgoing.upgrade.then(|| {
-            let mut request = Request::new(());
-            std::mem::swap(request.extensions_mut(), &mut received.extensions);
-            hyper::upgrade::on(request)
-        });
-        let identity = self.values(&outgoing.route.identity_headers, permit.identity());
-        let head = Head::new(received, &permit, &outgoing, identity)?;
+    ) -> Result<Answer, Failure> {
         match on_client {
             // Boxed: each request has room for the future, and few need it.
-            Some(on_client) => Box::pin(self.open_tunnel(&head, body, on_client)).await,
-            None => self.exchange(&head, body).await,
+            Some(on_client) => Box::pin(self.open_tunnel(&passed.0, via, body, on_client)).await,
+            None => self.exchange(&passed.0, via, body).await,
         }
     }
 
@@ -169,7 +195,7 @@ impl Upstreams {
     }
 }
 
-impl Outgoing<'_> {
+impl Via<'_> {
     fn terms(&self) -> Terms {
         Terms {
             connect: self.timeouts.connect,

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
 
 use http::header;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::Outgoing;
 use super::backends::Backend;
@@ -14,138 +13,124 @@ use super::failure::Failure;
 use super::identity::IdentityValues;
 use crate::config::settings::{HostHeader, Route};
 use crate::decision::Permit;
+use crate::request::Received;
 use crate::wire::cookie;
-use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name, is_text};
-use crate::wire::{http1, spare};
+use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_text};
+use crate::wire::{Fields, Name, each_field, http1, spare};
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
 /// harm: nothing but a small number is believed, and nothing but a small number goes on.
-const HOPS: HeaderName = HeaderName::from_static("x-sidegate-hop");
+const HOPS: &str = "x-sidegate-hop";
 /// More are a loop.
 const MOST_HOPS: u8 = 8;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A head that is the same for every backend of the route: what was received, and what becomes of it.
-/// Nothing is taken out and nothing added until it is written, field by field.
-pub(super) struct Head<'r> {
-    pub(super) received: &'r request::Parts,
-    pub(super) permit: &'r Permit,
-    pub(super) outgoing: &'r Outgoing<'r>,
-    identity: Rc<IdentityValues>,
-    hops: u8,
-    /// `Connection` may name fields that end here.
-    listed: bool,
+/// A head that is the same for every backend of the route, written out: what goes on of what was received, and what
+/// we say ourselves. Only host and body are missing.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) permit: Permit,
+    pub(super) method: Method,
+    /// Of the client's request.
+    pub(super) version: Version,
+    /// `Sec-WebSocket-Key`, where an upgrade was asked for.
+    pub(super) key: Option<Box<[u8]>>,
+    /// The target, then the fields.
+    written: Vec<u8>,
+    /// So many bytes of it are the target.
+    target: usize,
+    /// What was said of the host, if the backend gets that; else it is the backend's own.
+    authority: Option<Box<str>>,
+    /// The head says how long the body is even where it has none.
+    wants_length: bool,
+    /// `TE: trailers`
+    trailers: bool,
 }
 
-impl<'r> Head<'r> {
+impl Head {
     pub(super) fn new(
-        received: &'r request::Parts,
-        permit: &'r Permit,
-        outgoing: &'r Outgoing<'r>,
-        identity: Rc<IdentityValues>,
+        received: &Received<'_>,
+        permit: Permit,
+        outgoing: &Outgoing<'_>,
+        identity: &IdentityValues,
     ) -> Result<Self, Failure> {
         if !is_text(outgoing.authority.as_bytes()) {
             return Err(Failure::BadAuthority);
         }
-        Ok(Self {
-            received,
-            permit,
+        let fields = &received.fields;
+        let hops = hops(fields)?;
+        let mut written = spare::buffer();
+        let target = match (outgoing.target.as_deref(), received.target) {
+            (Some(changed), _) => changed,
+            (None, "") => "/",
+            (None, target) => target,
+        };
+        written.extend_from_slice(target.as_bytes());
+        let filter = Filter {
+            fields,
             outgoing,
-            identity,
-            hops: hops(&received.headers)?,
-            listed: received.headers.contains_key(header::CONNECTION),
+            preflight: permit.is_preflight(),
+            listed: fields.contains_key(header::CONNECTION),
+        };
+        let mut say = |name: &str, value: &[u8]| http1::write_field(name.as_bytes(), value, &mut written);
+        filter.each(&permit, &mut say);
+        for (name, value) in identity.named(&outgoing.route.identity_headers) {
+            say(name.as_str(), value.as_bytes());
+        }
+        if let Some(address) = outgoing.client.address() {
+            write_address(address, |text| say("x-forwarded-for", text));
+        }
+        say("x-forwarded-proto", outgoing.scheme.as_str().as_bytes());
+        say("x-forwarded-host", outgoing.authority.as_bytes());
+        say("x-request-id", &outgoing.request_id.digits());
+        say(HOPS, &[b'0' + hops]);
+        if outgoing.upgrade {
+            say("connection", b"Upgrade");
+            say("upgrade", b"websocket");
+        }
+        let te = fields.get(header::TE);
+        Ok(Self {
+            method: received.method.clone(),
+            version: received.version,
+            key: fields
+                .get(header::SEC_WEBSOCKET_KEY)
+                .filter(|_| outgoing.upgrade)
+                .map(|key| key.as_bytes().into()),
+            target: target.len(),
+            authority: match outgoing.route.host_header {
+                HostHeader::Preserve => Some(outgoing.authority.into()),
+                HostHeader::Upstream => None,
+            },
+            wants_length: matches!(received.method, Method::POST | Method::PUT | Method::PATCH)
+                || fields.contains_key(header::CONTENT_LENGTH),
+            trailers: received.version == Version::HTTP_2
+                && te.is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")),
+            permit,
+            written,
         })
     }
 
-    pub(super) fn method(&self) -> &'r Method {
-        &self.received.method
-    }
-
-    /// Whether a field of the client goes on. Not when it ends here, and not when only we may say it:
-    /// that comes from us, whatever was received under its name. Cookies go another way.
-    fn passes(&self, name: &HeaderName) -> bool {
-        if is_hop_by_hop(name)
-            || is_never_from_clients(name.as_str())
-            || matches!(
-                *name,
-                header::HOST | header::CONTENT_LENGTH | header::EXPECT | header::COOKIE
-            )
-            || !is_plain_name(name.as_str())
-            || self.outgoing.identity_names.contain(name.as_str())
-        {
-            return false;
+    /// The fields, without `Host`.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        let mut fields = Fields::new();
+        for (name, value) in each_field(&self.written[self.target..]) {
+            fields.push(std::str::from_utf8(name).expect("names are ASCII"), value);
         }
-        if self.permit.is_preflight() && *name == header::AUTHORIZATION {
-            return false;
-        }
-        let strips = self.permit.is_preflight() || !self.outgoing.route.pass_credentials;
-        if strips && self.outgoing.strip.contains(name) {
-            return false;
-        }
-        !self.listed || !is_listed(&self.received.headers, name)
-    }
-
-    /// Every field but those that depend on the backend and the body: what goes on of what was received,
-    /// then what we say ourselves.
-    fn each(&self, mut say: impl FnMut(&HeaderName, &[u8])) {
-        let outgoing = self.outgoing;
-        for (name, value) in &self.received.headers {
-            if self.passes(name) {
-                say(name, value.as_bytes());
-            }
-        }
-        let received = &self.received.headers;
-        if !(self.listed && is_listed(received, &header::COOKIE))
-            && let Some(cookies) = cookies(received, self.permit, outgoing.route)
-        {
-            say(&header::COOKIE, &cookies);
-        }
-        for (name, value) in self.identity.named(&outgoing.route.identity_headers) {
-            say(name, value.as_bytes());
-        }
-        if let Some(address) = outgoing.client.address() {
-            write_address(address, |text| say(&X_FORWARDED_FOR, text));
-        }
-        say(&X_FORWARDED_PROTO, outgoing.scheme.as_str().as_bytes());
-        say(&X_FORWARDED_HOST, outgoing.authority.as_bytes());
-        say(&X_REQUEST_ID, &outgoing.request_id.digits());
-        say(&HOPS, &[b'0' + self.hops]);
-        if outgoing.upgrade {
-            say(&header::CONNECTION, b"Upgrade");
-            say(&header::UPGRADE, b"websocket");
-        }
-    }
-
-    fn target(&self) -> Option<&PathAndQuery> {
-        let changed = self.outgoing.target.as_ref();
-        changed.or_else(|| self.received.uri.path_and_query())
-    }
-
-    /// Whether the head says how long the body is even where it has none.
-    fn wants_length(&self) -> bool {
-        matches!(*self.method(), Method::POST | Method::PUT | Method::PATCH)
-            || self.received.headers.contains_key(header::CONTENT_LENGTH)
+        fields
     }
 
     /// The head on an HTTP/1.1 connection. `length` is the body's: none when it is not known beforehand.
     pub(super) fn http1(&self, backend: &Backend, length: Option<u64>) -> Vec<u8> {
         let mut out = spare::buffer();
-        out.extend_from_slice(self.method().as_str().as_bytes());
+        let (target, fields) = self.written.split_at(self.target);
+        out.extend_from_slice(self.method.as_str().as_bytes());
         out.push(b' ');
-        out.extend_from_slice(self.target().map_or("/", PathAndQuery::as_str).as_bytes());
+        out.extend_from_slice(target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let host = match self.outgoing.route.host_header {
-            HostHeader::Preserve => self.outgoing.authority.as_bytes(),
-            HostHeader::Upstream => backend.host.as_bytes(),
-        };
-        http1::write_field(b"host", host, &mut out);
-        self.each(|name, value| http1::write_field(name.as_str().as_bytes(), value, &mut out));
+        let host = self.authority.as_deref().map(str::as_bytes);
+        http1::write_field(b"host", host.unwrap_or(backend.host.as_bytes()), &mut out);
+        out.extend_from_slice(fields);
         match length {
-            Some(0) if !self.wants_length() => {}
+            Some(0) if !self.wants_length => {}
             Some(length) => {
                 out.extend_from_slice(b"content-length: ");
                 http1::write_number(length, &mut out);
@@ -165,46 +150,105 @@ impl<'r> Head<'r> {
         length: Option<u64>,
         body: B,
     ) -> Result<Request<B>, Failure> {
-        let authority = match self.outgoing.route.host_header {
-            HostHeader::Preserve => {
-                Authority::try_from(self.outgoing.authority).map_err(|_| Failure::BadAuthority)?
-            }
-            HostHeader::Upstream => backend.authority.clone(),
+        let authority = match self.authority.as_deref() {
+            Some(written) => Authority::try_from(written).map_err(|_| Failure::BadAuthority)?,
+            None => backend.authority.clone(),
         };
-        let target = self.target().cloned();
+        let (target, fields) = self.written.split_at(self.target);
+        let target = PathAndQuery::try_from(target).map_err(|_| Failure::BadAuthority)?;
         let uri = Uri::builder()
             .scheme(backend.scheme.clone())
             .authority(authority)
-            .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
+            .path_and_query(target)
             .build()
             .map_err(|_| Failure::BadAuthority)?;
         let mut request = Request::new(body);
-        *request.method_mut() = self.method().clone();
+        *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;
         let headers = request.headers_mut();
-        self.each(|name, value| {
+        for (name, value) in each_field(fields) {
+            let name = HeaderName::from_bytes(name).expect("it was one, or is ours");
             let value = HeaderValue::from_bytes(value).expect("it was one, or is printable ASCII");
             headers.append(name, value);
-        });
-        if let Some(length) = length.filter(|length| *length > 0 || self.wants_length()) {
+        }
+        if let Some(length) = length.filter(|length| *length > 0 || self.wants_length) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        if self.received.version == Version::HTTP_2
-            && let Some(te) = self.received.headers.get(header::TE)
-            && te.as_bytes().eq_ignore_ascii_case(b"trailers")
-        {
+        if self.trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
         Ok(request)
     }
 }
 
+impl Drop for Head {
+    fn drop(&mut self) {
+        spare::keep_buffer(std::mem::take(&mut self.written));
+    }
+}
+
+/// Which fields of a client go on.
+struct Filter<'r> {
+    fields: &'r Fields<'r>,
+    outgoing: &'r Outgoing<'r>,
+    preflight: bool,
+    /// `Connection` may name fields that end here.
+    listed: bool,
+}
+
+impl Filter<'_> {
+    /// Says every field that goes on, cookies last.
+    fn each(&self, permit: &Permit, say: &mut impl FnMut(&str, &[u8])) {
+        for (name, value) in self.fields.iter() {
+            if self.passes(name) {
+                match name.known() {
+                    Some(known) => say(known.name, value.as_bytes()),
+                    None => say(&name.to_lower(), value.as_bytes()),
+                }
+            }
+        }
+        if !(self.listed && is_listed(self.fields, header::COOKIE.as_str()))
+            && let Some(cookies) = cookies(self.fields, permit, self.outgoing.route)
+        {
+            say(header::COOKIE.as_str(), &cookies);
+        }
+    }
+
+    /// Whether a field of the client goes on. Not when it ends here, and not when only we may say it:
+    /// that comes from us, whatever was received under its name. Cookies go another way.
+    fn passes(&self, name: Name<'_>) -> bool {
+        let lower = match name.known() {
+            Some(known) => Cow::Borrowed(known.name),
+            None => name.to_lower(),
+        };
+        let ordinary = name.known().is_some_and(|known| known.ordinary);
+        if !ordinary
+            && (is_hop_by_hop(&lower)
+                || is_never_from_clients(&lower)
+                || matches!(&*lower, "host" | "content-length" | "expect" | "cookie")
+                || !name.is_plain())
+        {
+            return false;
+        }
+        if self.outgoing.identity_names.contain(&lower) {
+            return false;
+        }
+        if self.preflight && *lower == *"authorization" {
+            return false;
+        }
+        let strips = self.preflight || !self.outgoing.route.pass_credentials;
+        if strips && self.outgoing.strip.iter().any(|gone| name.is(gone.as_str())) {
+            return false;
+        }
+        !self.listed || !is_listed(self.fields, &lower)
+    }
+}
+
 /// The number of times, this one included.
-fn hops(headers: &HeaderMap) -> Result<u8, Failure> {
-    let before = headers
+fn hops(fields: &Fields<'_>) -> Result<u8, Failure> {
+    let before = fields
         .get_all(HOPS)
-        .iter()
         .filter_map(|value| value.to_str().ok()?.parse::<u8>().ok())
         .max()
         .unwrap_or(0);
@@ -214,61 +258,45 @@ fn hops(headers: &HeaderMap) -> Result<u8, Failure> {
     Ok(before + 1)
 }
 
-/// The names in `Connection` (RFC 9110 section 7.6.1) that are no words about the connection itself.
-fn listed(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
+/// Whether `Connection` names that field (RFC 9110 section 7.6.1); words about the connection itself are no names.
+pub(super) fn is_listed(fields: &Fields<'_>, name: &str) -> bool {
+    fields
+        .get_all(&header::CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
-}
-
-fn is_listed(headers: &HeaderMap, name: &HeaderName) -> bool {
-    listed(headers).any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-}
-
-/// Removes the fields that `Connection` names (RFC 9110 section 7.6.1).
-pub(super) fn remove_listed(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        return;
-    }
-    let names: Vec<HeaderName> = listed(headers)
-        .filter_map(|token| HeaderName::from_bytes(token).ok())
-        .collect();
-    for name in names {
-        headers.remove(name);
-    }
+        .any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Leaves of the cookies what goes on.
-pub fn strip_cookies(headers: &mut HeaderMap, permit: &Permit, route: &Route) {
-    let changed = match cookies(headers, permit, route) {
+pub fn strip_cookies(fields: &mut Fields<'_>, permit: &Permit, route: &Route) {
+    let changed = match cookies(fields, permit, route) {
         Some(Cow::Borrowed(_)) => return,
-        Some(Cow::Owned(kept)) => HeaderValue::from_bytes(&kept).ok(),
+        Some(Cow::Owned(kept)) => Some(kept),
         None => None,
     };
     match changed {
-        Some(kept) => headers.insert(header::COOKIE, kept),
-        None => headers.remove(header::COOKIE),
+        Some(kept) => fields.set("cookie", kept),
+        None => {
+            fields.remove(header::COOKIE);
+        }
     };
 }
 
 /// The cookies that go on, in one field (RFC 9113 section 8.2.3): without ours unless the route passes
 /// credentials. One field in which nothing goes stays as it is.
-fn cookies<'h>(headers: &'h HeaderMap, permit: &Permit, route: &Route) -> Option<Cow<'h, [u8]>> {
-    let first = headers.get(header::COOKIE)?;
+fn cookies<'h>(fields: &'h Fields<'_>, permit: &Permit, route: &Route) -> Option<Cow<'h, [u8]>> {
+    let first = fields.get(header::COOKIE)?.as_bytes();
     if permit.is_preflight() {
         return None;
     }
     let goes = |pair: &[u8]| !route.pass_credentials && is_our_cookie(pair);
-    let pairs = |value: &'h HeaderValue| value.as_bytes().split(|byte| *byte == b';');
-    let all = headers.get_all(header::COOKIE);
-    if all.iter().nth(1).is_none() && !pairs(first).any(goes) {
-        return Some(Cow::Borrowed(first.as_bytes()));
+    let pairs = |value: &'h [u8]| value.split(|byte| *byte == b';');
+    let all = || fields.get_all(&header::COOKIE).map(|value| value.as_bytes());
+    if all().nth(1).is_none() && !pairs(first).any(goes) {
+        return Some(Cow::Borrowed(first));
     }
-    let kept: Vec<&[u8]> = all
-        .iter()
+    let kept: Vec<&[u8]> = all()
         .flat_map(pairs)
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty() && !goes(pair))

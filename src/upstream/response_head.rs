@@ -1,24 +1,64 @@
 //! The head of a response: checked, and stripped of what is not for the client.
 
-use http::header::{self, Entry};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, response};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 
 use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
-use super::request_head::remove_listed;
-use crate::wire::cookie;
+use super::request_head::is_listed;
 use crate::wire::headers::is_hop_by_hop;
+use crate::wire::{Fields, Lines, Value, cookie};
+
+/// A head as the client may get it.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    pub(super) lines: Lines,
+    /// The body is a stream of events, which may be silent for long.
+    pub(super) events: bool,
+    /// All that a response said which switches the protocol.
+    pub(super) switch: Option<HeaderMap>,
+}
+
+impl Relayed {
+    /// What is left of a head that answers a request of that method.
+    ///
+    /// # Errors
+    /// It can be read in two ways, or answers something nobody asked.
+    pub(super) fn of(
+        status: StatusCode,
+        version: Version,
+        fields: &Fields<'_>,
+        asked: &Method,
+        identities: &IdentityNames,
+    ) -> Result<Self, Failure> {
+        let switch = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| fields.to_map());
+        if switch.is_none() {
+            check(status, version, fields)?;
+        }
+        let mut lines = Lines::with_room();
+        relay(fields, identities, &mut lines);
+        lines.length = absent_length(fields, status, asked);
+        Ok(Self {
+            status,
+            version,
+            events: is_event_stream(fields),
+            lines,
+            switch,
+        })
+    }
+}
 
 /// Refuses a response that can be read in two ways, or that answers something nobody asked.
-pub(super) fn check(head: &response::Parts) -> Result<(), Failure> {
-    if head.status.is_informational() {
-        return Err(Failure::BadResponse("it changes the protocol unasked"));
+fn check(status: StatusCode, version: Version, fields: &Fields<'_>) -> Result<(), Failure> {
+    if status.is_informational() {
+        return Err(UNASKED);
     }
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = fields.get_all(&header::TRANSFER_ENCODING);
     let Some(coding) = codings.next() else {
         return Ok(());
     };
-    if head.headers.contains_key(header::CONTENT_LENGTH) {
+    if fields.contains_key(header::CONTENT_LENGTH) {
         return Err(Failure::BadResponse(
             "it has both Content-Length and Transfer-Encoding",
         ));
@@ -26,104 +66,76 @@ pub(super) fn check(head: &response::Parts) -> Result<(), Failure> {
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return Err(Failure::BadResponse("its Transfer-Encoding is not chunked"));
     }
-    if head.version != Version::HTTP_11 {
+    if version != Version::HTTP_11 {
         return Err(Failure::BadResponse("it is older than Transfer-Encoding"));
     }
     Ok(())
 }
 
-/// Deletes what ends here and what a backend must not say. `length` is the body's, if known.
-pub(super) fn strip(
-    head: &mut response::Parts,
-    asked: &Method,
-    length: Option<u64>,
-    identities: &IdentityNames,
-) {
-    let headers = &mut head.headers;
-    remove_listed(headers);
-    let goes =
-        |name: &&HeaderName| is_hop_by_hop(name) || is_forbidden_in_response(name.as_str(), identities);
-    let foreign: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
-    for name in foreign {
-        headers.remove(name);
-    }
-    remove_our_cookies(headers);
-    reframe(headers, head.status, asked, length);
-    // The reason phrase and anything else of the other connection.
-    head.extensions.clear();
-    head.version = Version::HTTP_11;
-}
+/// A 101 to a request that asked for none.
+pub(super) const UNASKED: Failure = Failure::BadResponse("it changes the protocol unasked");
 
-/// Writes the length as one number. Where there is no body, a length that describes the one there
-/// would have been stays if it is one number.
-fn reframe(headers: &mut HeaderMap, status: StatusCode, asked: &Method, length: Option<u64>) {
-    if status == StatusCode::NO_CONTENT || status.is_informational() {
-        headers.remove(header::CONTENT_LENGTH);
-    } else if *asked == Method::HEAD || status == StatusCode::NOT_MODIFIED {
-        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-        let first = lengths
-            .next()
-            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        match (first, lengths.next()) {
-            (Some(length), None) => {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            }
-            _ => {
-                headers.remove(header::CONTENT_LENGTH);
-            }
-        }
-    } else if let Entry::Occupied(mut entry) = headers.entry(header::CONTENT_LENGTH) {
-        match length {
-            Some(length) if is_written_so(entry.get(), length) && entry.iter().nth(1).is_none() => {}
-            Some(length) => {
-                entry.insert(HeaderValue::from(length));
-            }
+/// Writes what goes on: not what ends here, nor what a backend must not say. How long the body is says whoever sends
+/// it.
+fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
+    let listed = fields.contains_key(header::CONNECTION);
+    for (name, value) in fields.iter() {
+        let known = name.known();
+        let own;
+        let lower = match known {
+            Some(known) => known.name,
             None => {
-                entry.remove();
+                own = name.to_lower();
+                &*own
             }
+        };
+        let goes = match known {
+            Some(known) if known.ordinary => identities.contain(lower),
+            _ => {
+                is_hop_by_hop(lower)
+                    || is_forbidden_in_response(lower, identities)
+                    || lower == "content-length"
+                    || (lower == "set-cookie" && is_our_cookie(value))
+            }
+        };
+        if !(goes || listed && is_listed(fields, lower)) {
+            lines.push(lower.as_bytes(), value.as_bytes());
         }
     }
 }
 
-/// Whether the value is these very digits, without a sign or zeros before them.
-fn is_written_so(value: &HeaderValue, length: u64) -> bool {
-    let digits = value.to_str().unwrap_or_default();
-    digits.starts_with(|first: char| first != '0' && first != '+') && digits.parse() == Ok(length)
+/// Where there is no body, a length that describes the one there would have been stays if it is one number.
+fn absent_length(fields: &Fields<'_>, status: StatusCode, asked: &Method) -> Option<u64> {
+    if status == StatusCode::NO_CONTENT || status.is_informational() {
+        return None;
+    }
+    if *asked != Method::HEAD && status != StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    let mut lengths = fields.get_all(&header::CONTENT_LENGTH);
+    let first = lengths.next()?.to_str().ok()?.parse().ok();
+    first.filter(|_| lengths.next().is_none())
 }
 
 /// A backend that could set our cookie could log its visitors in as somebody else.
-fn remove_our_cookies(headers: &mut HeaderMap) {
-    let is_ours = |value: &HeaderValue| {
-        // `=name=value` is a cookie without a name, which is sent back as `name=value`.
-        let start = value
-            .as_bytes()
-            .iter()
-            .position(|byte| !matches!(byte, b'=' | b' ' | b'\t'));
-        let name = value.as_bytes()[start.unwrap_or(0)..]
-            .split(|byte| *byte == b'=' || *byte == b';')
-            .next()
-            .unwrap_or_default();
-        // Browsers fold the prefix's case (RFC 6265bis section 5.7), so no spelling of it passes.
-        cookie::OURS
-            .iter()
-            .any(|ours| name.trim_ascii().eq_ignore_ascii_case(ours.as_bytes()))
-    };
-    if !headers.get_all(header::SET_COOKIE).iter().any(is_ours) {
-        return;
-    }
-    if let Entry::Occupied(entry) = headers.entry(header::SET_COOKIE) {
-        let (_, values) = entry.remove_entry_mult();
-        let kept: Vec<HeaderValue> = values.filter(|value| !is_ours(value)).collect();
-        for value in kept {
-            headers.append(header::SET_COOKIE, value);
-        }
-    }
+fn is_our_cookie(value: Value<'_>) -> bool {
+    let value = value.as_bytes();
+    // `=name=value` is a cookie without a name, which is sent back as `name=value`.
+    let start = value.iter().position(|byte| !matches!(byte, b'=' | b' ' | b'\t'));
+    let name = value[start.unwrap_or(0)..]
+        .split(|byte| *byte == b'=' || *byte == b';')
+        .next()
+        .unwrap_or_default();
+    // Browsers fold the prefix's case (RFC 6265bis section 5.7), so no spelling of it passes.
+    cookie::OURS
+        .iter()
+        .any(|ours| name.trim_ascii().eq_ignore_ascii_case(ours.as_bytes()))
 }
 
 /// Trailers that may go on: none that would mean something to a gateway or frames the message.
 pub(super) fn strip_trailers(trailers: &mut HeaderMap, identities: &IdentityNames) {
     let goes = |name: &&HeaderName| {
-        is_hop_by_hop(name)
+        is_hop_by_hop(name.as_str())
             || is_forbidden_in_response(name.as_str(), identities)
             || **name == header::CONTENT_LENGTH
             || **name == header::SET_COOKIE
@@ -135,8 +147,8 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap, identities: &IdentityName
 }
 
 /// Whether the body is a stream of events, which may be silent for long.
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+fn is_event_stream(fields: &Fields<'_>) -> bool {
+    fields.get(header::CONTENT_TYPE).is_some_and(|kind| {
         let kind = kind.as_bytes();
         let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
         kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")

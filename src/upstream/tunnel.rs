@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -18,17 +18,17 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::connection::Http1;
-use super::exchange::{Received, Source, received_on_http1};
+use super::exchange::{Came, Source, came_on_http1};
 use super::failure::Failure;
 use super::http1::{Exchange, Tunneled};
 use super::request_head::Head;
-use super::{Outgoing, Signals, Upstreams, response_head};
+use super::response_head::Relayed;
+use super::{Signals, Upstreams, Via};
 use crate::authn::Identity;
 use crate::crypto::websocket_accept;
 use crate::outbound::Offer;
 use crate::time::Clock;
-use crate::wire::Body;
-use crate::wire::headers::is_hop_by_hop;
+use crate::wire::{Answer, Body};
 
 /// Bytes that one turn of a copy may take at most; shared by all tunnels of a worker.
 const PIECE: usize = 16 * 1024;
@@ -40,16 +40,15 @@ impl Upstreams {
     /// after the backend's; what it sent before waits in its connection until then.
     pub(super) async fn open_tunnel(
         &self,
-        head: &Head<'_>,
+        head: &Head,
+        via: &Via<'_>,
         body: Body,
         on_client: OnUpgrade,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Answer, Failure> {
         if !body.is_end_stream() {
             return Err(Failure::BadUpgrade("an upgrade cannot have a body"));
         }
-        let (permit, outgoing) = (head.permit, head.outgoing);
-        let key = head.received.headers.get(header::SEC_WEBSOCKET_KEY);
-        let mut turn = outgoing.backends.turn();
+        let mut turn = via.backends.turn();
         let mut before = None;
         let (backend, http1) = loop {
             let backend = match turn.next(|| self.shared.now()) {
@@ -62,7 +61,7 @@ impl Upstreams {
                 ));
                 continue;
             }
-            let terms = outgoing.terms();
+            let terms = via.terms();
             match backend.connector.connect(Offer::Http1, terms.connect).await {
                 Ok((stream, _)) => {
                     backend.connected();
@@ -77,25 +76,34 @@ impl Upstreams {
         let bytes = head.http1(backend, Some(0));
         let mut exchange = Exchange::new(http1, bytes, Upload::none(), Some(0));
         let came = self
-            .await_head(head, None, |cx| exchange.poll_head(cx, head.method()))
+            .await_head(head, via, None, |cx| {
+                exchange.poll_head(cx, &head.method, via.identity_names)
+            })
             .await?;
-        let received = received_on_http1(exchange, came).map_err(|unanswered| unanswered.failure(None))?;
-        let (parts, exchange) = match received {
-            Received {
-                head,
+        let came = came_on_http1(exchange, came).map_err(|unanswered| unanswered.failure(None))?;
+        let (said, mut lines, exchange) = match came {
+            Came {
+                head:
+                    Relayed {
+                        switch: Some(said),
+                        lines,
+                        ..
+                    },
                 body: Source::Http1(exchange),
-            } if head.status == StatusCode::SWITCHING_PROTOCOLS => (head, exchange),
-            other => return self.relay(head, other),
+            } => (said, lines, exchange),
+            other => return self.relay(head, via, other),
         };
-        check_switch(&parts.headers, key)?;
-        let answer = switch(&parts.headers, outgoing);
+        check_switch(&said, head.key.as_deref())?;
+        lines.push(b"connection", b"Upgrade");
+        lines.push(b"upgrade", b"websocket");
+        let answer = Answer::new(StatusCode::SWITCHING_PROTOCOLS, lines, Body::Empty);
         let Some((upstream, early)) = exchange.into_stream() else {
             return Err(Failure::BadResponse("it closed with its answer"));
         };
         let tunnel = Tunnel {
-            identity: permit.identity().cloned(),
+            identity: head.permit.identity().cloned(),
             clock: self.shared.clock().clone(),
-            idle: outgoing.timeouts.tunnel_idle,
+            idle: via.timeouts.tunnel_idle,
             signals: self.signals.clone(),
             _counted: Counted::new(self.shared.tunnels()),
         };
@@ -109,7 +117,7 @@ impl Upstreams {
 }
 
 /// RFC 6455 section 4.1: what the response must have, else it is no WebSocket that was asked for.
-fn check_switch(headers: &HeaderMap, key: Option<&HeaderValue>) -> Result<(), Failure> {
+fn check_switch(headers: &HeaderMap, key: Option<&[u8]>) -> Result<(), Failure> {
     let has = |name: HeaderName, word: &str| {
         headers
             .get_all(name)
@@ -122,29 +130,13 @@ fn check_switch(headers: &HeaderMap, key: Option<&HeaderValue>) -> Result<(), Fa
         return Err(Failure::BadResponse("it switches to another protocol than asked"));
     }
     let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
-    let expected = key.map(|key| websocket_accept(key.as_bytes()));
+    let expected = key.map(websocket_accept);
     if accept.map(HeaderValue::as_bytes) != expected.as_deref().map(str::as_bytes) {
         return Err(Failure::BadResponse(
             "its Sec-WebSocket-Accept is not for this request",
         ));
     }
     Ok(())
-}
-
-/// The 101 to the client, with the backend's other fields.
-fn switch(headers: &HeaderMap, outgoing: &Outgoing<'_>) -> Response<Body> {
-    let (mut parts, body) = Response::new(Body::Empty).into_parts();
-    parts.headers = headers.clone();
-    parts.status = StatusCode::SWITCHING_PROTOCOLS;
-    response_head::strip(&mut parts, &http::Method::GET, Some(0), outgoing.identity_names);
-    debug_assert!(!parts.headers.keys().any(is_hop_by_hop));
-    parts
-        .headers
-        .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    parts
-        .headers
-        .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    Response::from_parts(parts, body)
 }
 
 /// What a tunnel lives by.

@@ -2,9 +2,10 @@
 //! password.
 
 use http::header::{ACCEPT, ORIGIN};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
 use super::headers::{list_items, trim};
+use super::{Fields, Value};
 
 /// What the client can do with a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with")
 /// A page is expected by a GET or HEAD that a browser marks as navigation, or, without any
 /// `Sec-Fetch-*`, that accepts HTML. A browser sends `Sec-Fetch-*` only over https and to
 /// localhost, hence the second way.
-pub fn expects(method: &Method, headers: &HeaderMap, upgrade: bool) -> Expects {
+pub fn expects(method: &Method, headers: &Fields<'_>, upgrade: bool) -> Expects {
     if upgrade {
         return Expects::Upgrade;
     }
@@ -47,7 +48,7 @@ pub fn expects(method: &Method, headers: &HeaderMap, upgrade: bool) -> Expects {
 
 /// Whether an error is better told in JSON than in HTML: JSON is accepted, and HTML is not
 /// preferred to it.
-pub fn wants_json(headers: &HeaderMap) -> bool {
+pub fn wants_json(headers: &Fields<'_>) -> bool {
     if !headers.contains_key(ACCEPT) {
         return true;
     }
@@ -57,25 +58,25 @@ pub fn wants_json(headers: &HeaderMap) -> bool {
 
 /// Whether `WWW-Authenticate: Basic` may be offered: only where it cannot make a browser's page
 /// ask for a password in a dialogue of its own.
-pub fn may_offer_basic(headers: &HeaderMap) -> bool {
+pub fn may_offer_basic(headers: &Fields<'_>) -> bool {
     !headers.contains_key(ORIGIN) && !headers.contains_key(X_REQUESTED_WITH) && !has_sec_fetch(headers)
 }
 
 /// Most programs do not, so that nothing need be parsed of what they accept.
-fn mentions_html(headers: &HeaderMap) -> bool {
-    let html = |value: &HeaderValue| {
+fn mentions_html(headers: &Fields<'_>) -> bool {
+    let html = |value: Value<'_>| {
         let words = value.as_bytes().windows(4);
         words.into_iter().any(|word| word.eq_ignore_ascii_case(b"html"))
     };
-    headers.get_all(ACCEPT).iter().any(html)
+    headers.get_all(&ACCEPT).any(html)
 }
 
-fn has_sec_fetch(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
+fn has_sec_fetch(headers: &Fields<'_>) -> bool {
+    headers.names().any(|name| name.starts_with("sec-fetch-"))
 }
 
 /// In thousandths: the weight of the named types, wildcards not counted; none when not named.
-fn quality(headers: &HeaderMap, kind: &str, subtypes: &[&str]) -> Option<u16> {
+fn quality(headers: &Fields<'_>, kind: &str, subtypes: &[&str]) -> Option<u16> {
     weight(headers, |range, subrange| {
         range.eq_ignore_ascii_case(kind)
             && subtypes
@@ -85,7 +86,7 @@ fn quality(headers: &HeaderMap, kind: &str, subtypes: &[&str]) -> Option<u16> {
 }
 
 /// The same with wildcards: the most exact range decides (RFC 9110 §12.5.1).
-fn quality_or_wildcard(headers: &HeaderMap, kind: &str, subtypes: &[&str]) -> u16 {
+fn quality_or_wildcard(headers: &Fields<'_>, kind: &str, subtypes: &[&str]) -> u16 {
     quality(headers, kind, subtypes)
         .or_else(|| {
             weight(headers, |range, subrange| {
@@ -97,11 +98,8 @@ fn quality_or_wildcard(headers: &HeaderMap, kind: &str, subtypes: &[&str]) -> u1
 }
 
 /// The largest weight among the ranges that fit; none when none does.
-fn weight(headers: &HeaderMap, fits: impl Fn(&str, &str) -> bool) -> Option<u16> {
-    let lines = headers
-        .get_all(ACCEPT)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
+fn weight(headers: &Fields<'_>, fits: impl Fn(&str, &str) -> bool) -> Option<u16> {
+    let lines = headers.get_all(&ACCEPT).filter_map(|value| value.to_str().ok());
     lines
         .flat_map(list_items)
         .filter_map(|item| {
@@ -137,14 +135,15 @@ fn parse_weight(parameter: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     type Headers = &'static [(&'static str, &'static str)];
 
-    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
-        list.iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
+    fn headers(list: &[(&'static str, &'static str)]) -> Fields<'static> {
+        let mut fields = Fields::new();
+        for (name, value) in list {
+            fields.push(name, value.as_bytes());
+        }
+        fields
     }
 
     const FIREFOX: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -212,7 +211,7 @@ mod tests {
         for (accept, expected) in table {
             assert_eq!(wants_json(&headers(&[("accept", accept)])), expected, "{accept}");
         }
-        assert!(wants_json(&HeaderMap::new()));
+        assert!(wants_json(&Fields::new()));
     }
 
     // "`Basic` is added only when the request has no `Sec-Fetch-*`, `Origin` or `X-Requested-With`"

@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue};
+
+use super::Fields;
 
 /// One of our cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +70,10 @@ impl Cookie {
 
     /// What the request has of it. Names count byte for byte: `__host-sidegate` is not ours. HTTP/2
     /// may split cookies over several fields (RFC 9113, section 8.2.3).
-    pub fn find(self, headers: &HeaderMap, secure: bool) -> Found<'_> {
+    pub fn find<'h>(self, headers: &'h Fields<'_>, secure: bool) -> Found<'h> {
         let name = self.name(secure).as_bytes();
         let mut values = headers
-            .get_all(COOKIE)
-            .iter()
+            .get_all(&COOKIE)
             .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
             .filter_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="));
         match (values.next(), values.next()) {
@@ -107,11 +108,12 @@ impl Cookie {
 mod tests {
     use super::*;
 
-    fn headers(fields: &[&'static str]) -> HeaderMap {
-        fields
-            .iter()
-            .map(|field| (COOKIE, HeaderValue::from_static(field)))
-            .collect()
+    fn headers(fields: &[&'static str]) -> Fields<'static> {
+        let mut all = Fields::new();
+        for field in fields {
+            all.push("Cookie", field.as_bytes());
+        }
+        all
     }
 
     // K-04: "name variants `__host-s`, `__Host-s `, `%5f%5fHost-s`, `__Host-s[]`: not our cookie";

@@ -1,7 +1,9 @@
 //! Header names: how backends fold them, which belong to one hop, which a client may never set.
 
+use http::HeaderName;
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderName};
+
+use super::Fields;
 
 /// One byte as CGI, WSGI and PHP see it: they fold `_` and `.` onto `-` and ignore case
 /// (CVE-2025-64484, CVE-2026-39858, CVE-2026-52845).
@@ -34,9 +36,8 @@ pub fn is_text(value: &[u8]) -> bool {
     })
 }
 
-/// Whether the field speaks to the next hop only (RFC 9110 section 7.6.1), or to a proxy.
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    let name = name.as_str();
+/// Whether the field speaks to the next hop only (RFC 9110 section 7.6.1), or to a proxy. The name is lower case.
+pub fn is_hop_by_hop(name: &str) -> bool {
     // Most names do not begin with one of these letters.
     match name.as_bytes().first() {
         Some(b'c') => name == "connection",
@@ -108,16 +109,15 @@ fn is_never_from_clients_with_x(name: &str) -> bool {
 
 /// The names listed in all `Connection` lines, as written, without empty ones. A value that is not
 /// visible ASCII names nothing.
-pub fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub fn connection_tokens<'h>(headers: &'h Fields<'_>) -> impl Iterator<Item = &'h str> {
     headers
-        .get_all(CONNECTION)
-        .into_iter()
+        .get_all(&CONNECTION)
         .filter_map(|value| value.to_str().ok())
         .flat_map(list_items)
 }
 
 /// Whether a `Connection` line names this header.
-pub fn connection_names(headers: &HeaderMap, name: &str) -> bool {
+pub fn connection_names(headers: &Fields<'_>, name: &str) -> bool {
     connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(name))
 }
 
@@ -128,7 +128,7 @@ pub fn list_items(value: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// The first value of a header as text; empty when there is none, or it is not ASCII.
-pub fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+pub fn text<'h>(headers: &'h Fields<'_>, name: HeaderName) -> &'h str {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())
@@ -143,7 +143,6 @@ pub fn trim(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     // "whose fold (lower; `_`,`.`->`-`) equals"
     #[test]
@@ -206,17 +205,17 @@ mod tests {
             "proxy-authorization",
             "http2-settings",
         ] {
-            assert!(is_hop_by_hop(&HeaderName::from_static(name)), "{name}");
+            assert!(is_hop_by_hop(name), "{name}");
         }
-        assert!(!is_hop_by_hop(&HeaderName::from_static("content-length")));
+        assert!(!is_hop_by_hop("content-length"));
     }
 
     // "in two Connection lines, with spaces/tabs"
     #[test]
     fn connection_tokens_come_from_all_lines_without_white_space_and_empty_items() {
-        let mut headers = HeaderMap::new();
-        headers.append(CONNECTION, HeaderValue::from_static("close,, \tX-Real-IP "));
-        headers.append(CONNECTION, HeaderValue::from_static(" remote-user"));
+        let mut headers = Fields::new();
+        headers.push("Connection", b"close,, \tX-Real-IP ");
+        headers.push("connection", b" remote-user");
         assert_eq!(
             connection_tokens(&headers).collect::<Vec<_>>(),
             ["close", "X-Real-IP", "remote-user"]

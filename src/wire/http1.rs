@@ -2,36 +2,35 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{StatusCode, Version};
 
-use super::spare;
+use super::Fields;
 
 /// The most fields of one head.
 const MOST_FIELDS: usize = 100;
 
 /// The head of a request, as far as it can be read in one way only.
 #[derive(Debug)]
-pub struct RequestHead {
+pub struct RequestHead<'b> {
     /// As sent.
-    pub method: Method,
+    pub method: &'b str,
     /// The target, as sent.
-    pub target: Bytes,
+    pub target: &'b str,
     /// In their order.
-    pub headers: HeaderMap,
+    pub fields: Fields<'b>,
     /// Bytes of the head, with the empty line.
     pub length: usize,
 }
 
 /// The head of a response.
 #[derive(Debug)]
-pub struct ResponseHead {
+pub struct ResponseHead<'b> {
     /// 100 to 999.
     pub status: StatusCode,
     /// 1.0 or 1.1.
     pub version: Version,
     /// In their order.
-    pub headers: HeaderMap,
+    pub fields: Fields<'b>,
     /// Bytes of the head, with the empty line.
     pub length: usize,
 }
@@ -49,7 +48,7 @@ pub enum NoHead {
 ///
 /// # Errors
 /// It is not whole, or not what this can read: then whoever can read more decides about it.
-pub fn request(bytes: &[u8]) -> Result<RequestHead, NoHead> {
+pub fn request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = httparse::ParserConfig::default()
@@ -61,16 +60,10 @@ pub fn request(bytes: &[u8]) -> Result<RequestHead, NoHead> {
     let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
         return Err(NoHead::Other);
     };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| NoHead::Other)?;
-    let kept = Bytes::copy_from_slice(&bytes[..length]);
-    let within = Within {
-        outer: bytes,
-        kept: &kept,
-    };
     Ok(RequestHead {
         method,
-        target: within.slice(target.as_bytes()),
-        headers: within.headers(request.headers)?,
+        target,
+        fields: fields_of(request.headers),
         length,
     })
 }
@@ -79,7 +72,7 @@ pub fn request(bytes: &[u8]) -> Result<RequestHead, NoHead> {
 ///
 /// # Errors
 /// It is not whole, or none.
-pub fn response(bytes: &[u8]) -> Result<ResponseHead, NoHead> {
+pub fn response(bytes: &[u8]) -> Result<ResponseHead<'_>, NoHead> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default()
@@ -91,11 +84,6 @@ pub fn response(bytes: &[u8]) -> Result<ResponseHead, NoHead> {
     let (Some(code), Some(version)) = (response.code, response.version) else {
         return Err(NoHead::Other);
     };
-    let kept = Bytes::copy_from_slice(&bytes[..length]);
-    let within = Within {
-        outer: bytes,
-        kept: &kept,
-    };
     Ok(ResponseHead {
         status: StatusCode::from_u16(code).map_err(|_| NoHead::Other)?,
         version: if version == 1 {
@@ -103,75 +91,17 @@ pub fn response(bytes: &[u8]) -> Result<ResponseHead, NoHead> {
         } else {
             Version::HTTP_10
         },
-        headers: within.headers(response.headers)?,
+        fields: fields_of(response.headers),
         length,
     })
 }
 
-/// A head that was read, and the copy of it that its values share.
-struct Within<'b> {
-    outer: &'b [u8],
-    kept: &'b Bytes,
-}
-
-impl Within<'_> {
-    /// The same bytes in the copy.
-    fn slice(&self, part: &[u8]) -> Bytes {
-        let start = part.as_ptr().addr().wrapping_sub(self.outer.as_ptr().addr());
-        match start.checked_add(part.len()) {
-            Some(end) if end <= self.kept.len() => self.kept.slice(start..end),
-            // No part of it, such as a value that is empty.
-            _ => Bytes::copy_from_slice(part),
-        }
+fn fields_of<'b>(read: &[httparse::Header<'b>]) -> Fields<'b> {
+    let mut fields = Fields::with_room();
+    for field in read {
+        fields.push(field.name, field.value);
     }
-
-    fn headers(&self, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, NoHead> {
-        let mut headers = spare::headers();
-        headers.reserve(fields.len());
-        for field in fields {
-            let name = header_name(field.name.as_bytes()).ok_or(NoHead::Other)?;
-            let value = HeaderValue::from_maybe_shared(self.slice(field.value)).map_err(|_| NoHead::Other)?;
-            headers.append(name, value);
-        }
-        Ok(headers)
-    }
-}
-
-/// Names that gateways, browsers and openHAB's clients send, and that the library would copy each time,
-/// because they are in no RFC.
-static FREQUENT: [HeaderName; 18] = [
-    HeaderName::from_static("x-openhab-token"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-uri"),
-    HeaderName::from_static("x-forwarded-method"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-original-method"),
-    HeaderName::from_static("x-original-uri"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("x-requested-with"),
-    HeaderName::from_static("sec-fetch-dest"),
-    HeaderName::from_static("sec-fetch-mode"),
-    HeaderName::from_static("sec-fetch-site"),
-    HeaderName::from_static("sec-fetch-user"),
-];
-
-fn header_name(bytes: &[u8]) -> Option<HeaderName> {
-    let frequent = || {
-        FREQUENT
-            .iter()
-            .find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(bytes))
-    };
-    match bytes {
-        [b'X' | b'x', b'-', ..] | [b'S' | b's', b'e', b'c', b'-', ..] if let Some(known) = frequent() => {
-            Some(known.clone())
-        }
-        _ => HeaderName::from_bytes(bytes).ok(),
-    }
+    fields
 }
 
 /// Appends one field.
@@ -181,13 +111,6 @@ pub fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Appends every field.
-pub fn write_fields(headers: &HeaderMap, out: &mut Vec<u8>) {
-    for (name, value) in headers {
-        write_field(name.as_str().as_bytes(), value.as_bytes(), out);
-    }
 }
 
 /// Appends a number.

@@ -1,19 +1,25 @@
 //! Small HTTP pieces without a home elsewhere.
 
 pub mod accept;
+mod answer;
 mod body;
 pub mod chunked;
 pub mod cookie;
 pub mod escape;
+mod fields;
 pub mod headers;
 pub mod hex;
 pub mod http1;
+mod names;
 mod pieces;
 pub mod problem;
 pub mod qr;
 pub mod query;
 pub mod spare;
 
+pub use answer::{Answer, Lines, Now, each_field};
 pub use body::{Body, BodyError};
+pub use fields::{Field, Fields, Name, Named, NotText, Value};
+pub use names::Known;
 pub use pieces::Pieces;
 pub use problem::{Form, problem};

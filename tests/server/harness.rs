@@ -2,17 +2,18 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use sidegate::config::settings::{Limits, Listen, Timeouts};
-use sidegate::request::Peer;
+use sidegate::request::{Peer, Received};
 use sidegate::server::{Role, Serve, Server, bind};
-use sidegate::wire::Body;
+use sidegate::wire::{Answer, Body, Now};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -57,14 +58,31 @@ impl Drop for Cancelled<'_> {
 }
 
 impl Serve for Actor {
-    async fn serve(&self, mut request: Request<Body>, peer: Peer, role: Role) -> Response<Body> {
+    fn serve_now(
+        self: &Rc<Self>,
+        _: &mut Received<'_>,
+        _: &mut Body,
+        _: Peer,
+        _: Role,
+    ) -> Now<impl Future<Output = Answer> + use<> + 'static> {
+        Now::<std::future::Ready<Answer>>::Waits
+    }
+
+    async fn serve(
+        &self,
+        received: Received<'_>,
+        extensions: &mut Extensions,
+        body: Body,
+        peer: Peer,
+        role: Role,
+    ) -> Answer {
         let stage = &self.0;
-        let path = request.uri().path().to_owned();
+        let path = received.path().to_owned();
         stage
             .seen
             .lock()
             .unwrap()
-            .push(format!("{} {path}", request.method()));
+            .push(format!("{} {path}", received.method));
         let mut guard = Cancelled(&stage.cancelled, true);
         let mut answer = match path.as_str() {
             "/wait" => {
@@ -78,13 +96,15 @@ impl Serve for Actor {
                 answer
             }
             "/panic" => panic!("as asked"),
-            "/read" => match request.into_body().collect().await {
+            "/read" => match body.collect().await {
                 Ok(body) => Response::new(Body::from(body.to_bytes().len().to_string())),
                 Err(error) => Response::new(Body::from(error.to_string())),
             },
             "/endless" => Response::new(Body::stream(Endless)),
             "/peer" => Response::new(Body::from(format!("{role:?} {} {:?}", peer.tls, peer.address))),
             "/upgrade" => {
+                let mut request = Request::new(());
+                std::mem::swap(request.extensions_mut(), extensions);
                 let upgrade = hyper::upgrade::on(&mut request);
                 tokio::task::spawn_local(async move {
                     let mut io = TokioIo::new(upgrade.await.unwrap());
@@ -105,7 +125,7 @@ impl Serve for Actor {
         };
         guard.1 = false;
         answer.headers_mut().insert("x-test", "1".parse().unwrap());
-        answer
+        answer.into()
     }
 }
 

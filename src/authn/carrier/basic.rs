@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
 
@@ -14,6 +13,7 @@ use super::{Carrier, Place, Shape, authorization};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
+use crate::wire::Fields;
 
 /// Clients differ in whether they pad.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -63,7 +63,7 @@ impl Carrier for Basic {
         }))
     }
 
-    fn strip(&self, _: Place, headers: &mut HeaderMap, _: &mut Cow<'_, str>) {
+    fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
         let ours = authorization(headers, "basic")
             .is_some_and(|encoded| !matches!(self.judge(encoded), Belongs::Backend));
         if ours {

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::{Carrier, Place, Shape, authorization};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
+use crate::wire::Fields;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
     Some(Box::new(Bearer {
@@ -41,7 +41,7 @@ impl Carrier for Bearer {
         }
     }
 
-    fn strip(&self, _: Place, headers: &mut HeaderMap, _: &mut Cow<'_, str>) {
+    fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
         let ours = authorization(headers, "bearer")
             .is_some_and(|token| !matches!(self.judge(token), Belongs::Backend));
         if ours {

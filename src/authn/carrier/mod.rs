@@ -9,11 +9,10 @@ mod websocket_protocol;
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-
 use super::{Presented, Refusal};
 use crate::config::settings::Credentials;
 use crate::request::Facts;
+use crate::wire::Fields;
 
 /// A place in a request where a credential may travel.
 pub trait Carrier: Send + Sync {
@@ -28,7 +27,7 @@ pub trait Carrier: Send + Sync {
 
     /// Takes every credential of ours in this carrier out of what the backend will get. What is
     /// not ours stays.
-    fn strip(&self, place: Place, headers: &mut HeaderMap, query: &mut Cow<'_, str>);
+    fn strip(&self, place: Place, headers: &mut Fields<'_>, query: &mut Cow<'_, str>);
 }
 
 /// What the route says about carriers.
@@ -73,7 +72,7 @@ pub fn build(shape: &Shape) -> Vec<Box<dyn Carrier>> {
 
 /// The scheme word and what follows it, of the `Authorization` header. RFC 9110, section 11.4: the word is
 /// case-insensitive, then one or more spaces.
-fn authorization<'r>(headers: &'r HeaderMap, scheme: &str) -> Option<&'r [u8]> {
+fn authorization<'r>(headers: &'r Fields<'_>, scheme: &str) -> Option<&'r [u8]> {
     // HTTP/2 brings white space around a value that HTTP/1.1 takes off (RFC 9113, section 8.2.1).
     let value = headers.get(http::header::AUTHORIZATION)?.as_bytes().trim_ascii();
     let (word, rest) = value.split_at_checked(scheme.len())?;

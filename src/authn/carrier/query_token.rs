@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 
 use http::header::REFERER;
-use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::{Carrier, Place, Shape};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
+use crate::wire::Fields;
 use crate::wire::query;
 
 const NAMES: [&str; 2] = ["accessToken", "access_token"];
@@ -49,7 +49,7 @@ impl Carrier for QueryToken {
         }))
     }
 
-    fn strip(&self, place: Place, headers: &mut HeaderMap, query: &mut Cow<'_, str>) {
+    fn strip(&self, place: Place, headers: &mut Fields<'_>, query: &mut Cow<'_, str>) {
         self.strip_referer(headers);
         if !place.query_token {
             return;
@@ -63,7 +63,7 @@ impl Carrier for QueryToken {
 impl QueryToken {
     /// A page whose address has a token names that address in each request for its parts, also in
     /// those for other routes.
-    fn strip_referer(&self, headers: &mut HeaderMap) {
+    fn strip_referer(&self, headers: &mut Fields<'_>) {
         let Some((page, query)) = headers
             .get(REFERER)
             .and_then(|referer| referer.to_str().ok()?.split_once('?'))
@@ -77,10 +77,7 @@ impl QueryToken {
         }
         let rest = query::remove(query, &NAMES);
         let question = if rest.is_empty() { "" } else { "?" };
-        match HeaderValue::from_str(&format!("{page}{question}{rest}")) {
-            Ok(referer) => headers.insert(REFERER, referer),
-            // A part of what was a header value is one; better no referrer than a token.
-            Err(_) => headers.remove(REFERER),
-        };
+        let referer = format!("{page}{question}{rest}");
+        headers.set(REFERER.as_str(), referer.into_bytes());
     }
 }

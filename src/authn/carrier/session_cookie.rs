@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-
 use super::{Carrier, Place, Shape};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::{Facts, Scheme};
+use crate::wire::Fields;
 use crate::wire::cookie::{Cookie, Found};
 
 pub(super) fn build(_: &Shape) -> Option<Box<dyn Carrier>> {
@@ -35,5 +34,5 @@ impl Carrier for SessionCookie {
     }
 
     // The upstream takes every cookie of ours out of every head when it puts the others together.
-    fn strip(&self, _: Place, _: &mut HeaderMap, _: &mut Cow<'_, str>) {}
+    fn strip(&self, _: Place, _: &mut Fields<'_>, _: &mut Cow<'_, str>) {}
 }

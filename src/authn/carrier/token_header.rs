@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use super::{Carrier, Place, Shape};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
+use crate::wire::Fields;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
     let names = shape.credentials.token_headers.clone();
@@ -32,7 +33,7 @@ impl Carrier for TokenHeader {
         }))
     }
 
-    fn strip(&self, _: Place, headers: &mut HeaderMap, _: &mut Cow<'_, str>) {
+    fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
         for name in &self.names {
             headers.remove(name);
         }

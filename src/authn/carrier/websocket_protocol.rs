@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::{Carrier, Place, Shape};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
+use crate::wire::Fields;
 
 const MARK: &str = "org.openhab.ws.accessToken.base64.";
 
@@ -44,27 +44,25 @@ impl Carrier for WebSocketProtocol {
         }))
     }
 
-    fn strip(&self, _: Place, headers: &mut HeaderMap, _: &mut Cow<'_, str>) {
+    fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
         if !protocols(headers).any(|word| word.starts_with(MARK)) {
             return;
         }
         let rest: Vec<&str> = protocols(headers)
             .filter(|word| !word.starts_with(MARK))
             .collect();
-        let rest = HeaderValue::from_str(&rest.join(", "))
-            .ok()
-            .filter(|value| !value.is_empty());
-        headers.remove(SEC_WEBSOCKET_PROTOCOL);
-        if let Some(rest) = rest {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);
+        let rest = rest.join(", ");
+        if rest.is_empty() {
+            headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        } else {
+            headers.set(SEC_WEBSOCKET_PROTOCOL.as_str(), rest.into_bytes());
         }
     }
 }
 
-fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+fn protocols<'h>(headers: &'h Fields<'_>) -> impl Iterator<Item = &'h str> {
     headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
+        .get_all(&SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)

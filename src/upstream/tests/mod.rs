@@ -24,13 +24,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{Backends, IdentityNames, Outgoing, Signals, Upstreams};
+use super::{Backends, IdentityNames, Outgoing, Signals, Upstreams, Via};
 use crate::accounts::{Account, Flag};
 use crate::authn::{FirstUses, Identity, Lease, Method, RouteNames};
 use crate::config::settings::*;
 use crate::decision::Permit;
 use crate::model::{Role, UserRecord};
-use crate::request::{Client, RequestId, Scheme};
+use crate::request::{Client, Received, RequestId, Scheme};
 use crate::time::{Clock, Timestamp};
 use crate::wire::Body;
 
@@ -246,7 +246,6 @@ impl Inside {
             .unwrap_or_default();
         let outgoing = Outgoing {
             route: &self.setup.routes[0],
-            backends: &self.backends[0],
             client: self.setup.client,
             scheme: Scheme::Https,
             authority: &authority,
@@ -255,6 +254,10 @@ impl Inside {
             strip: &self.setup.strip,
             upgrade: request.headers().contains_key("upgrade"),
             identity_names: &self.names,
+        };
+        let via = Via {
+            backends: &self.backends[0],
+            identity_names: &self.names,
             timeouts: &self.setup.timeouts,
             limits: &self.setup.limits,
             name_backend: false,
@@ -262,8 +265,18 @@ impl Inside {
         let permit = Permit::for_tests(self.setup.identity.clone(), self.setup.preflight);
         let request = request.map(|body| Body::stream(body.map_err(Into::into)));
         let (mut parts, body) = request.into_parts();
-        match self.upstreams.forward(permit, outgoing, &mut parts, body).await {
-            Ok(response) => response,
+        let on_client = outgoing.upgrade.then(|| {
+            let mut request = hyper::Request::new(());
+            std::mem::swap(request.extensions_mut(), &mut parts.extensions);
+            hyper::upgrade::on(request)
+        });
+        let passed = self.upstreams.pass(permit, &outgoing, &Received::of(&parts));
+        let answer = match passed {
+            Ok(passed) => self.upstreams.forward(&passed, &via, on_client, body).await,
+            Err(failure) => Err(failure),
+        };
+        match answer {
+            Ok(answer) => answer.into_response(),
             Err(failure) => {
                 self.failures.borrow_mut().push(failure.why());
                 let mut response = Response::new(Body::from(failure.to_string()));

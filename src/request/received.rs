@@ -1,0 +1,57 @@
+//! The head of a request as it was received, in the bytes that it came in.
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Version};
+
+use crate::wire::Fields;
+
+/// A head, of either lane of the server.
+#[derive(Clone, Debug)]
+pub struct Received<'r> {
+    /// Any token.
+    pub method: Method,
+    /// Path and query as sent; `*` of an asterisk-form, empty where there was neither.
+    pub target: &'r str,
+    /// Of an absolute-form, an authority-form or `:authority`.
+    pub authority: Option<&'r str>,
+    /// Of an absolute-form or `:scheme`.
+    pub scheme: Option<&'r str>,
+    /// 1.0, 1.1 or 2.
+    pub version: Version,
+    /// The lines of the head.
+    pub fields: Fields<'r>,
+}
+
+impl<'r> Received<'r> {
+    /// What the HTTP library read.
+    pub fn of(parts: &'r Parts) -> Self {
+        let uri = &parts.uri;
+        Self {
+            method: parts.method.clone(),
+            target: uri.path_and_query().map_or("", PathAndQuery::as_str),
+            authority: uri.authority().map(http::uri::Authority::as_str),
+            scheme: uri.scheme_str(),
+            version: parts.version,
+            fields: Fields::of(&parts.headers),
+        }
+    }
+
+    /// Without the query.
+    pub fn path(&self) -> &'r str {
+        self.split().0
+    }
+
+    /// Without the `?`; empty when there is none.
+    pub fn query(&self) -> &'r str {
+        self.split().1
+    }
+
+    /// Path and query.
+    pub fn split(&self) -> (&'r str, &'r str) {
+        match self.target.bytes().position(|byte| byte == b'?') {
+            Some(at) => (&self.target[..at], &self.target[at + 1..]),
+            None => (self.target, ""),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! An answer on its way to the client, whatever lane it goes by.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use super::{Body, http1, spare};
+
+/// A status, fields and a body. Fields that are as they are sent already are not taken apart again.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Fields that were made here.
+    pub headers: HeaderMap,
+    /// Fields that are written already.
+    pub lines: Lines,
+    /// Its body.
+    pub body: Body,
+    /// The address of the backend that gave it, for the access log.
+    pub served_by: Option<Box<str>>,
+}
+
+/// Fields as HTTP/1.1 has them: `name: value`, each with its end of line; names in lower case. None of them says
+/// where the body ends.
+#[derive(Debug, Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    /// `Date` is among them.
+    dated: bool,
+    /// The length of a body that is not there (RFC 9110, sections 9.3.2 and 15.4.5).
+    pub length: Option<u64>,
+}
+
+/// What became of a request at once.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every one is an answer, and a box would cost each more"
+)]
+pub enum Now<F> {
+    /// The answer.
+    Answered(Answer),
+    /// It will be answered.
+    Passed(F),
+    /// It has to wait; nothing has happened.
+    Waits,
+}
+
+impl Answer {
+    /// Without any fields but these.
+    pub fn new(status: StatusCode, lines: Lines, body: Body) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            lines,
+            body,
+            served_by: None,
+        }
+    }
+
+    /// For the HTTP library.
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        let headers = response.headers_mut();
+        for (name, value) in self.lines.iter() {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+        if let Some(length) = self.lines.length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response
+    }
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            lines: Lines::default(),
+            body,
+            served_by: None,
+        }
+    }
+}
+
+impl Lines {
+    /// None yet, with room.
+    pub fn with_room() -> Self {
+        Self {
+            bytes: spare::buffer(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a field; the name is lower case.
+    #[inline]
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.dated |= name == b"date";
+        http1::write_field(name, value, &mut self.bytes);
+    }
+
+    /// Adds fields that were written before, without `Date`.
+    pub fn extend(&mut self, written: &[u8]) {
+        self.bytes.extend_from_slice(written);
+    }
+
+    /// As they are sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether `Date` is among them.
+    pub fn is_dated(&self) -> bool {
+        self.dated
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        each_field(&self.bytes)
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        spare::keep_buffer(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// The fields of lines that [`http1::write_field`] wrote.
+pub fn each_field(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let end = rest.windows(2).position(|end| end == b"\r\n")?;
+        let line = &rest[..end];
+        rest = &rest[end + 2..];
+        let colon = line.windows(2).position(|colon| colon == b": ")?;
+        Some((&line[..colon], &line[colon + 2..]))
+    })
+}
