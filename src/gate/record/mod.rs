@@ -1,6 +1,8 @@
 //! What is written down of one request: metrics always, an audit line when there is something to
 //! say, an access line when that log is on.
 
+mod waiting;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,8 @@ use crate::time::Timestamp;
 use crate::upstream::Failure;
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Answer, Body, Fields, accept};
+
+pub use waiting::Kept;
 
 /// What nginx writes for a client that did not wait for its answer.
 const CLIENT_GONE: u16 = 499;
@@ -95,18 +99,6 @@ pub struct Record<'g> {
     road: &'static str,
     access: Option<Box<Access>>,
     /// If `doctor` watches for it.
-    noticed: Option<RefCell<Box<Noticed>>>,
-}
-
-/// A request that waits for a backend.
-pub struct Kept {
-    id: RequestId,
-    now: Timestamp,
-    began: Duration,
-    peer: Peer,
-    client: Client,
-    road: &'static str,
-    access: Option<Box<Access>>,
     noticed: Option<RefCell<Box<Noticed>>>,
 }
 
@@ -234,16 +226,6 @@ impl<'g> Record<'g> {
     fn noticed(&self, tell: impl FnOnce(&mut Noticed)) {
         if let Some(noticed) = &self.noticed {
             tell(&mut noticed.borrow_mut());
-        }
-    }
-
-    /// It is about to be decided, which may take a while: until [`Undecided::is_decided`] is called, a
-    /// client that goes away is written down.
-    pub fn undecided<'r>(&'r self, facts: &'r Facts<'r>) -> Undecided<'r, 'g> {
-        Undecided {
-            record: self,
-            facts,
-            gone: true,
         }
     }
 
@@ -391,37 +373,6 @@ impl<'g> Record<'g> {
         answer
     }
 
-    /// It waits for a backend, beyond whatever it was begun by.
-    pub fn keep(mut self) -> Kept {
-        Kept {
-            id: self.id,
-            now: self.now,
-            began: self.began,
-            peer: self.peer,
-            client: self.client,
-            road: self.road,
-            access: self.access.take(),
-            noticed: self.noticed.take(),
-        }
-    }
-
-    /// It goes on, by the route of that name.
-    pub fn resume(shared: &'g Shared, worker: usize, rule: &'g str, kept: Kept) -> Self {
-        Self {
-            shared,
-            counters: &shared.observers.workers[worker],
-            id: kept.id,
-            now: kept.now,
-            began: kept.began,
-            peer: kept.peer,
-            client: kept.client,
-            rule: Some(rule),
-            road: kept.road,
-            access: kept.access,
-            noticed: kept.noticed,
-        }
-    }
-
     /// It begins anew elsewhere.
     pub fn forget(mut self) {
         self.access = None;
@@ -494,38 +445,6 @@ impl Drop for Record<'_> {
     /// The client went away before there was an answer.
     fn drop(&mut self) {
         drop(self.access_line(CLIENT_GONE));
-    }
-}
-
-/// A request that is being decided.
-pub struct Undecided<'r, 'g> {
-    record: &'r Record<'g>,
-    facts: &'r Facts<'r>,
-    gone: bool,
-}
-
-impl Undecided<'_, '_> {
-    /// The decision is there.
-    pub fn is_decided(mut self) {
-        self.gone = false;
-    }
-}
-
-impl Drop for Undecided<'_, '_> {
-    fn drop(&mut self) {
-        if self.gone {
-            let Undecided { record, facts, .. } = self;
-            record.counters.decided(Outcome::Reject, None, record.elapsed());
-            record.shared.observers.audit.record(&Line {
-                decision: Some(Outcome::Reject),
-                reason: "client-gone",
-                host: facts.host,
-                method: facts.method.as_str(),
-                path: facts.path.raw(),
-                agent: agent(facts.headers),
-                ..record.line()
-            });
-        }
     }
 }
 
