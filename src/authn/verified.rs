@@ -26,7 +26,7 @@ const WRONG_FOR: Duration = Duration::from_secs(3);
 
 const KNOWN: u64 = 100_000;
 const WRONG: u64 = 10_000;
-const PER_CORE: usize = 16_384;
+const PER_CORE: usize = 65_536;
 
 /// What the process knows. Outlives the snapshots of the settings.
 pub struct Verified {

@@ -11,7 +11,7 @@ use super::Site;
 use crate::decision::{Challenge, Decision};
 use crate::request::admission::Rejection;
 use crate::request::{Expects, Facts};
-use crate::wire::{Body, accept, spare};
+use crate::wire::{Answer, Body, Lines, accept};
 
 /// The word for what went wrong, for whoever runs the gateway.
 pub const X_AUTH_ERROR: HeaderName = HeaderName::from_static("x-auth-error");
@@ -101,14 +101,28 @@ impl Column {
     }
 }
 
-/// No body, and not to be kept by anyone: the next request may be another's.
+/// Not to be kept by anyone: the next request may be another's.
+const FIXED: [(HeaderName, HeaderValue); 2] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (VARY, HeaderValue::from_static("*")),
+];
+
+/// The answer of every dialect to a question about what is allowed, but for whose it is.
+pub fn allowed() -> Answer {
+    let mut lines = Lines::with_room();
+    for (name, value) in &FIXED {
+        lines.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+    lines.length = Some(0);
+    Answer::new(StatusCode::OK, lines, Body::Empty)
+}
+
+/// No body.
 fn answer(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    *headers = spare::headers();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, HeaderValue::from_static("*"));
+    headers.extend(FIXED);
     // Said aloud for answers to HEAD, which have none to count.
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response

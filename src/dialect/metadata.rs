@@ -11,6 +11,7 @@ use super::Asked;
 use crate::request::Scheme;
 use crate::request::admission::Rejection;
 use crate::request::host::Authority;
+use crate::request::received::is_plain_target;
 use crate::wire::Fields;
 
 /// Who tells what is asked about.
@@ -135,10 +136,18 @@ pub(super) fn original<'r>(
     method: &Metadata,
 ) -> Result<Asked<'r>, Rejection> {
     let (written, verb) = (url.of(headers)?, method.of(headers)?);
-    let (scheme, rest) = written.split_once("://").ok_or(url.malformed)?;
-    let scheme = scheme_of(scheme).ok_or(url.malformed)?;
+    // Byte by byte: what is looked for is near, and a search for it has to be set up.
+    let colon = written
+        .bytes()
+        .position(|byte| byte == b':')
+        .ok_or(url.malformed)?;
+    let rest = written[colon..].strip_prefix("://").ok_or(url.malformed)?;
+    let scheme = scheme_of(&written[..colon]).ok_or(url.malformed)?;
     // Without a path there is nothing to judge; `?` alone would be one that nobody sent.
-    let path = rest.find(['/', '?', '#']).ok_or(url.malformed)?;
+    let path = rest
+        .bytes()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .ok_or(url.malformed)?;
     let (authority, target) = rest.split_at(path);
     asked(verb, scheme, authority, target, method)
 }
@@ -181,10 +190,13 @@ fn asked<'r>(
 /// Path and query of a request target, which must be one that a client could have sent us.
 pub(super) fn split(target: &str) -> Result<(&str, &str), Rejection> {
     // A `#` would be cut off without a word.
-    if target.contains('#') || PathAndQuery::try_from(target).is_err() {
+    if !is_plain_target(target) && (target.contains('#') || PathAndQuery::try_from(target).is_err()) {
         return Err(BAD_TARGET);
     }
-    Ok(target.split_once('?').unwrap_or((target, "")))
+    Ok(match target.bytes().position(|byte| byte == b'?') {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (target, ""),
+    })
 }
 
 /// `ws` and `wss` are what Traefik writes for a WebSocket.

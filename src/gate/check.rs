@@ -1,6 +1,5 @@
 //! A question of a gateway: the same way as a request that is forwarded, up to the answer.
 
-use http::Response;
 use tracing::warn;
 
 use super::endpoints::{self, OURS};
@@ -8,12 +7,13 @@ use super::record::{Record, Refused};
 use super::{Door, Gate, Lane, NO_ROUTE, Patience, clear_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
 use crate::decision::Decision;
+use crate::dialect::answers::allowed;
 use crate::dialect::{Arrival, Dialect, Family};
 use crate::request::admission::{self, Handshake, Rejection};
 use crate::request::client_addr::Hop;
 use crate::request::host::Authority;
 use crate::request::{Client, Peer, Received, Scheme, client_addr, safe_path};
-use crate::wire::{Answer, Body};
+use crate::wire::Answer;
 
 /// What is known of whoever asks, from one step to the next.
 struct Asker<'s, 'r> {
@@ -52,7 +52,7 @@ impl Gate {
         let judged = self.judge(lane, door, received, peer, record, &mut asker, patience);
         match judged.await {
             Ok(answer) => answer,
-            Err(rejection) => Some(self.refuse(lane, record, &asker, received, &rejection).into()),
+            Err(rejection) => Some(self.refuse(lane, record, &asker, received, &rejection)),
         }
     }
 
@@ -128,26 +128,27 @@ impl Gate {
         let Some(ruling) = self.decide(lane, route, &facts, record, patience).await else {
             return Ok(None);
         };
-        let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
-        let who = match &ruling.decision {
+        let (mut answer, who) = match &ruling.decision {
             Decision::Allow(permit) => {
+                let mut answer = allowed();
                 if endpoints::hands_on(dialect, asker.rest) {
                     let headers = snapshot.handed_on(route, permit, &facts);
-                    dialect.hand_on(answer.headers_mut(), headers);
+                    dialect.hand_on(&mut answer.headers, headers);
                 }
-                permit.identity()
+                (answer, permit.identity())
             }
             // A refusal lets nobody in, so it names nobody.
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
+                let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
                 clear_dead_cookie(&facts, &ruling, &mut answer);
                 record.refused(&facts, &ruling, &answer);
-                None
+                (answer.into(), None)
             }
         };
         let names = asker.names.or_else(|| places.headers(route));
         self.upstreams
-            .identify(answer.headers_mut(), names.unwrap_or(&self.remote), who);
-        Ok(Some(answer.into()))
+            .identify(&mut answer.lines, names.unwrap_or(&self.remote), who);
+        Ok(Some(answer))
     }
 
     /// Writes down what nobody could judge, tells the operator once how to mend it, and answers.
@@ -158,7 +159,7 @@ impl Gate {
         asker: &Asker<'_, '_>,
         received: &Received<'_>,
         rejection: &Rejection,
-    ) -> Response<Body> {
+    ) -> Answer {
         // Where it was told what is asked about, the audit line says so as in proxy mode.
         let authority = asker.authority.as_ref();
         let arrival = Arrival {
@@ -189,7 +190,7 @@ impl Gate {
         } else {
             Ok(())
         };
-        let mut answer = match spent {
+        let answer = match spent {
             Ok(()) => {
                 let answer = asker.dialect.refuse(rejection, record.id(), refused.form());
                 record.rejected(&refused, rejection, answer.status());
@@ -199,7 +200,8 @@ impl Gate {
             Err(throttled) => self.throttle(asker.dialect, record, &refused, &throttled),
         };
         let names = asker.names.unwrap_or(&self.remote);
-        self.upstreams.identify(answer.headers_mut(), names, None);
+        let mut answer = Answer::from(answer);
+        self.upstreams.identify(&mut answer.lines, names, None);
         answer
     }
 }

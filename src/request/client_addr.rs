@@ -1,6 +1,6 @@
 //! Who the client is, after every trusted proxy was peeled off.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -154,6 +154,9 @@ fn single<'h>(headers: &'h Fields<'_>, name: &HeaderName) -> Result<Option<&'h s
 /// An address literal, alone or with a port. The standard library refuses zone ids, leading zeros,
 /// hexadecimal and short forms; names, `unknown` and `_hidden` (RFC 7239 §6) are no addresses.
 fn parse_hop(text: &str) -> Option<IpAddr> {
+    if let Some(address) = plain_v4(text) {
+        return Some(IpAddr::V4(address));
+    }
     // `[fe80::1%1]:80` is a zone id in figures, which the standard library does take.
     if text.contains('%') {
         return None;
@@ -168,6 +171,25 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         .or_else(bracketed)
         .or_else(with_port)
         .map(canonical)
+}
+
+/// Four numbers without leading zeros, which nearly every entry is; none says nothing of it.
+fn plain_v4(text: &str) -> Option<Ipv4Addr> {
+    let (mut octets, mut at, mut digits) = ([0_u8; 4], 0, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                if digits > 0 && octets[at] == 0 {
+                    return None;
+                }
+                octets[at] = octets[at].checked_mul(10)?.checked_add(byte - b'0')?;
+                digits += 1;
+            }
+            b'.' if digits > 0 && at < 3 => (at, digits) = (at + 1, 0),
+            _ => return None,
+        }
+    }
+    (at == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
 }
 
 const TWO_CHAINS: Rejection =
@@ -314,6 +336,24 @@ mod tests {
         };
         assert!(client(MAX_HOPS).is_ok());
         assert_eq!(client(MAX_HOPS + 1), Err(LONG_CHAIN));
+    }
+
+    #[test]
+    fn the_short_way_to_an_address_is_that_of_the_standard_library() {
+        for text in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "255.255.255.255",
+            "1.2.3.04",
+            "1.2.3.256",
+            "1.2.3",
+            "1.2.3.4.5",
+            "",
+            "1..2.3",
+            "a",
+        ] {
+            assert_eq!(plain_v4(text), text.parse().ok(), "{text}");
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 
+use super::admission::MAX_TARGET;
 use crate::wire::Fields;
 
 /// A head, of either lane of the server.
@@ -21,6 +22,16 @@ pub struct Received<'r> {
     pub version: Version,
     /// The lines of the head.
     pub fields: Fields<'r>,
+}
+
+/// Whether this is an origin-form (RFC 9112, section 3.2.1) that every reader takes for the same; none is refused by
+/// it.
+pub fn is_plain_target(target: &str) -> bool {
+    let plain =
+        |byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?' | b'@'..=b'_' | b'a'..=b'z' | b'|' | b'~');
+    // Without a way out in between, the machine looks at many bytes at once.
+    let all = target.bytes().fold(true, |all, byte| all & plain(byte));
+    all && target.starts_with('/') && target.len() <= MAX_TARGET
 }
 
 impl<'r> Received<'r> {

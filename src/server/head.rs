@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use http::{HeaderMap, Method, StatusCode, Version, header};
 
 use crate::request::Received;
-use crate::request::admission::MAX_TARGET;
+use crate::request::received::is_plain_target;
 use crate::time::Timestamp;
 use crate::wire::Answer;
 use crate::wire::http1::{self, NoHead, RequestHead};
@@ -79,15 +79,6 @@ fn plain(head: RequestHead<'_>) -> Option<(Received<'_>, Asked)> {
         fields: head.fields,
     };
     Some((received, asked))
-}
-
-/// Whether this is an origin-form that the HTTP library takes as it is.
-fn is_plain_target(target: &str) -> bool {
-    let plain =
-        |byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?' | b'@'..=b'_' | b'a'..=b'z' | b'|' | b'~');
-    // Without a way out in between, the machine looks at many bytes at once.
-    let all = target.bytes().fold(true, |all, byte| all & plain(byte));
-    all && target.starts_with('/') && target.len() <= MAX_TARGET
 }
 
 /// A number that every reader takes for the same.

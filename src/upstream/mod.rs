@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
 
@@ -41,7 +41,7 @@ use crate::authn::Identity;
 use crate::config::settings::{IdentityHeaders, Limits, Route, Timeouts};
 use crate::decision::Permit;
 use crate::request::{Client, Received, RequestId, Scheme};
-use crate::wire::{Answer, Body, Fields};
+use crate::wire::{Answer, Body, Fields, Lines};
 
 /// One worker's connections to all backends. Lives on one thread, inside a `LocalSet`.
 #[derive(Debug)]
@@ -170,9 +170,9 @@ impl Upstreams {
 
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for
     /// answers that a gateway takes them out of.
-    pub fn identify(&self, headers: &mut HeaderMap, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) {
+    pub fn identify(&self, lines: &mut Lines, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) {
         for (name, value) in self.values(preset, who).named(preset) {
-            headers.insert(name, value.clone());
+            lines.push(name.as_str().as_bytes(), value.as_bytes());
         }
     }
 

@@ -80,7 +80,7 @@ impl From<Response<Body>> for Answer {
         Self {
             status: parts.status,
             headers: parts.headers,
-            lines: Lines::default(),
+            lines: Lines::with_room(),
             body,
             served_by: None,
         }

@@ -293,7 +293,7 @@ impl<'r> Name<'r> {
     /// Whether it is that one.
     #[inline]
     pub fn is(self, name: &str) -> bool {
-        self.text.len() == name.len() && self.text.eq_ignore_ascii_case(name)
+        self.text == name || (self.text.len() == name.len() && self.text.eq_ignore_ascii_case(name))
     }
 
     /// Whether it begins so, whatever the case.

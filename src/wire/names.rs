@@ -130,11 +130,30 @@ const fn placed() -> [[u8; 2]; PLACES] {
 pub(super) fn known(name: &str, mark: u32) -> Option<&'static Known> {
     for number in PLACED[place(mark)] {
         let known = KNOWN.get(usize::from(number).checked_sub(1)?)?;
-        if known.name.len() == name.len() && known.name.eq_ignore_ascii_case(name) {
+        if known.name.len() == name.len() && is_folded(name.as_bytes(), known.name.as_bytes()) {
             return Some(known);
         }
     }
     None
+}
+
+/// Whether a name is this one, of the same length and in lower case. Eight bytes at a time: of two letters that differ
+/// in their case alone only one bit does, and no other character of a name is one of these with that bit set.
+#[inline]
+fn is_folded(name: &[u8], lower: &[u8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    };
+    let (names, name_rest) = name.as_chunks::<8>();
+    let (lowers, lower_rest) = lower.as_chunks::<8>();
+    let same = names
+        .iter()
+        .zip(lowers)
+        .all(|(one, other)| u64::from_le_bytes(*one) | CASE == u64::from_le_bytes(*other) | CASE);
+    same && word(name_rest) | CASE == word(lower_rest) | CASE && name.iter().all(|byte| *byte > b' ')
 }
 
 #[cfg(test)]
