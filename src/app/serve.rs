@@ -347,9 +347,11 @@ fn start_server(
     drain: watch::Receiver<bool>,
 ) -> Result<Server, Failure> {
     let (shared, backends) = (Arc::clone(shared), Arc::clone(&parts.lasting.backends));
-    let revocations = parts.lasting.accounts.revocations();
+    let accounts = Arc::clone(&parts.lasting.accounts);
+    let revocations = accounts.revocations();
     let factory = move |worker| {
         let signals = Signals {
+            accounts: Some(Arc::clone(&accounts)),
             revocations: revocations.clone(),
             drain: drain.clone(),
         };

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::endpoints::{self, OURS};
 use super::record::{Record, Refused};
-use super::{Door, Gate, Lane, NO_ROUTE, clear_dead_cookie, path_on};
+use super::{Door, Gate, Lane, NO_ROUTE, clear_cookie, has_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
 use crate::decision::Decision;
 use crate::dialect::{Arrival, Dialect, Family};
@@ -131,6 +131,9 @@ impl Gate {
 
         let ruling = self.decide(lane, route, &facts, record).await;
         let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
+        if has_dead_cookie(&facts, &ruling) {
+            clear_cookie(facts.scheme == Scheme::Https, &mut answer);
+        }
         let who = match &ruling.decision {
             Decision::Allow(permit) => {
                 if endpoints::hands_on(dialect, asker.rest) {
@@ -141,7 +144,6 @@ impl Gate {
             }
             // A refusal lets nobody in, so it names nobody.
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
-                clear_dead_cookie(&facts, &ruling, &mut answer);
                 record.refused(&facts, &ruling, &answer);
                 None
             }

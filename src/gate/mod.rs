@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::SET_COOKIE;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 
@@ -195,6 +195,7 @@ impl Gate {
         };
 
         let ruling = self.decide(lane, route, &facts, record).await;
+        let dead_cookie = has_dead_cookie(&facts, &ruling);
         let Decision::Allow(permit) = ruling.decision else {
             return self.deny(snapshot, &facts, &ruling, record);
         };
@@ -222,7 +223,12 @@ impl Gate {
             name_backend: record.writes_access(),
         };
         match self.upstreams.forward(permit, outgoing, parts, body).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                if dead_cookie && !is_for_everyone(&response) {
+                    clear_cookie(scheme == Scheme::Https, &mut response);
+                }
+                response
+            }
             Err(failure) => record.failed(&failure, Refused::of(parts, host).form()),
         }
     }
@@ -272,7 +278,9 @@ impl Gate {
             }
             _ => self.direct.answer(&snapshot.site, facts, &ruling.decision),
         };
-        clear_dead_cookie(facts, ruling, &mut answer);
+        if has_dead_cookie(facts, ruling) {
+            clear_cookie(facts.scheme == Scheme::Https, &mut answer);
+        }
         record.refused(facts, ruling, &answer);
         answer
     }
@@ -393,12 +401,23 @@ fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Reje
 /// "A session cookie that is unknown, expired, ended, damaged or sent twice counts as absent and is
 /// cleared" (product contract, section 6.2). One that a stronger credential kept from being looked at
 /// stays.
-fn clear_dead_cookie(facts: &Facts<'_>, ruling: &Ruling, answer: &mut Response<Body>) {
-    let secure = facts.scheme == Scheme::Https;
+fn has_dead_cookie(facts: &Facts<'_>, ruling: &Ruling) -> bool {
     let passed_over = matches!(ruling.carrier, "none" | "network");
-    if passed_over && Cookie::Session.find(facts.headers, secure) != Found::Nothing {
-        answer
-            .headers_mut()
-            .append(SET_COOKIE, Cookie::Session.clear(secure));
-    }
+    passed_over && Cookie::Session.find(facts.headers, facts.scheme == Scheme::Https) != Found::Nothing
+}
+
+fn clear_cookie(secure: bool, answer: &mut Response<Body>) {
+    answer
+        .headers_mut()
+        .append(SET_COOKIE, Cookie::Session.clear(secure));
+}
+
+/// Whether a cache may give that answer to others, whose live cookies would go with it.
+fn is_for_everyone(answer: &Response<Body>) -> bool {
+    let lines = answer.headers().get_all(CACHE_CONTROL).iter();
+    let mut words = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(|word| word.split('=').next().unwrap_or_default().trim());
+    words.any(|word| word.eq_ignore_ascii_case("public") || word.eq_ignore_ascii_case("s-maxage"))
 }

@@ -1,0 +1,6 @@
+//! Owners, logins and sessions as they are attacked and as they break: through the real program.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod sessions;
