@@ -13,6 +13,7 @@ login_busy = Gerade melden sich zu viele auf einmal an. Versuchen Sie es in ein 
 login_cookie = Ihr Browser hat das Cookie, das zu diesem Formular gehört, nicht zurückgeschickt. Erlauben Sie Cookies für diese Adresse und versuchen Sie es noch einmal.
 login_again = Geben Sie Ihr Passwort noch einmal ein, um weiterzumachen.
 logged_out = Sie sind abgemeldet.
+insecure = Diese Verbindung ist nicht verschlüsselt: Wer im selben Netz ist, kann das Passwort mitlesen. Nehmen Sie die https-Adresse dieses Tors, wenn es eine hat.
 no_owner = Dieses Tor hat noch keinen Eigentümer. Öffnen Sie den Link, den der Server beim Start ausgegeben hat; „sidegate setup-link“ gibt einen neuen aus.
 here_as = Sie sind als { $value } angemeldet.
 network_as = Ihr Netz lässt Sie als { $value } ein.

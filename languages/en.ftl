@@ -13,6 +13,7 @@ login_busy = Too many people are logging in at this moment. Try again in a few s
 login_cookie = Your browser did not send back the cookie that belongs to this form. Allow cookies for this address and try again.
 login_again = Type your password again to go on.
 logged_out = You are logged out.
+insecure = This connection is not encrypted: whoever is on the same network can read the password. Use the https address of this gate if it has one.
 no_owner = This gate has no owner yet. Open the link that the server printed when it started; “sidegate setup-link” prints a new one.
 here_as = You are logged in as { $value }.
 network_as = Your network lets you in as { $value }.

@@ -13,6 +13,7 @@ login_busy = Demasiadas personas están entrando en este momento. Inténtelo de 
 login_cookie = Su navegador no devolvió la cookie de este formulario. Permita las cookies para esta dirección e inténtelo de nuevo.
 login_again = Escriba su contraseña otra vez para continuar.
 logged_out = Ha cerrado la sesión.
+insecure = Esta conexión no está cifrada: quien esté en la misma red puede leer la contraseña. Use la dirección https de este portal si la tiene.
 no_owner = Este portal aún no tiene propietario. Abra el enlace que el servidor mostró al arrancar; «sidegate setup-link» muestra uno nuevo.
 here_as = Ha iniciado sesión como { $value }.
 network_as = Su red le deja entrar como { $value }.

@@ -13,6 +13,7 @@ login_busy = Trop de personnes se connectent en ce moment. Réessayez dans quelq
 login_cookie = Votre navigateur n’a pas renvoyé le cookie de ce formulaire. Autorisez les cookies pour cette adresse et réessayez.
 login_again = Saisissez encore une fois votre mot de passe pour continuer.
 logged_out = Vous êtes déconnecté.
+insecure = Cette connexion n’est pas chiffrée : quiconque est sur le même réseau peut lire le mot de passe. Utilisez l’adresse https de ce portail s’il en a une.
 no_owner = Ce portail n’a pas encore de propriétaire. Ouvrez le lien que le serveur a affiché à son démarrage ; « sidegate setup-link » en affiche un nouveau.
 here_as = Vous êtes connecté en tant que { $value }.
 network_as = Votre réseau vous laisse entrer en tant que { $value }.

@@ -13,6 +13,7 @@ login_busy = Er loggen op dit moment te veel mensen in. Probeer het over een paa
 login_cookie = Uw browser heeft de cookie van dit formulier niet teruggestuurd. Sta cookies toe voor dit adres en probeer het opnieuw.
 login_again = Typ uw wachtwoord nog een keer om verder te gaan.
 logged_out = U bent uitgelogd.
+insecure = Deze verbinding is niet versleuteld: wie op hetzelfde netwerk zit, kan het wachtwoord lezen. Gebruik het https-adres van deze poort als die er een heeft.
 no_owner = Deze poort heeft nog geen eigenaar. Open de link die de server bij het starten heeft getoond; “sidegate setup-link” toont een nieuwe.
 here_as = U bent ingelogd als { $value }.
 network_as = Uw netwerk laat u binnen als { $value }.

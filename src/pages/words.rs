@@ -21,7 +21,7 @@ words! {
     lang nav_login nav_logout nav
 
     login_title login_button name password remember login_wrong login_busy login_cookie login_again
-    logged_out no_owner here_as network_as go_on not_now foreign fault
+    logged_out insecure no_owner here_as network_as go_on not_now foreign fault
 
     setup_title setup_lead name_hint display_name new_password password_hint password_again
     setup_button recover_title recover_lead recover_button link_dead_title link_dead
