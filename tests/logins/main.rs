@@ -4,4 +4,5 @@
 mod support;
 
 mod owner;
+mod sameness;
 mod sessions;
