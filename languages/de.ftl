@@ -262,6 +262,7 @@ codes_renew = Neue Ersatzcodes
 factors_none = Sie haben keinen: Ihr Passwort allein lässt Sie ein. Mit einer App auf Ihrem Telefon kommt niemand hinein, der nur das Passwort erfährt.
 factors_remove = Ohne zweiten Faktor anmelden
 factors_remove_hint = Die App, die Ersatzcodes und die Browser, in denen nicht gefragt wird, sind dann vergessen. Von da an lässt das Passwort allein ein.
+factors_reset = Den zweiten Faktor entfernen
 factors_removed = Ihr Passwort allein lässt Sie jetzt ein.
 need_recent_factors = Um das zu ändern, zeigen Sie noch einmal, dass Sie es sind.
 devices = Browser, in denen kein Code verlangt wird

@@ -262,6 +262,7 @@ codes_renew = New backup codes
 factors_none = You have none: your password alone lets you in. With an app on your phone, nobody who learns the password gets in.
 factors_remove = Log in without a second factor
 factors_remove_hint = The app, the backup codes and the browsers that are not asked are forgotten. From then on the password alone lets in.
+factors_reset = Take the second factor away
 factors_removed = Your password alone lets you in now.
 need_recent_factors = To change this, show once more that it is you.
 devices = Browsers in which no code is asked for

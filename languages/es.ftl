@@ -262,6 +262,7 @@ codes_renew = Nuevos códigos de respaldo
 factors_none = No tiene ninguno: basta su contraseña para entrar. Con una aplicación en su teléfono, no entra quien solo averigüe la contraseña.
 factors_remove = Iniciar sesión sin segundo factor
 factors_remove_hint = Se olvidan la aplicación, los códigos de respaldo y los navegadores en los que no se pregunta. Desde entonces basta la contraseña.
+factors_reset = Quitar el segundo factor
 factors_removed = Ahora basta su contraseña para entrar.
 need_recent_factors = Para cambiar esto, demuestre una vez más que es usted.
 devices = Navegadores en los que no se pide código

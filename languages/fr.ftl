@@ -262,6 +262,7 @@ codes_renew = Nouveaux codes de secours
 factors_none = Vous n’en avez pas : votre mot de passe seul vous laisse entrer. Avec une application sur votre téléphone, qui apprend le mot de passe n’entre pas pour autant.
 factors_remove = Se connecter sans second facteur
 factors_remove_hint = L’application, les codes de secours et les navigateurs sans demande de code sont oubliés. Ensuite, le mot de passe seul laisse entrer.
+factors_reset = Retirer le second facteur
 factors_removed = Votre mot de passe seul vous laisse entrer maintenant.
 need_recent_factors = Pour changer cela, montrez encore une fois que c’est vous.
 devices = Navigateurs où aucun code n’est demandé

@@ -262,6 +262,7 @@ codes_renew = Nieuwe reservecodes
 factors_none = U hebt er geen: uw wachtwoord alleen laat u binnen. Met een app op uw telefoon komt wie het wachtwoord te weten komt niet binnen.
 factors_remove = Inloggen zonder tweede factor
 factors_remove_hint = De app, de reservecodes en de browsers waarin niet wordt gevraagd worden vergeten. Daarna laat het wachtwoord alleen binnen.
+factors_reset = De tweede factor weghalen
 factors_removed = Uw wachtwoord alleen laat u nu binnen.
 need_recent_factors = Om dit te wijzigen, toon nog één keer dat u het bent.
 devices = Browsers waarin niet om een code wordt gevraagd

@@ -74,5 +74,5 @@ words! {
     login_too_often factor_title factor_lead factor_missing code code_hint code_wrong code_used code_old
     code_early remember_device app app_title app_lead app_picture app_text app_here app_code app_set_up
     app_other app_done codes_title codes_lead codes_renew factors_none factors_remove
-    factors_remove_hint factors_removed need_recent_factors devices device_forget devices_forgotten
+    factors_remove_hint factors_reset factors_removed need_recent_factors devices device_forget devices_forgotten
 }

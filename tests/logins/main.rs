@@ -4,5 +4,6 @@
 mod support;
 
 mod owner;
+mod roles;
 mod sameness;
 mod sessions;
