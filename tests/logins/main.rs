@@ -7,3 +7,4 @@ mod owner;
 mod roles;
 mod sameness;
 mod sessions;
+mod table;
