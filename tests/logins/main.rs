@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod intrusions;
 mod owner;
 mod roles;
 mod sameness;

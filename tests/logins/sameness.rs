@@ -249,3 +249,53 @@ fn all_roads_share_one_count_and_the_real_person_has_another() {
     anna.from = Some("203.0.113.99".into());
     assert_eq!(anna.login("anna", PASSWORD).status, 303, "among the attackers");
 }
+
+// M-11: "100 concurrent logins on 2 cores: queue ≤32, rest" 429 "+Retry-After"; what is known already does
+// not wait for any of them
+#[test]
+fn a_hundred_logins_at_once_wait_in_a_short_queue_and_hold_nobody_else_up() {
+    let backend = Backend::start();
+    let gate = house(
+        &backend,
+        &SETTINGS.replace("memory = \"8MiB\"", "memory = \"19MiB\""),
+    );
+    let token = format!("X-OPENHAB-TOKEN: {}", gate.token("anna", "phone"));
+    assert_eq!(gate.get("/app", &[&token]).status, 200);
+    let before = hashes(&gate);
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let logins: Vec<_> = (0..100)
+            .map(|number| {
+                let gate = &gate;
+                scope.spawn(move || {
+                    let from = format!("203.0.113.{number}");
+                    by_basic(gate, &from, "proxy", &format!("somebody{number}"), "wrong")
+                })
+            })
+            .collect();
+        for _ in 0..50 {
+            assert_eq!(gate.get("/app", &[&token]).status, 200);
+        }
+        logins
+            .into_iter()
+            .map(|login| login.join().expect("no panic"))
+            .collect()
+    });
+    for answer in &answers {
+        assert!(matches!(answer.status, 401 | 429), "{answer:?}");
+        let comes_back = answer.header("retry-after").is_some();
+        assert_eq!(comes_back, answer.status == 429, "{answer:?}");
+    }
+    let looked_at = answers.iter().filter(|answer| answer.status == 401).count() as u64;
+    assert!(looked_at > 0);
+    assert_eq!(
+        hashes(&gate) - before,
+        looked_at,
+        "what was sent away cost nothing"
+    );
+    assert!(
+        gate.cli(&["ban", "list"])
+            .success()
+            .stderr
+            .contains("nobody is banned")
+    );
+}

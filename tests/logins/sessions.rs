@@ -133,7 +133,7 @@ fn a_dead_cookie_is_cleared_by_every_answer_and_a_live_one_by_none() {
 #[test]
 fn a_login_with_an_open_socket_does_not_lie_still() {
     let backend = Backend::websocket();
-    let gate = house(&backend, "[session]\nidle = \"3s\"\nremember = \"20d\"\n");
+    let gate = house(&backend, "[session]\nidle = \"5s\"\nremember = \"20d\"\n");
     let watching = logged_in(&gate, "anna");
     let mut open = socket(&gate, &watching);
     let mut remembered = Browser::new(gate.address);
