@@ -272,6 +272,19 @@ impl Accounts {
         (!self.memory().is_set_up()).then(|| Edit::put(Record::Setup(record), Expect::Any))
     }
 
+    /// The same for a store that was set up before that was written down.
+    ///
+    /// # Errors
+    /// [`AccountsError::Store`]; nothing is lost but the word.
+    pub async fn note_set_up(&self) -> Result<(), AccountsError> {
+        let writing = self.writing().await;
+        let first = self.owner().or_else(|| self.users().first().cloned());
+        if let Some(edit) = first.and_then(|first| self.set_up(&first.user)) {
+            self.commit(writing, vec![edit]).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the users are there, if there were any.
     ///
     /// # Errors

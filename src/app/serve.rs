@@ -213,6 +213,9 @@ impl Running {
     async fn invitation(&self) -> Option<String> {
         let accounts = &self.parts.lasting.accounts;
         if !accounts.is_empty() {
+            if let Err(error) = accounts.note_set_up().await {
+                tracing::warn!(%error, "that there is an owner could not be written down");
+            }
             return None;
         }
         match accounts

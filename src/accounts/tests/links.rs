@@ -58,6 +58,14 @@ async fn owner_password_and_the_word_that_there_was_one_are_there_together_or_no
     );
     assert_eq!(store.keys(""), ["setup/done", "user/olga"]);
 
+    // A store from before the word was written gets it, once.
+    store.write("setup/done", None);
+    let again = open(&store).await;
+    for _ in 0..2 {
+        again.note_set_up().await.unwrap();
+        assert_eq!(store.keys(""), ["setup/done", "user/olga"]);
+    }
+
     // Whichever way the first user came: a store that lost them is damaged, and not new.
     let (other, accounts) = empty().await;
     accounts.add_user(named("olga"), NOW).await.unwrap();
