@@ -24,7 +24,13 @@ pub enum Purpose {
     /// The first owner makes the account.
     Owner,
     /// That user sets a password.
-    Recover(String),
+    Recover {
+        /// Who.
+        user: String,
+        /// Whether it stands for the second factor too: what the operator of the machine makes for
+        /// somebody whose phone is lost, and nobody else can.
+        all_factors: bool,
+    },
 }
 
 /// All links; a handful.
@@ -67,7 +73,7 @@ impl Accounts {
         let user = match purpose {
             Purpose::Owner if self.memory().has_users() => return Err(has_users()),
             Purpose::Owner => None,
-            Purpose::Recover(name) => {
+            Purpose::Recover { user: name, .. } => {
                 let name = names::fold(name);
                 let held = self.memory().user(&name);
                 Some(
@@ -82,6 +88,13 @@ impl Accounts {
         let code = Secret::new(random::alphanumeric(LENGTH));
         let link = LinkRecord {
             user,
+            all_factors: matches!(
+                purpose,
+                Purpose::Recover {
+                    all_factors: true,
+                    ..
+                }
+            ),
             lookup: mac::fingerprint(code.expose()),
             created: now,
             expires: now.plus(LIFE),
@@ -132,10 +145,9 @@ impl Accounts {
             preferences: Default::default(),
             created: now,
         };
-        let edits = vec![
-            Edit::remove(link_key(None), Expect::Revision(revision)),
-            Edit::put(Record::User(user), Expect::Absent),
-        ];
+        let mut edits = vec![Edit::remove(link_key(None), Expect::Revision(revision))];
+        edits.extend(self.set_up(&user));
+        edits.push(Edit::put(Record::User(user), Expect::Absent));
         self.commit(writing, edits).await?;
         self.user(&name).ok_or(AccountsError::Conflict)
     }
@@ -152,12 +164,12 @@ impl Accounts {
         password: Secret,
         now: Timestamp,
     ) -> Result<Arc<Account>, AccountsError> {
-        let Some((Purpose::Recover(name), _)) = self.live_link(code, now) else {
+        let Some((Purpose::Recover { user: name, .. }, _)) = self.live_link(code, now) else {
             return Err(no_link());
         };
         let password = self.hash_new_password(&name, password).await?;
         self.change_user(&name, |user| {
-            let Some((Purpose::Recover(again), revision)) = self.live_link(code, now) else {
+            let Some((Purpose::Recover { user: again, .. }, revision)) = self.live_link(code, now) else {
                 return Err(no_link());
             };
             user.password = Some(password);
@@ -188,10 +200,11 @@ impl Accounts {
         match link.user {
             None if self.memory().has_users() => None,
             None => Some((Purpose::Owner, revision)),
-            Some(user) => self
-                .memory()
-                .user(&user)
-                .map(|_| (Purpose::Recover(user), revision)),
+            Some(user) => {
+                let all_factors = link.all_factors;
+                let held = self.memory().user(&user);
+                held.map(|_| (Purpose::Recover { user, all_factors }, revision))
+            }
         }
     }
 }

@@ -131,6 +131,11 @@ impl LiveSession {
                 .is_ok()
     }
 
+    /// How often a use has to be noted, that the login does not end by lying still; none: it may.
+    pub fn noted_every(&self) -> Option<Duration> {
+        self.idle().map(|_| self.often(NOTED_EVERY))
+    }
+
     fn idle(&self) -> Option<Duration> {
         self.record.idle_millis.map(Duration::from_millis)
     }

@@ -1,6 +1,7 @@
 //! The records that decisions need, in memory. What the store says, this says.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::devices::Devices;
@@ -23,6 +24,8 @@ pub(super) struct Memory {
     pub(super) links: Links,
     pub(super) factors: SealedFactors,
     pub(super) devices: Devices,
+    /// There was an owner.
+    set_up: AtomicBool,
 }
 
 /// A user and the commit that wrote the record.
@@ -53,6 +56,7 @@ impl Memory {
             links: Links::default(),
             factors: SealedFactors::default(),
             devices: Devices::default(),
+            set_up: AtomicBool::new(false),
         }
     }
 
@@ -67,6 +71,11 @@ impl Memory {
 
     pub(super) fn has_users(&self) -> bool {
         !read(&self.users).is_empty()
+    }
+
+    /// Whether there was an owner, as far as is written down.
+    pub(super) fn is_set_up(&self) -> bool {
+        self.set_up.load(Ordering::Acquire)
     }
 
     /// Whether an enabled owner other than this user exists.
@@ -106,6 +115,7 @@ impl Memory {
             | Place::Session(_)
             | Place::Seen(_)
             | Place::Device(_)
+            | Place::Setup
             | Place::Link(_) => None,
             Place::Factors(user) => self.factors.get(user).map(|(_, revision)| revision),
         }
@@ -177,6 +187,7 @@ impl Memory {
             }
             Record::Link(link) => self.links.put(link, revision),
             Record::Device(device) => self.devices.put(device),
+            Record::Setup(_) => self.set_up.store(true, Ordering::Release),
             Record::Factors(factors) => {
                 let user = factors.user.clone();
                 if self.factors.put(factors, revision) {
@@ -228,8 +239,13 @@ impl Memory {
             Some(Place::Revoked(lookup)) => self.tokens.remove_revoked(&lookup),
             Some(Place::Session(lookup)) => self.sessions.remove(&lookup, &mut effects.down),
             Some(Place::Link(user)) => self.links.remove(user),
-            Some(Place::Factors(user)) => self.factors.remove(user),
+            Some(Place::Factors(user)) => {
+                self.factors.remove(user);
+                // The password is enough again, also for who was just told that it is not.
+                effects.altered = true;
+            }
             Some(Place::Device(lookup)) => self.devices.remove(&lookup),
+            Some(Place::Setup) => self.set_up.store(false, Ordering::Release),
             // Goes with its token or session.
             Some(Place::Used(_) | Place::Seen(_)) | None => {}
         }

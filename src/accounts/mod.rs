@@ -169,6 +169,7 @@ impl Accounts {
         let memory = Memory::new();
         // Tokens and sessions before their last uses.
         for prefix in [
+            record::SETUP,
             record::USERS,
             record::GROUPS,
             record::TOKENS,
@@ -211,6 +212,7 @@ impl Accounts {
             pending: pending::PendingLogins::default(),
         };
         accounts.check_factors()?;
+        accounts.check_owner()?;
         Ok(accounts)
     }
 

@@ -7,12 +7,14 @@ use super::{AccountsError, names};
 use crate::accounts::live::TokenId;
 use crate::crypto::token_hash;
 use crate::model::{
-    DeviceRecord, FactorsRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord, TokenRecord,
-    UsedRecord, UserRecord,
+    DeviceRecord, FactorsRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord, SetupRecord,
+    TokenRecord, UsedRecord, UserRecord,
 };
 use crate::store::{Change, Expect};
 use crate::wire::hex;
 
+/// Before the users, so that the page with it is read whatever befell them.
+pub(super) const SETUP: &str = "setup/";
 pub(super) const USERS: &str = "user/";
 pub(super) const GROUPS: &str = "group/";
 pub(super) const TOKENS: &str = "token/";
@@ -40,6 +42,8 @@ pub(super) enum Record {
     Link(LinkRecord),
     Factors(FactorsRecord),
     Device(DeviceRecord),
+    /// There was an owner: nobody becomes it by a link any more.
+    Setup(SetupRecord),
 }
 
 impl Record {
@@ -55,6 +59,7 @@ impl Record {
             Record::Link(link) => link_key(link.user.as_deref()),
             Record::Factors(factors) => factors_key(&factors.user),
             Record::Device(device) => device_key(&device.lookup),
+            Record::Setup(_) => setup_key(),
         }
     }
 
@@ -69,6 +74,7 @@ impl Record {
             Record::Link(link) => serde_json::to_string(link),
             Record::Factors(factors) => serde_json::to_string(factors),
             Record::Device(device) => serde_json::to_string(device),
+            Record::Setup(setup) => serde_json::to_string(setup),
         }
         .map_err(|error| AccountsError::Corrupt {
             key: self.key(),
@@ -94,6 +100,7 @@ impl Record {
             Place::Link(_) => Record::Link(json(key, body)?),
             Place::Factors(_) => Record::Factors(json(key, body)?),
             Place::Device(_) => Record::Device(json(key, body)?),
+            Place::Setup => Record::Setup(json(key, body)?),
         };
         let sound = match &record {
             Record::User(user) => names::is_user(&user.name),
@@ -109,6 +116,7 @@ impl Record {
             Record::Link(link) => link.user.as_deref().is_none_or(names::is_user),
             Record::Factors(factors) => names::is_user(&factors.user),
             Record::Device(device) => names::is_user(&device.user) && TokenId::parse(&device.id).is_some(),
+            Record::Setup(setup) => names::is_user(&setup.owner),
             Record::Used(..) | Record::Revoked(..) | Record::Seen(..) => true,
         };
         if !sound || record.key() != key {
@@ -137,6 +145,7 @@ pub(super) enum Place<'a> {
     Link(Option<&'a str>),
     Factors(&'a str),
     Device([u8; 16]),
+    Setup,
 }
 
 impl<'a> Place<'a> {
@@ -161,6 +170,7 @@ impl<'a> Place<'a> {
             "seen" => Place::Seen(TokenId::parse(first)?),
             "factors" => Place::Factors(first),
             "device" => Place::Device(hex::decode(first)?),
+            "setup" if first == "done" => Place::Setup,
             "link" if first == "owner" => Place::Link(None),
             "link" if first == "user" => Place::Link(Some(words.next()?)),
             _ => return None,
@@ -253,6 +263,10 @@ pub(super) fn factors_key(user: &str) -> String {
 
 pub(super) fn device_key(lookup: &[u8; 16]) -> String {
     format!("{DEVICES}{}", hex::encode(lookup))
+}
+
+pub(super) fn setup_key() -> String {
+    format!("{SETUP}done")
 }
 
 pub(super) fn ban_key(network: &IpNet) -> String {

@@ -6,7 +6,7 @@ use super::record::{Edit, Record, factors_key, link_key, used_key};
 use super::tokens::revocation;
 use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::Secret;
-use crate::model::{Preferences, Role, UserRecord};
+use crate::model::{Preferences, Role, SetupRecord, UserRecord};
 use crate::store::Expect;
 use crate::time::Timestamp;
 
@@ -81,6 +81,7 @@ impl Accounts {
             created: now,
         };
         let mut edits = self.missing_groups(&user.groups, now);
+        edits.extend(self.set_up(&user));
         // Tokens without a user are damage; they must not come back to life for a namesake.
         for orphan in self.memory().tokens.list(Some(&name)) {
             edits.extend(revocation(&orphan, now));
@@ -261,6 +262,43 @@ impl Accounts {
         .await
     }
 
+    /// Writes down, with the first user, that there was one: a store that has lost its users must not be
+    /// taken for one that never had any, which whoever has a link may become the owner of.
+    pub(super) fn set_up(&self, user: &UserRecord) -> Option<Edit> {
+        let record = SetupRecord {
+            owner: user.name.clone(),
+            when: user.created,
+        };
+        (!self.memory().is_set_up()).then(|| Edit::put(Record::Setup(record), Expect::Any))
+    }
+
+    /// The same for a store that was set up before that was written down.
+    ///
+    /// # Errors
+    /// [`AccountsError::Store`]; nothing is lost but the word.
+    pub async fn note_set_up(&self) -> Result<(), AccountsError> {
+        let writing = self.writing().await;
+        let first = self.owner().or_else(|| self.users().first().cloned());
+        if let Some(edit) = first.and_then(|first| self.set_up(&first.user)) {
+            self.commit(writing, vec![edit]).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the users are there, if there were any.
+    ///
+    /// # Errors
+    /// [`AccountsError::Corrupt`].
+    pub(super) fn check_owner(&self) -> Result<(), AccountsError> {
+        if self.memory().is_set_up() && !self.memory().has_users() {
+            return Err(AccountsError::Corrupt {
+                key: "user/...".to_owned(),
+                why: "this store had an owner, and has no users any more".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// `change` answers with what else belongs into the commit.
     pub(super) async fn change_user(
         &self,
@@ -297,6 +335,13 @@ impl Accounts {
     /// The last owner who can get in must stay one.
     fn keep_an_owner(&self, before: &UserRecord, after: Option<&UserRecord>) -> Result<(), AccountsError> {
         let in_charge = |user: &UserRecord| user.role == Role::Owner && !user.disabled;
+        let last = after.is_none() && self.memory().users().len() == 1;
+        if last && !in_charge(before) {
+            return Err(AccountsError::forbidden(format!(
+                "{} is the only user; begin anew with: sidegate reset",
+                before.name
+            )));
+        }
         if !in_charge(before) || after.is_some_and(in_charge) || self.memory().has_other_owner(&before.name) {
             return Ok(());
         }

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
-use super::invitation;
 use super::near::named;
 use crate::accounts::Accounts;
 use crate::config::settings::{LogFormat, LogLevel};
 use crate::config::{self, Settings};
+use crate::wire::qr;
 
 /// Where commands look for an instance when root types them.
 const SYSTEM_DATA: &str = "/var/lib/sidegate";
@@ -146,11 +146,7 @@ impl Start<'_> {
             let why = capital(why);
             page.push_str(&format!("\n  {alarm}{why}:{plain}\n\n      {what}\n"));
         }
-        if let Some(picture) = self
-            .invitation
-            .as_deref()
-            .and_then(|link| invitation::picture(link, color))
-        {
+        if let Some(picture) = self.invitation.as_deref().and_then(|link| qr::link(link, color)) {
             page.push_str(&format!("\n{picture}"));
         }
         page.push_str(&format!("\n  {dim}Ctrl-C ends it.{plain}\n\n"));

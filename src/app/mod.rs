@@ -10,7 +10,6 @@ mod echo;
 mod explain;
 mod folder;
 mod gauges;
-mod invitation;
 mod local;
 mod near;
 mod open;

@@ -213,6 +213,9 @@ impl Running {
     async fn invitation(&self) -> Option<String> {
         let accounts = &self.parts.lasting.accounts;
         if !accounts.is_empty() {
+            if let Err(error) = accounts.note_set_up().await {
+                tracing::warn!(%error, "that there is an owner could not be written down");
+            }
             return None;
         }
         match accounts
@@ -367,9 +370,11 @@ fn start_server(
     drain: watch::Receiver<bool>,
 ) -> Result<Server, Failure> {
     let (shared, backends) = (Arc::clone(shared), Arc::clone(&parts.lasting.backends));
-    let revocations = parts.lasting.accounts.revocations();
+    let accounts = Arc::clone(&parts.lasting.accounts);
+    let revocations = accounts.revocations();
     let factory = move |worker| {
         let signals = Signals {
+            accounts: Some(Arc::clone(&accounts)),
             revocations: revocations.clone(),
             drain: drain.clone(),
         };

@@ -46,7 +46,7 @@ pub struct Known {
 
 #[derive(Clone)]
 struct Wrong {
-    why: &'static str,
+    refusal: Refusal,
     until: Timestamp,
     /// A change of the accounts since then may have made it right.
     accounts: u64,
@@ -90,25 +90,28 @@ impl Verified {
         core.0.borrow_mut().insert(key, known);
     }
 
-    /// Remembers for a moment that this one is wrong, if it is: nothing that was our fault, and
-    /// nothing that was right once. `accounts` is the count of changes that the verification started
+    /// Remembers for a moment that this one is refused, unless it was our fault. A password that is
+    /// right and does not let in is remembered as well: else asking twice would tell it from a wrong one,
+    /// by the hash that it costs again. `accounts` is the count of changes that the verification started
     /// from.
     pub fn remember_refusal(&self, key: Digest, refusal: &Refusal, now: Timestamp, accounts: u64) {
-        let Refusal::Invalid(why) = *refusal else { return };
+        if !matches!(refusal, Refusal::Invalid(_) | Refusal::Dead(_)) {
+            return;
+        }
         self.wrong.insert(
             key,
             Wrong {
-                why,
+                refusal: refusal.clone(),
                 until: now.plus(WRONG_FOR),
                 accounts,
             },
         );
     }
 
-    /// Whether this very credential was found wrong a moment ago.
+    /// Whether this very credential was refused a moment ago, and how.
     pub fn is_wrong(&self, key: &Digest, now: Timestamp, accounts: u64) -> Option<Refusal> {
         let wrong = self.wrong.get(key)?;
-        (now < wrong.until && wrong.accounts == accounts).then_some(Refusal::Invalid(wrong.why))
+        (now < wrong.until && wrong.accounts == accounts).then_some(wrong.refusal)
     }
 
     /// What is known of this credential, on this core or anywhere.

@@ -11,7 +11,8 @@ use clap::Subcommand;
 use super::io::Io;
 use super::reach::Reach;
 use super::show;
-use crate::control::{Exit, Failure};
+use crate::control::protocol::{Filter, What};
+use crate::control::{Exit, Failure, recorded};
 use crate::observe::audit;
 use crate::wire::hex;
 
@@ -26,14 +27,30 @@ pub(super) enum Audit {
         /// The file [default: the instance's]
         file: Option<PathBuf>,
     },
-    /// Print the last lines
+    /// Print the last lines, or the last ones of a kind (at most 500); why one was decided as it was says:
+    /// sidegate explain --id
     Tail {
         /// How many
         #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
         lines: usize,
         /// Go on with new lines until interrupted
-        #[arg(short, long)]
+        #[arg(short, long, conflicts_with_all = ["what", "decision", "user", "client", "path"])]
         follow: bool,
+        /// Only decisions, which are requests and logins, or only changes
+        #[arg(long, value_name = "KIND", value_parser = ["decisions", "changes"])]
+        what: Option<String>,
+        /// Only allow, challenge, deny, throttle, fail or reject
+        #[arg(long, value_name = "D", default_value = "", hide_default_value = true)]
+        decision: String,
+        /// Only what that account asked, did, or was changed in
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        user: String,
+        /// Only from that address
+        #[arg(long, value_name = "ADDR", default_value = "", hide_default_value = true)]
+        client: String,
+        /// Only where that is a part of host and path
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        path: String,
         /// The file [default: the instance's]
         file: Option<PathBuf>,
     },
@@ -46,8 +63,41 @@ pub(super) enum Audit {
 pub(super) fn run(verb: &Audit, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     match verb {
         Audit::Verify { file } => verify(&file_of(file.as_ref(), reach)?, reach, io),
-        Audit::Tail { lines, follow, file } => {
+        Audit::Tail {
+            lines,
+            follow,
+            what,
+            decision,
+            user,
+            client,
+            path,
+            file,
+        } => {
             let file = file_of(file.as_ref(), reach)?;
+            let filter = Filter {
+                what: match what.as_deref() {
+                    Some("changes") => What::Changes,
+                    Some(_) => What::Decisions,
+                    None => What::All,
+                },
+                decision: decision.clone(),
+                user: user.clone(),
+                client: client.clone(),
+                path: path.clone(),
+                before: None,
+                limit: *lines,
+            };
+            let everything = Filter {
+                what: What::All,
+                limit: *lines,
+                ..Filter::default()
+            };
+            if filter != everything {
+                for line in recorded::newest_lines(&file, &filter)? {
+                    io.put(format!("{line}\n").as_bytes())?;
+                }
+                return Ok(());
+            }
             let last = audit::tail(&file, *lines).map_err(|error| Failure::io(file.display(), &error))?;
             for line in &last.lines {
                 io.put(format!("{line}\n").as_bytes())?;

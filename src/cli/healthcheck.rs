@@ -4,18 +4,33 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::reach::Reach;
-use crate::control::{Exit, Failure};
+use super::globals::Output;
+use super::io::Io;
+use super::reach::{Reach, unexpected};
+use super::show;
+use crate::control::protocol::{Payload, Request};
+use crate::control::{Absent, Exit, Failure};
 
 /// Docker's own limit for a health check is 30 s; a server that needs five is not ready.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks `/readyz` of the operations listener.
+/// Asks `/readyz` of the operations listener; with `--output json` asks the server itself, and prints
+/// what it is doing.
 ///
 /// # Errors
 /// [`Exit::Unavailable`] when the server is not ready or not there, [`Exit::Config`] when the
 /// settings switch the operations listener off.
-pub(super) fn run(reach: &Reach<'_>) -> Result<(), Failure> {
+pub(super) fn run(reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
+    if reach.output() == Output::Json {
+        let Payload::Status(status) = reach.ask(Request::Status, Absent::Refuse)? else {
+            return Err(unexpected());
+        };
+        show::json(io, &status)?;
+        return match status.ready {
+            true => Ok(()),
+            false => Err(Failure::unavailable(status.trouble.join("; "))),
+        };
+    }
     let settings = reach.settings()?;
     let Some(address) = settings.operations else {
         return Err(Failure::new(

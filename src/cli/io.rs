@@ -27,6 +27,8 @@ pub struct Io<'a> {
     pub color_out: bool,
     /// Whether stderr takes colours.
     pub color_err: bool,
+    /// Whether a person looks at both, and nobody keeps what is shown.
+    pub on_screen: bool,
     /// Asks for a password without echo.
     pub prompt: Prompt<'a>,
 }
@@ -39,6 +41,7 @@ pub fn of_this_process<T>(verb: impl FnOnce(&mut Io<'_>) -> T) -> T {
         interactive: io::stdin().is_terminal(),
         color_out: colorful && io::stdout().is_terminal(),
         color_err: colorful && io::stderr().is_terminal(),
+        on_screen: io::stdout().is_terminal() && io::stderr().is_terminal(),
         stdin: &mut io::stdin().lock(),
         stdout: &mut io::stdout().lock(),
         stderr: &mut io::stderr(),

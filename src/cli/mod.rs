@@ -137,6 +137,9 @@ enum Verb {
     /// Measure how much this machine can decide, beside what password hashes cost on it
     Bench(bench::Bench),
     /// Exit with 0 if the server on this machine is ready, with 69 if not
+    ///
+    /// With --output json also prints what the server is doing: listeners, upstreams, how many accounts,
+    /// tokens, logins and bans there are.
     Healthcheck,
     /// The configuration
     #[command(subcommand)]
@@ -238,7 +241,7 @@ fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
         Verb::Audit(verb) => audit::run(&verb, reach, io),
         Verb::Keys(verb) => keys::run(&verb, reach, io),
         Verb::Bench(verb) => bench::run(&verb, reach, io),
-        Verb::Healthcheck => healthcheck::run(reach),
+        Verb::Healthcheck => healthcheck::run(reach, io),
         Verb::Config(verb) => config::run(&verb, reach, io),
         Verb::Completions(verb) => completions::run(&verb, io),
         Verb::Man(verb) => man::run(&verb, io),

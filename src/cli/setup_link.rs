@@ -11,6 +11,7 @@ use crate::control::protocol::{Payload, Request, SecretField};
 use crate::control::view::rfc3339;
 use crate::control::{Absent, Failure};
 use crate::time::Timestamp;
+use crate::wire::qr;
 
 /// Runs `setup-link`.
 ///
@@ -22,7 +23,8 @@ pub(super) fn run(reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failure> {
     show_link(link, reach, io)
 }
 
-/// Prints a link alone on stdout, and until when it works on stderr.
+/// Prints a link alone on stdout, and until when it works on stderr; for somebody at a terminal also as
+/// a picture that a phone can read, where a phone could reach the address.
 ///
 /// # Errors
 /// [`crate::control::Exit::Io`] when stdout fails.
@@ -47,7 +49,15 @@ pub(super) fn show_link(payload: Payload, reach: &Reach<'_>, io: &mut Io<'_>) ->
             let mut line = Zeroizing::new(Vec::with_capacity(link.0.expose().len() + 1));
             line.extend_from_slice(link.0.expose());
             line.push(b'\n');
-            io.put_secret(&line)
+            io.put_secret(&line)?;
+            if io.on_screen
+                && let Some(picture) = link.0.expose_str().and_then(|link| qr::link(link, io.color_err))
+            {
+                let picture = Zeroizing::new(picture);
+                // Nobody to show it to is no reason to fail.
+                let _ = write!(io.stderr, "\n{}", *picture);
+            }
+            Ok(())
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 pub(super) struct Terminal {
     stdin: Vec<u8>,
     interactive: bool,
+    on_screen: bool,
     passwords: VecDeque<String>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
@@ -45,6 +46,14 @@ impl Terminal {
         }
     }
 
+    /// A person sees all that is shown.
+    pub(super) fn screen() -> Self {
+        Self {
+            on_screen: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn io<T>(&mut self, verb: impl FnOnce(&mut Io<'_>) -> T) -> T {
         let passwords = &mut self.passwords;
         let mut prompt = |_: &str| {
@@ -58,6 +67,7 @@ impl Terminal {
             interactive: self.interactive,
             color_out: false,
             color_err: false,
+            on_screen: self.on_screen,
             prompt: &mut prompt,
         })
     }

@@ -268,6 +268,28 @@ fn a_link_stands_alone_on_stdout() {
     }
 }
 
+// "the one-time link (also as QR in the terminal)": where a person looks at both streams, and a phone
+// could reach the address
+#[test]
+fn a_link_is_a_picture_too_where_a_person_sees_it() {
+    let shows = |mut terminal: Terminal, link: &str| {
+        answering([Ok(Payload::Link {
+            link: SecretField(Secret::new(link)),
+            expires: NOW,
+        })]);
+        assert_eq!(terminal.run(&["setup-link"]), 0, "{}", terminal.stderr());
+        assert_eq!(terminal.stdout(), format!("{link}\n"));
+        terminal.stderr().contains("\u{2588}\u{2588}")
+    };
+    let link = "http://192.0.2.7:8480/_sidegate/setup?code=AAAA";
+    assert!(shows(Terminal::screen(), link));
+    assert!(!shows(Terminal::default(), link), "stderr may go into a file");
+    assert!(!shows(
+        Terminal::screen(),
+        "http://127.0.0.1:8480/_sidegate/setup?code=AAAA"
+    ));
+}
+
 // "[--expires D|never] [--scope S] [--network CIDR]…"; "expiry (default one year, "never" must be
 // said)"
 #[test]

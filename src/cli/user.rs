@@ -37,7 +37,9 @@ pub(super) enum User {
     /// Let a locked-out person back in with a one-time link
     ///
     /// Prints a link alone on standard output, under which the person sets a new password within a
-    /// day. Works for every user, the owner and disabled ones included.
+    /// day. Works for every user, the owner and disabled ones included. Nothing is lost: tokens and the
+    /// second factor stay as they are, and who comes in by this link is not asked for the second factor,
+    /// this once. So give it to nobody but the person.
     Recover(Name),
     /// Show what a user has besides the password, or take it away
     ///
@@ -154,7 +156,10 @@ pub(super) fn run(verb: User, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), 
         }
         User::Recover(Name { name }) => {
             let link = reach.ask(Request::UserRecover { name: name.clone() }, Absent::Refuse)?;
-            io.say(&format!("whoever opens this link sets a new password for {name}"));
+            io.say(&format!(
+                "whoever opens this link sets a new password for {name} and comes in, without the second factor if \
+                 there is one; tokens and factors stay as they are"
+            ));
             setup_link::show_link(link, reach, io)
         }
         User::Factors(factors) => self::factors(factors, reach, io),

@@ -61,6 +61,20 @@ pub fn question_about(file: &Path, id: &str) -> Result<Question, Failure> {
 /// # Errors
 /// The file cannot be read.
 pub(super) fn newest(file: &Path, filter: &Filter) -> Result<Vec<EventView>, Failure> {
+    passing(file, filter, |event, _| event)
+}
+
+/// The same as they stand in the file, the newest last.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn newest_lines(file: &Path, filter: &Filter) -> Result<Vec<String>, Failure> {
+    let mut lines = passing(file, filter, |_, line| line.to_owned())?;
+    lines.reverse();
+    Ok(lines)
+}
+
+fn passing<T>(file: &Path, filter: &Filter, take: impl Fn(EventView, &str) -> T) -> Result<Vec<T>, Failure> {
     let limit = filter.limit.clamp(1, MOST_LINES);
     let mut found = Vec::new();
     let look = |line: &str| {
@@ -68,7 +82,7 @@ pub(super) fn newest(file: &Path, filter: &Filter) -> Result<Vec<EventView>, Fai
         if let Ok(event) = serde_json::from_str::<EventView>(line)
             && passes(filter, &event)
         {
-            found.push(event);
+            found.push(take(event, line));
         }
         match found.len() < limit {
             true => ControlFlow::Continue(()),

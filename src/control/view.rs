@@ -34,14 +34,15 @@ pub struct UserView {
 }
 
 /// What a user has besides the password.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FactorsView {
     /// Account name.
     pub user: String,
-    /// Whether a password alone lets in.
+    /// Whether a password alone does not let in.
     pub second_factor: bool,
     /// Since when there is an authenticator app.
     #[serde(with = "rfc3339_option")]
+    #[schemars(with = "Option<Moment>")]
     pub app: Option<Timestamp>,
     /// Backup codes that are left.
     pub backup_codes: usize,

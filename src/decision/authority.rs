@@ -256,7 +256,10 @@ impl Authority {
         effect: Effect,
     ) -> Ruling {
         let (carrier, key) = (unverified.carrier, unverified.key);
-        let counted = effect == Effect::Counted && !self.is_planted(carrier, facts);
+        // Without accounts nothing can be guessed, and whoever sets them up sits behind the same address
+        // as the programs that show what another server gave them.
+        let counted =
+            effect == Effect::Counted && !self.is_planted(carrier, facts) && !self.accounts.is_empty();
         if unverified.before.is_none()
             && let Err(throttled) = self.guard.admit(facts.client, facts.now)
         {

@@ -4,7 +4,7 @@ use tracing::warn;
 
 use super::endpoints::{self, OURS};
 use super::record::{Record, Refused};
-use super::{Door, Gate, Lane, NO_ROUTE, Patience, clear_dead_cookie, path_on};
+use super::{Door, Gate, Lane, NO_ROUTE, Patience, clear_cookie, has_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
 use crate::decision::Decision;
 use crate::dialect::answers::allowed;
@@ -139,12 +139,14 @@ impl Gate {
             }
             // A refusal lets nobody in, so it names nobody.
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
-                let mut answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
-                clear_dead_cookie(&facts, &ruling, &mut answer);
+                let answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
                 record.refused(&facts, &ruling, &answer);
                 (answer.into(), None)
             }
         };
+        if has_dead_cookie(&facts, &ruling) {
+            clear_cookie(facts.scheme == Scheme::Https, &mut answer.headers);
+        }
         let names = asker.names.or_else(|| places.headers(route));
         self.upstreams
             .identify(&mut answer.lines, names.unwrap_or(&self.remote), who);

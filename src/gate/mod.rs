@@ -14,8 +14,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::header::SET_COOKIE;
-use http::{Extensions, Request, Response, StatusCode};
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 
 use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
@@ -108,6 +108,9 @@ struct Passing {
     /// Index of its route.
     route: usize,
     upgrade: bool,
+    /// A dead cookie came with it.
+    dead_cookie: bool,
+    secure: bool,
 }
 
 /// A snapshot, and what this core remembers under it.
@@ -356,12 +359,22 @@ fn path_on<'r>(route: &Route, facts: &Facts<'r>) -> Result<Option<&'r str>, Reje
 /// "A session cookie that is unknown, expired, ended, damaged or sent twice counts as absent and is
 /// cleared" (product contract, section 6.2). One that a stronger credential kept from being looked at
 /// stays.
-fn clear_dead_cookie(facts: &Facts<'_>, ruling: &Ruling, answer: &mut Response<Body>) {
-    let secure = facts.scheme == Scheme::Https;
+fn has_dead_cookie(facts: &Facts<'_>, ruling: &Ruling) -> bool {
     let passed_over = matches!(ruling.carrier, "none" | "network");
-    if passed_over && Cookie::Session.find(facts.headers, secure) != Found::Nothing {
-        answer
-            .headers_mut()
-            .append(SET_COOKIE, Cookie::Session.clear(secure));
-    }
+    passed_over && Cookie::Session.find(facts.headers, facts.scheme == Scheme::Https) != Found::Nothing
+}
+
+fn clear_cookie(secure: bool, headers: &mut HeaderMap) {
+    headers.append(SET_COOKIE, Cookie::Session.clear(secure));
+}
+
+/// Whether a cache may give that answer to others, whose live cookies would go with it.
+fn is_for_everyone(answer: &Answer) -> bool {
+    let lines = answer.lines.iter();
+    let mut words = lines
+        .filter(|(name, _)| *name == CACHE_CONTROL.as_str().as_bytes())
+        .filter_map(|(_, line)| std::str::from_utf8(line).ok())
+        .flat_map(|line| line.split(','))
+        .map(|word| word.split('=').next().unwrap_or_default().trim());
+    words.any(|word| word.eq_ignore_ascii_case("public") || word.eq_ignore_ascii_case("s-maxage"))
 }

@@ -4,13 +4,16 @@ use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::record::{Record, Refused};
-use super::{Gate, Lane, NO_ROUTE, Passing, Patience, Step, clear_dead_cookie, path_on, snapshot};
+use super::{
+    Gate, Lane, NO_ROUTE, Passing, Patience, Step, clear_cookie, has_dead_cookie, is_for_everyone, path_on,
+    snapshot,
+};
 use crate::api;
 use crate::decision::{Decision, Ruling};
 use crate::dialect::Arrival;
 use crate::pages;
 use crate::request::admission::{self, Handshake, Target};
-use crate::request::{Expects, Facts, Peer, Received, client_addr, safe_path};
+use crate::request::{Expects, Facts, Peer, Received, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Via};
 use crate::wire::{Answer, Body};
 
@@ -123,6 +126,7 @@ impl Gate {
         let Some(ruling) = self.decide(lane, route, &facts, record, patience).await else {
             return Step::Waits;
         };
+        let dead_cookie = has_dead_cookie(&facts, &ruling);
         let Decision::Allow(permit) = ruling.decision else {
             return self.deny(snapshot, &facts, &ruling, record).into();
         };
@@ -147,6 +151,8 @@ impl Gate {
                 passed,
                 route: route.index,
                 upgrade,
+                dead_cookie,
+                secure: scheme == Scheme::Https,
             }),
             Err(failure) => record.failed(&failure, Refused::of(received, host).form()).into(),
         }
@@ -171,7 +177,12 @@ impl Gate {
         };
         let passed = &passing.passed;
         match self.upstreams.forward(passed, &via, on_client, body).await {
-            Ok(answer) => answer,
+            Ok(mut answer) => {
+                if passing.dead_cookie && !is_for_everyone(&answer) {
+                    clear_cookie(passing.secure, &mut answer.headers);
+                }
+                answer
+            }
             Err(failure) => {
                 let fields = passed.fields();
                 let refused = Refused {
@@ -233,7 +244,9 @@ impl Gate {
             }
             _ => self.direct.answer(&snapshot.site, facts, &ruling.decision),
         };
-        clear_dead_cookie(facts, ruling, &mut answer);
+        if has_dead_cookie(facts, ruling) {
+            clear_cookie(facts.scheme == Scheme::Https, answer.headers_mut());
+        }
         record.refused(facts, ruling, &answer);
         answer
     }

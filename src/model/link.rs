@@ -12,6 +12,9 @@ pub struct LinkRecord {
     /// Whom it lets back in; none: whoever opens it becomes the owner.
     #[serde(default)]
     pub user: Option<String>,
+    /// Whether it stands for the second factor too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_factors: bool,
     /// Look-up value: SHA-256 of the code, 256 bits of chance; first 16 bytes.
     #[serde(with = "hex16")]
     pub lookup: [u8; 16],

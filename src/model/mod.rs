@@ -6,6 +6,7 @@ pub mod group;
 pub mod link;
 pub mod role;
 pub mod session;
+pub mod setup;
 pub mod token;
 pub mod user;
 
@@ -15,6 +16,7 @@ pub use group::GroupRecord;
 pub use link::LinkRecord;
 pub use role::Role;
 pub use session::SessionRecord;
+pub use setup::SetupRecord;
 pub use token::{RevokedRecord, TokenRecord, UsedRecord};
 pub use user::{Preferences, Theme, UserRecord};
 

@@ -43,6 +43,8 @@ pub(super) struct Frame<'a> {
     pub(super) administers: bool,
     /// Whether by a login, which can be ended.
     pub(super) logged_in: bool,
+    /// Whether others on the network can read what is typed here.
+    pub(super) insecure: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -60,8 +62,19 @@ impl<'a> Frame<'a> {
             administers: identity
                 .is_some_and(|who| who.session().is_some() && who.account.user.role.administers()),
             logged_in: identity.is_some_and(|identity| identity.method == Method::Session),
+            insecure: !visit.secure() && !is_this_machine(visit.facts.host),
         }
     }
+}
+
+/// What goes to this machine itself passes no network.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The page as an answer; a template of ours cannot fail.

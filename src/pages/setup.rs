@@ -83,7 +83,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
             let line = journal::line(visit, Event::Setup, "", "owner");
             journal::noted(house, &line, accounts.claim_owner(code.as_bytes(), new, now)).await
         }
-        Purpose::Recover(user) => {
+        Purpose::Recover { user, .. } => {
             let line = journal::line(visit, Event::UserChange, user, "recovered");
             let claim = accounts.claim_recovery(code.as_bytes(), password, now);
             journal::noted(house, &line, claim).await
@@ -99,7 +99,14 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         }
     };
     let user = &account.user.name;
-    if second_factor::is_asked(house, visit, user, true) {
+    let all_factors = matches!(
+        purpose,
+        Purpose::Recover {
+            all_factors: true,
+            ..
+        }
+    );
+    if !all_factors && second_factor::is_asked(house, visit, user, true) {
         return second_factor::ask(house, visit, user, false, None);
     }
     let mut response = frame::go(&format!("{}/", house.site.prefix));
@@ -108,7 +115,12 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         user,
         remember: None,
         factor: Factor::Link,
-        factors: 1,
+        // Two: else the one whose phone is lost could not take it off the account.
+        factors: if all_factors && accounts.has_second_factor(user) {
+            2
+        } else {
+            1
+        },
         goes_on: None,
     };
     let _ = login::begin(house, visit, entry, &mut response).await;
@@ -130,10 +142,13 @@ fn find(house: &House<'_>, visit: &Visit<'_>, code: &str) -> Result<Purpose, Box
         return Ok(purpose);
     }
     if !code.is_empty() {
-        let guard = &house.authority.guard;
+        let (guard, is_set_up) = (&house.authority.guard, !house.authority.accounts.is_empty());
         let key = house.authority.authenticator.link_key(code.as_bytes());
         journal::login(house, visit, Factor::Link, LoginOutcome::Failure, "", "link-dead");
-        journal::banned(house, visit, guard.failed(facts.client, &key, facts.now));
+        // Nobody guesses 256 bits, and nobody may be banned from the set-up for pasting half a link.
+        if is_set_up {
+            journal::banned(house, visit, guard.failed(facts.client, &key, facts.now));
+        }
         if let Err(throttled) = guard.spend_refused(facts.client) {
             return Err(visit.throttled(throttled).into());
         }
@@ -173,7 +188,7 @@ fn shown(
             words.setup_button,
             form::shown(&typed.name),
         ),
-        Purpose::Recover(user) => (
+        Purpose::Recover { user, .. } => (
             words.recover_title,
             fill(words.recover_lead, user),
             words.recover_button,

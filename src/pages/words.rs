@@ -21,7 +21,7 @@ words! {
     lang nav_login nav_logout nav
 
     login_title login_button name password remember login_wrong login_busy login_cookie login_again
-    logged_out no_owner here_as network_as go_on not_now foreign fault
+    logged_out insecure no_owner here_as network_as go_on not_now foreign fault
 
     setup_title setup_lead name_hint display_name new_password password_hint password_again
     setup_button recover_title recover_lead recover_button link_dead_title link_dead
@@ -74,5 +74,5 @@ words! {
     login_too_often factor_title factor_lead factor_missing code code_hint code_wrong code_used code_old
     code_early remember_device app app_title app_lead app_picture app_text app_here app_code app_set_up
     app_other app_done codes_title codes_lead codes_renew factors_none factors_remove
-    factors_remove_hint factors_removed need_recent_factors devices device_forget devices_forgotten
+    factors_remove_hint factors_reset factors_removed need_recent_factors devices device_forget devices_forgotten
 }

@@ -37,6 +37,7 @@ use identity::{Identities, IdentityValues, Spread};
 use pool::{Pool, Terms};
 use request_head::Head;
 
+use crate::accounts::Accounts;
 use crate::authn::Identity;
 use crate::config::settings::{IdentityHeaders, Limits, Route, Timeouts};
 use crate::decision::Permit;
@@ -54,9 +55,12 @@ pub struct Upstreams {
     signals: Signals,
 }
 
-/// What ends a tunnel from outside.
+/// What a tunnel has to do with the rest: what ends it from outside, and whom it tells that it is in
+/// use.
 #[derive(Clone, Debug)]
 pub struct Signals {
+    /// Note that a login is in use for as long as a tunnel of it is open; none: nobody does.
+    pub accounts: Option<Arc<Accounts>>,
     /// Changes with every revocation; then leases are looked at again.
     pub revocations: watch::Receiver<u64>,
     /// True once the server shuts down.

@@ -32,6 +32,8 @@ pub(super) struct Head {
     pub(super) method: Method,
     /// Of the client's request.
     pub(super) version: Version,
+    /// The client's address.
+    pub(super) client: Option<IpAddr>,
     /// `Sec-WebSocket-Key`, where an upgrade was asked for.
     pub(super) key: Option<Box<[u8]>>,
     /// The target, then the fields.
@@ -91,6 +93,7 @@ impl Head {
         Ok(Self {
             method: received.method.clone(),
             version: received.version,
+            client: outgoing.client.address(),
             key: fields
                 .get(header::SEC_WEBSOCKET_KEY)
                 .filter(|_| outgoing.upgrade)

@@ -1,6 +1,7 @@
 //! WebSockets: forwarded as an upgrade, then copied both ways.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Weak;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ impl Upstreams {
         };
         let tunnel = Tunnel {
             identity: head.permit.identity().cloned(),
+            client: head.client,
             clock: self.shared.clock().clone(),
             idle: via.timeouts.tunnel_idle,
             signals: self.signals.clone(),
@@ -142,6 +144,8 @@ fn check_switch(headers: &HeaderMap, key: Option<&[u8]>) -> Result<(), Failure> 
 /// What a tunnel lives by.
 struct Tunnel {
     identity: Option<Arc<Identity>>,
+    /// From where its login is used.
+    client: Option<IpAddr>,
     clock: Clock,
     idle: Duration,
     signals: Signals,
@@ -164,6 +168,7 @@ impl Tunnel {
         let mut watch_revocations = self.identity.is_some();
         let mut watch_drain = true;
         while self.is_live() && !*self.signals.drain.borrow() {
+            self.note_used();
             let copying = std::future::poll_fn(|cx| {
                 let one = up.poll(cx, &mut client, upstream);
                 let other = down.poll(cx, upstream, &mut client);
@@ -203,15 +208,28 @@ impl Tunnel {
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
 
+    /// A page that only listens is in use as well: its login must not end by lying still.
+    fn note_used(&self) {
+        let session = self.identity.as_deref().and_then(|who| who.session());
+        if let (Some(session), Some(accounts)) = (session, &self.signals.accounts) {
+            accounts.note_session_used(session, self.clock.now(), self.client);
+        }
+    }
+
     fn is_live(&self) -> bool {
         self.identity
             .as_ref()
             .is_none_or(|identity| identity.lease.is_live(self.clock.now()))
     }
 
-    /// The end of the silence, or of the lease if that is earlier.
+    /// The end of the silence, or of the lease, or when the use of the login is noted again, whatever is
+    /// earliest.
     fn wake(&self, last: Instant) -> Instant {
-        let silent = last + self.idle;
+        let mut silent = last + self.idle;
+        let session = self.identity.as_deref().and_then(|who| who.session());
+        if let Some(every) = session.and_then(|session| session.noted_every()) {
+            silent = silent.min(Instant::now() + every);
+        }
         let end = self.identity.as_ref().and_then(|identity| identity.lease.end());
         match end {
             None => silent,

@@ -356,6 +356,12 @@ fn the_other_verbs_answer_with_a_server_and_without() {
     let backend = Backend::start();
     let mut gate = Sidegate::with_anna(&backend, "[guard]\nban_for = \"20m\"\n");
     assert_eq!(gate.cli(&["healthcheck"]).success().stdout, "");
+    let health: Value = json(gate.cli(&["healthcheck", "--output", "json"]));
+    assert_eq!(
+        (&health["ready"], &health["users"]),
+        (&true.into(), &1.into()),
+        "{health}"
+    );
     for round in 0..2 {
         let printed = gate.cli(&["config", "print"]).success().stdout;
         assert!(printed.contains("ban_for = \"20m\""), "{printed}");
@@ -392,6 +398,7 @@ fn the_other_verbs_answer_with_a_server_and_without() {
         }
     }
     assert_eq!(gate.cli(&["healthcheck"]).code, 69);
+    assert_eq!(gate.cli(&["healthcheck", "--output", "json"]).code, 69);
 }
 
 // "A verb that finds no instance exits 66 and creates nothing, except `serve`, `demo` and `user add`."

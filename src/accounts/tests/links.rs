@@ -8,6 +8,13 @@ fn owner(name: &str) -> NewUser {
     }
 }
 
+fn recovery(user: &str) -> Purpose {
+    Purpose::Recover {
+        user: user.into(),
+        all_factors: false,
+    }
+}
+
 async fn empty() -> (Arc<TestStore>, Accounts) {
     let store = TestStore::new();
     let accounts = open(&store).await;
@@ -32,6 +39,59 @@ async fn of_two_who_open_the_owner_s_link_one_becomes_the_owner() {
     assert!(accounts.claim_owner(code, owner("third"), NOW).await.is_err());
     assert!(accounts.create_link(&Purpose::Owner, NOW).await.is_err());
     assert!(store.keys("link/").is_empty());
+}
+
+// "owner, credential and marker are written in one transaction"; S-03: "auth never becomes
+// empty=first-owner-setup"
+#[tokio::test]
+async fn owner_password_and_the_word_that_there_was_one_are_there_together_or_not_at_all() {
+    let (store, accounts) = empty().await;
+    let (code, _) = accounts.create_link(&Purpose::Owner, NOW).await.unwrap();
+    let claim = || accounts.claim_owner(code.expose(), owner("olga"), NOW);
+    store.fail(Fails::Before);
+    claim().await.unwrap_err();
+    assert_eq!(store.keys(""), ["link/owner"]);
+    store.fail(Fails::Never);
+    assert!(
+        claim().await.unwrap().user.password.is_some(),
+        "the link still works"
+    );
+    assert_eq!(store.keys(""), ["setup/done", "user/olga"]);
+
+    // A store from before the word was written gets it, once.
+    store.write("setup/done", None);
+    let again = open(&store).await;
+    for _ in 0..2 {
+        again.note_set_up().await.unwrap();
+        assert_eq!(store.keys(""), ["setup/done", "user/olga"]);
+    }
+
+    // Whichever way the first user came: a store that lost them is damaged, and not new.
+    let (other, accounts) = empty().await;
+    accounts.add_user(named("olga"), NOW).await.unwrap();
+    for store in [store, other] {
+        store.write("user/olga", None);
+        let lost: Arc<dyn Store> = Arc::<TestStore>::clone(&store);
+        let error = Accounts::load(lost, keys(), settings()).await.unwrap_err();
+        assert!(matches!(error, AccountsError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains("restore a backup"), "{error}");
+    }
+}
+
+// A commit that happened and whose answer got lost is one that happened.
+#[tokio::test]
+async fn an_owner_whose_answer_got_lost_is_the_owner() {
+    let (store, accounts) = empty().await;
+    let (code, _) = accounts.create_link(&Purpose::Owner, NOW).await.unwrap();
+    store.fail(Fails::After);
+    let lost = accounts.claim_owner(code.expose(), owner("olga"), NOW).await;
+    assert!(lost.is_err());
+    store.fail(Fails::Never);
+    assert_eq!(accounts.users().len(), 1);
+    assert_eq!(accounts.find_link(code.expose(), NOW), None);
+    let second = accounts.claim_owner(code.expose(), owner("mallory"), NOW).await;
+    assert!(second.is_err());
+    assert_eq!(open(&store).await.users().len(), 1);
 }
 
 // "`setup-link`: prints a lost one anew"
@@ -100,13 +160,10 @@ async fn a_name_or_password_that_cannot_be_leaves_the_link_as_it_was() {
 async fn a_recovery_link_sets_a_password_once() {
     let (store, accounts) = house().await;
     accounts.set_enabled("anna", false).await.unwrap();
-    let purpose = Purpose::Recover("Anna".into());
+    let purpose = recovery("Anna");
     let (code, _) = accounts.create_link(&purpose, NOW).await.unwrap();
     let code = code.expose();
-    assert_eq!(
-        accounts.find_link(code, NOW),
-        Some(Purpose::Recover("anna".into()))
-    );
+    assert_eq!(accounts.find_link(code, NOW), Some(recovery("anna")));
     assert!(accounts.claim_owner(code, owner("mallory"), NOW).await.is_err());
     let password = || Secret::new("plain words here");
     let account = accounts.claim_recovery(code, password(), NOW).await.unwrap();

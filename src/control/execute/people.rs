@@ -36,11 +36,17 @@ impl Operations {
     }
 
     /// Whoever can run this could do anything to the store anyway; it is the way back in when nobody
-    /// else has one. A disabled user is enabled when the link is used.
+    /// else has one. A disabled user is enabled when the link is used, and nothing is lost: the second
+    /// factor stays, and is not asked for by the link of an operator.
     pub(super) async fn recover(&self, name: &str, now: Timestamp) -> Result<Payload, Failure> {
         let user = self.user(name)?.user.name.clone();
         let line = self.line(Event::LinkCreate, &user, "recover", now);
-        self.link(&Purpose::Recover(user.clone()), &line, now).await
+        let purpose = Purpose::Recover {
+            user: user.clone(),
+            // Whoever asks by page or by REST could be somebody who stole an administrator's login.
+            all_factors: self.by.is_none(),
+        };
+        self.link(&purpose, &line, now).await
     }
 
     /// What a user has besides the password; taken away first if that is wanted.

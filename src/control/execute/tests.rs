@@ -215,7 +215,13 @@ async fn recovery_is_a_link_of_which_the_newest_works() {
         house.accounts.find_link(code.as_bytes(), NOW)
     };
     assert_eq!(find(&first), None, "one at a time");
-    assert_eq!(find(&second), Some(Purpose::Recover("anna".into())));
+    assert_eq!(
+        find(&second),
+        Some(Purpose::Recover {
+            user: "anna".into(),
+            all_factors: true
+        })
+    );
     let audited = house.audited();
     assert!(
         audited.contains("link.create") && !audited.contains("code"),

@@ -34,6 +34,8 @@ struct Page<'a> {
     more_tokens: bool,
     sessions: Vec<Session>,
     more_sessions: bool,
+    /// Since when there is a second factor; empty: there is none.
+    second_factor: String,
 }
 
 struct Token {
@@ -90,6 +92,13 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
     let Payload::Sessions(sessions) = clerk.ask(Request::SessionList { user: of() }).await? else {
         return Err(odd());
     };
+    let request = Request::UserFactors {
+        name: user.name.clone(),
+        reset: false,
+    };
+    let Payload::Factors(factors) = clerk.ask(request).await? else {
+        return Err(odd());
+    };
     let words = clerk.visit.words;
     let title = match user.display_name.as_str() {
         "" => user.name.clone(),
@@ -117,6 +126,11 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
             .take(LISTED)
             .map(|view| session(words, view))
             .collect(),
+        second_factor: match (factors.second_factor, factors.app) {
+            (false, _) => String::new(),
+            (true, Some(since)) => moment(since),
+            (true, None) => "+".to_owned(),
+        },
         user,
     })
 }
@@ -145,6 +159,10 @@ pub(super) async fn change(clerk: &Clerk<'_>, name: &str, what: &str, form: &For
         "enable" | "disable" => Request::UserEnable {
             name: name.clone(),
             enabled: what == "enable",
+        },
+        "factors" => Request::UserFactors {
+            name: name.clone(),
+            reset: true,
         },
         "remove" => Request::UserRemove { name: name.clone() },
         "link" => return Some(link(clerk, &name).await),

@@ -235,6 +235,7 @@ fn a_request_that_goes_in_circles_is_refused() {
     });
 }
 
+// K-07: "backend `Set-Cookie: __Host-s=…` or with our name: dropped"
 #[test]
 fn a_response_says_nothing_that_only_we_may_say() {
     local(async {

@@ -172,7 +172,14 @@ impl Setup {
         let backends = shared.resolve(&self.routes).unwrap();
         let (revoke, revocations) = watch::channel(0);
         let (stop, drain) = watch::channel(false);
-        let upstreams = Upstreams::new(Arc::clone(&shared), Signals { revocations, drain });
+        let upstreams = Upstreams::new(
+            Arc::clone(&shared),
+            Signals {
+                accounts: None,
+                revocations,
+                drain,
+            },
+        );
         let failures = Rc::new(RefCell::new(Vec::new()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gate = Gate {
