@@ -28,6 +28,7 @@ use super::answer::{Answer, Streams};
 use super::counters::{Counters, Place, count};
 use super::pulse::{Flight, Overdue, Pace, Protocol, Pulse};
 use super::socket::Socket;
+use super::unread::Unread;
 use super::{Pacing, Role, Serve};
 use crate::request::Peer;
 use crate::time::Clock;
@@ -184,14 +185,24 @@ impl<S: Serve> Visit<S> {
         flight: Flight,
         http1_body: bool,
     ) -> Result<Response<Answer>, Infallible> {
+        let mut unread = None;
         let request = request.map(|body| {
             if body.is_end_stream() {
                 Body::Empty
+            } else if http1_body {
+                let (body, left) = Unread::watch(body);
+                unread = Some(left);
+                body
             } else {
                 Body::stream(body.map_err(Into::into))
             }
         });
-        let response = self.ask(request, http1_body).await;
+        let mut response = self.ask(request, http1_body).await;
+        // Not every answer waits for the whole request. hyper reads a little of what is unread then,
+        // and closes if that is not all: the client should not have to guess.
+        if unread.is_some_and(|unread| unread.is_left()) {
+            say_close(&mut response);
+        }
         Ok(response.map(|body| Answer::new(body, flight)))
     }
 
@@ -204,9 +215,7 @@ impl<S: Serve> Visit<S> {
         // should hear of it.
         let ours = response.body().is_ours();
         if bodied && ours && (response.status().is_client_error() || response.status().is_server_error()) {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            say_close(&mut response);
         }
         response
     }
@@ -288,6 +297,12 @@ impl<S: Serve> Visit<S> {
         })
         .await
     }
+}
+
+fn say_close(response: &mut Response<Body>) {
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// What the connection was told about its end.

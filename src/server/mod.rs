@@ -16,6 +16,7 @@ mod pulse;
 mod socket;
 pub mod systemd;
 pub mod tls;
+mod unread;
 mod validity;
 mod worker;
 

@@ -219,7 +219,8 @@ impl<S: Serve> Visit<S> {
         let Ok(response) = served else {
             return After::End(End::Closed);
         };
-        let last = asked.last || line.is_closing() || head::says_close(response.headers());
+        let last =
+            asked.last || line.is_closing() || line.awaits_body() || head::says_close(response.headers());
         let sent = self.send(&line, response, &method, last).await;
         drop(flight);
         match sent {
