@@ -17,8 +17,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -74,16 +75,22 @@ pub(super) fn spawn<S: Serve>(
     door: Door,
     build: impl FnOnce() -> S + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
-    std::thread::Builder::new()
+    let (built, told) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
-            // Dropped last of all: whatever still runs then, tunnels above all, is cut off.
-            let local = LocalSet::new();
-            local.block_on(&runtime, async {
+            // A runtime of this thread alone, whose tasks need not be `Send`. A `LocalSet` in a runtime would be
+            // two schedulers, of which each wakes the other.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(built.send(Err(error))),
+            };
+            let _ = built.send(Ok(()));
+            runtime.block_on(async {
                 let worker = Rc::new(Worker {
                     number,
                     shared,
@@ -92,7 +99,10 @@ pub(super) fn spawn<S: Serve>(
                 });
                 worker.obey(orders, door).await;
             });
-        })
+            // Dropped with the runtime: whatever still runs then, tunnels above all, is cut off.
+        })?;
+    told.recv().map_err(io::Error::other)??;
+    Ok(thread)
 }
 
 struct Worker<S> {
@@ -297,7 +307,7 @@ impl<S: Serve> Worker<S> {
         let counters = self.shared.counters.clone();
         // Boxed, because a future that waits for a captured one has room for it twice.
         let connection = Box::pin(connection);
-        // The worker's LocalSet owns the task; a panic in it ends there.
+        // The worker's runtime owns the task; a panic in it ends there.
         spawn_local(async move {
             let _alive = alive;
             let _count = CountPanic(counters);
