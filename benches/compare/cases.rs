@@ -49,6 +49,15 @@ pub(crate) fn basic(user: &str, password: &str) -> (&'static str, String) {
     ("Authorization", format!("Basic {text}"))
 }
 
+/// What nginx says of the request that it asks about.
+fn asked() -> Vec<(&'static str, String)> {
+    vec![
+        ("X-Original-URL", "http://home.example/rest/items".to_owned()),
+        ("X-Original-Method", "GET".to_owned()),
+        ("X-Forwarded-For", "192.168.1.7".to_owned()),
+    ]
+}
+
 /// A case with what most have.
 fn case(name: &str, process: Process, url: String, headers: Vec<(&'static str, String)>) -> Case {
     Case {
@@ -100,13 +109,6 @@ impl Stage<'_> {
     /// The decision for nginx: what a gateway asks before each request. None where this version
     /// answers no gateways.
     pub(crate) fn decision(&self) -> Option<(Section, Vec<Running>)> {
-        let asked = || {
-            vec![
-                ("X-Original-URL", "http://home.example/rest/items".to_owned()),
-                ("X-Original-Method", "GET".to_owned()),
-                ("X-Forwarded-For", "192.168.1.7".to_owned()),
-            ]
-        };
         let with = |credential: (&'static str, String)| {
             let mut headers = asked();
             headers.push(credential);
@@ -224,6 +226,20 @@ impl Stage<'_> {
             },
             gates,
         ))
+    }
+
+    /// The decision for nginx once more, of two workers.
+    pub(crate) fn few(&self) -> (Case, Running) {
+        let gate = self.gate(Settings {
+            server: ASKED,
+            two_workers: true,
+            ..Settings::default()
+        });
+        let mut headers = asked();
+        headers.push(bearer(&gate.token));
+        let url = format!("http://{}/_sidegate/auth/nginx", gate.gate.address);
+        let case = case("Sidegate: 1 token", gate.gate.process(), url, headers);
+        (case.refusing(bearer(WRONG)), gate)
     }
 
     /// Forwarding, with and without a check.

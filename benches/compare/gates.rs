@@ -23,6 +23,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) tls: Option<(&'a Certificate, SocketAddr)>,
     /// A password for anna.
     pub(crate) password: bool,
+    /// Two workers on all processors, instead of one on its own.
+    pub(crate) two_workers: bool,
 }
 
 /// For decision endpoints: whoever asks is believed.
@@ -51,8 +53,9 @@ impl Running {
                 )
             });
             format!(
-                "[server]\nlisten = [\"{address}\"]\nworkers = 1\ndata = \"{}\"\n{}\n{tls}\n[operations]\nlisten = \"{}\"\n\
+                "[server]\nlisten = [\"{address}\"]\nworkers = {}\ndata = \"{}\"\n{}\n{tls}\n[operations]\nlisten = \"{}\"\n\
                  {}\n[[route]]\nupstream = \"http://{backend}\"\n{}\n",
+                if settings.two_workers { 2 } else { 1 },
                 data.display(),
                 settings.server,
                 free_address(),
@@ -67,7 +70,12 @@ impl Running {
         let tokens = store::add_tokens(&gate.data(), settings.tokens);
         store::add_bans(&gate.data(), settings.bans);
         gate.launch();
-        gate.process().pin(&core.to_string());
+        let cores = if settings.two_workers {
+            format!("0-{core}")
+        } else {
+            core.to_string()
+        };
+        gate.process().pin(&cores);
         Self { gate, token, tokens }
     }
 }

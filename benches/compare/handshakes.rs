@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion, version,
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedCipherSuite,
+    SupportedProtocolVersion, version,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -28,7 +29,7 @@ pub(crate) struct Kind {
     hybrid: bool,
 }
 
-/// What is measured of everyone: X25519, so that all do the same.
+/// What is measured of everyone: X25519 and AES-128-GCM, so that all do the same.
 pub(crate) const KINDS: [Kind; 4] = [
     Kind {
         name: "TLS 1.3, full",
@@ -108,12 +109,19 @@ fn config(kind: Kind, cert: &Path) -> Result<ClientConfig, String> {
     } else {
         aws_lc_rs::kx_group::X25519
     };
-    let provider = CryptoProvider {
+    let mut provider = CryptoProvider {
         // P-256 is not used for the exchange, which prefers the first; OpenSSL gives TLS 1.2 clients a
         // certificate on a curve that they name only (RFC 8422, section 5.1).
         kx_groups: vec![group, aws_lc_rs::kx_group::SECP256R1],
         ..aws_lc_rs::default_provider()
     };
+    // What browsers ask for first, and all servers here give the client its first wish.
+    let first = |suite: &SupportedCipherSuite| {
+        use CipherSuite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256};
+        let wished = [TLS13_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
+        !wished.contains(&suite.suite())
+    };
+    provider.cipher_suites.sort_by_key(first);
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[kind.version])
         .map_err(|error| error.to_string())?

@@ -1,9 +1,10 @@
 //! Sidegate beside nginx, HAProxy and Caddy: the same job, on the same core, in turn.
 //!
-//! `cargo bench --bench compare`: half an hour. After `--`:
+//! `cargo bench --bench compare`: a quarter of an hour. After `--`:
 //!
 //! - `--quick`: less of everything, in two minutes: for the time of development
-//! - `--only WORD`: the sections with that word in their name (also `handshakes`, `memory`, `latency`)
+//! - `--only WORD`: the sections with that word in their name (also `handshakes`, `memory`, `few`,
+//!   `latency`)
 //! - `--program FILE`: another build of Sidegate
 //! - `--save`: writes `docs/comparison.md` and `docs/comparison.svg`
 //!
@@ -19,6 +20,7 @@ mod load;
 mod ask;
 mod cases;
 mod certificate;
+mod few;
 mod gates;
 mod handshakes;
 mod idle;
@@ -143,6 +145,13 @@ fn main() {
     if options.wants("memory") {
         weigh(&options, &facts, &mut report);
     }
+    if options.wants("few connections") {
+        let rounds = if options.quick { 2 } else { 7 };
+        match few::measure(&stage, LOAD, rounds) {
+            Ok(seen) => report.few = seen,
+            Err(why) => report.left_out.push(format!("few connections: {why}")),
+        }
+    }
     if options.wants("latency") {
         latency(&options, &stage, &mut report);
     }
@@ -231,7 +240,7 @@ fn shake(options: &Options, stage: &Stage<'_>, report: &mut Report) {
         },
         stage.core,
     );
-    let (rounds, seconds) = options.pace();
+    let rounds = options.pace().0;
     let nginx = ("nginx", stage.nginx.process(), stage.nginx.at("tls proxy"));
     let haproxy = ("HAProxy", stage.haproxy.process(), stage.haproxy.at("tls proxy"));
     let sidegate = ("Sidegate", ours.gate.process(), tls);
@@ -254,8 +263,8 @@ fn shake(options: &Options, stage: &Stage<'_>, report: &mut Report) {
     for round in 1..=rounds {
         eprintln!("{HANDSHAKES}: round {round} of {rounds}");
         for ((kind, (_, process, address)), row) in cases.iter().zip(&mut rows) {
-            let span = Duration::from_secs(seconds.into());
-            match handshakes::run(*kind, *process, *address, &stage.certificate.cert, span) {
+            let second = Duration::from_secs(1);
+            match handshakes::run(*kind, *process, *address, &stage.certificate.cert, second) {
                 Ok(sample) => row.rounds.push(sample),
                 Err(why) => row.invalid = Some(why),
             }
@@ -309,7 +318,7 @@ fn latency(options: &Options, stage: &Stage<'_>, report: &mut Report) {
         },
         stage.core,
     );
-    let span = Duration::from_secs(if options.quick { 2 } else { 10 });
+    let span = Duration::from_secs(if options.quick { 2 } else { 6 });
     let password = cases::password_header();
     let (gate, nginx, caddy) = (&ours.gate, stage.nginx, stage.caddy);
     let mut seen =
@@ -372,6 +381,12 @@ fn latency(options: &Options, stage: &Stage<'_>, report: &mut Report) {
         &|stop: &AtomicBool| {
             again(stop, Duration::from_millis(200), || gate.process().signal("HUP"));
         },
+    );
+    seen(
+        "**Sidegate**: nothing else, after the reloads",
+        address,
+        &password,
+        &nothing,
     );
     let backups = stage.folder.join("backups");
     std::fs::create_dir_all(&backups).expect("a folder can be made");

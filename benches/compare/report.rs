@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::ask::Sample;
+use crate::few::Few;
 use crate::idle::Weight;
 use crate::paced::Paced;
 
@@ -24,6 +25,7 @@ pub(crate) struct Report {
     pub(crate) conditions: Vec<String>,
     pub(crate) rows: Vec<Row>,
     pub(crate) weights: Vec<Weight>,
+    pub(crate) few: Vec<Few>,
     pub(crate) paced: Vec<(String, Paced)>,
     /// What could not be measured, and why.
     pub(crate) left_out: Vec<String>,
@@ -146,6 +148,11 @@ pub(crate) const HANDSHAKES: &str = "TLS handshakes";
 /// Bytes that an idle connection and an idle tunnel may cost: must, stretch.
 const KEPT: (u64, u64) = (2500, 1144);
 const TUNNEL: (u64, u64) = (3600, 2400);
+/// User-space instructions: the name in `benches/instructions.txt`, what it is, must, stretch.
+const INSTRUCTIONS: [(&str, &str, u64, u64); 2] = [
+    ("decided", "instructions of a decision", 4000, 2500),
+    ("proxied", "instructions of a proxied request", 9000, 6000),
+];
 
 impl Row {
     fn cpu_each(&self) -> Vec<f64> {
@@ -157,13 +164,18 @@ impl Row {
         median(self.cpu_each())
     }
 
-    /// The median of the rounds' ratios: what the machine did beside it hit both alike.
-    fn ratio(&self, base: &Row) -> Option<f64> {
+    /// The rounds' ratios: what the machine did beside it hit both alike.
+    fn ratios(&self, base: &Row) -> Option<Vec<f64>> {
         if self.invalid.is_some() || base.invalid.is_some() || self.rounds.len() != base.rounds.len() {
             return None;
         }
         let pairs = self.cpu_each().into_iter().zip(base.cpu_each());
-        Some(median(pairs.map(|(own, base)| own / base).collect()))
+        Some(pairs.map(|(own, base)| own / base).collect())
+    }
+
+    /// Their median.
+    fn ratio(&self, base: &Row) -> Option<f64> {
+        self.ratios(base).map(median)
     }
 
     fn of(&self, value: impl Fn(&Sample) -> f64) -> f64 {
@@ -198,7 +210,7 @@ impl Report {
         for rows in self.sections() {
             let _ = writeln!(
                 page,
-                "\n### {}\n\n| {:<54} | CPU/request | min to max | ratio | per second | p50 | p99 | busy |\n|{}|--:|--:|--:|--:|--:|--:|--:|",
+                "\n### {}\n\n| {:<54} | CPU/request | min to max | ratio | min to max | per second | p50 | p99 | busy |\n|{}|--:|--:|--:|--:|--:|--:|--:|--:|",
                 capital(rows[0].section),
                 "",
                 "-".repeat(56)
@@ -208,6 +220,7 @@ impl Report {
             }
         }
         self.memory(&mut page);
+        self.evenness(&mut page);
         self.latency(&mut page);
         self.goals(&mut page);
         if !self.left_out.is_empty() {
@@ -228,16 +241,20 @@ impl Report {
         if let Some(why) = &row.invalid {
             let _ = writeln!(
                 page,
-                "| {name:<54} | no figure: {} | | | | | | |",
+                "| {name:<54} | no figure: {} | | | | | | | |",
                 why.replace(['\n', '|'], " ").trim()
             );
             return;
         }
         let mut each = row.cpu_each();
         each.sort_by(f64::total_cmp);
-        let ratio = row
-            .ratio(base)
-            .map_or_else(String::new, |ratio| format!("{ratio:.3}"));
+        let mut ratios = row.ratios(base).unwrap_or_default();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = match ratios.as_slice() {
+            [] => " | ".to_owned(),
+            [least, .., most] => format!("{:.3} | {least:.2} to {most:.2}", median(ratios.clone())),
+            [only] => format!("{only:.3} | "),
+        };
         let _ = writeln!(
             page,
             "| {name:<54} | {} | {} to {} | {ratio} | {} | {} | {} | {:.2} |",
@@ -259,6 +276,30 @@ impl Report {
         for weight in &self.weights {
             let (kept, tunnel) = (thousands(weight.kept as f64), thousands(weight.tunnel as f64));
             let _ = writeln!(page, "| {} | {kept} | {tunnel} |", weight.name);
+        }
+    }
+
+    fn evenness(&self, page: &mut String) {
+        if self.few.is_empty() {
+            return;
+        }
+        page.push_str(
+            "\n### Few connections on two workers\n\nWorkers and load share the processors. Share: of the workers' \
+             time, what the busier one took.\n\n\
+             | connections | share | highest of the rounds | CPU/request | per second | p99 |\n|--:|--:|--:|--:|--:|--:|\n",
+        );
+        for few in &self.few {
+            let of = |value: &dyn Fn(&Sample) -> f64| median(few.rounds.iter().map(value).collect());
+            let _ = writeln!(
+                page,
+                "| {} | {:.0} % | {:.0} % | {} | {} | {} |",
+                few.connections,
+                median(few.shares.clone()) * 100.0,
+                few.shares.iter().copied().fold(0.0, f64::max) * 100.0,
+                span(of(&|sample| micros(sample.cpu) / sample.requests as f64)),
+                thousands(of(&|sample| sample.requests as f64 / sample.span.as_secs_f64())),
+                span(of(&|sample| micros(sample.p99))),
+            );
         }
     }
 
@@ -284,7 +325,8 @@ impl Report {
     }
 
     fn goals(&self, page: &mut String) {
-        page.push_str("\n### Goals\n\nRatios of processor time for a request; bytes for memory.\n\n| | must | stretch | seen | |\n|---|--:|--:|--:|---|\n");
+        page.push_str("\n### Goals\n\nRatios of processor time for a request, with the rounds' lowest and highest; bytes for memory; instructions in \
+             user space, as `benches/instructions` counts them.\n\n| | must | stretch | seen | |\n|---|--:|--:|--:|---|\n");
         let verdict = |met: bool, more: bool| match (met, more) {
             (_, true) => "stretch",
             (true, _) => "met",
@@ -292,11 +334,25 @@ impl Report {
         };
         for (what, ours, theirs, must, stretch) in GOALS {
             let pair = self.find(ours).zip(self.find(theirs));
-            let Some(seen) = pair.and_then(|(ours, theirs)| ours.ratio(theirs)) else {
+            let Some(mut ratios) = pair
+                .and_then(|(ours, theirs)| ours.ratios(theirs))
+                .filter(|ratios| !ratios.is_empty())
+            else {
                 continue;
             };
+            ratios.sort_by(f64::total_cmp);
+            let seen = median(ratios.clone());
             let said = verdict(seen <= must, seen <= stretch);
-            let _ = writeln!(page, "| {what} | {must} | {stretch} | {seen:.3} | {said} |");
+            let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
+            let _ = writeln!(
+                page,
+                "| {what} | {must} | {stretch} | {seen:.3} ({least:.2} to {most:.2}) | {said} |"
+            );
+        }
+        for (name, what, must, stretch) in INSTRUCTIONS {
+            let Some(seen) = instructions(name) else { continue };
+            let said = verdict(seen <= must, seen <= stretch);
+            let _ = writeln!(page, "| {what} | {must} | {stretch} | {seen} | {said} |");
         }
         if let Some(ours) = self
             .weights
@@ -328,8 +384,7 @@ impl Report {
         ];
         let mut body = String::new();
         let mut y = 20.0;
-        let title =
-            "Processor time for a request, beside the first of each section (red line); less is better";
+        let title = "Processor time for a request, beside the first of each section (red line), with the rounds' lowest and highest; less is better";
         let mut text = |y: f64, class: &str, text: &str| {
             let _ = writeln!(
                 body,
@@ -373,6 +428,17 @@ impl Report {
                     LEFT + length + 3.0,
                     y + 11.0,
                 );
+                let at = |ratio: f64| LEFT + ratio.min(MOST) / MOST * LONGEST;
+                let ratios = row.ratios(rows[0]).unwrap_or_default();
+                let least = ratios.iter().copied().fold(ratio, f64::min);
+                let most = ratios.iter().copied().fold(ratio, f64::max);
+                let _ = writeln!(
+                    body,
+                    "<path d=\"M{:.1} {y_mid}H{:.1}\"/>",
+                    at(least),
+                    at(most),
+                    y_mid = y + 6.5
+                );
                 let figures = [
                     format!("{ratio:.2}"),
                     span(row.cpu()),
@@ -399,12 +465,20 @@ impl Report {
         }
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1092 {y:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
-             <style>rect.ours{{fill:#2a7f62}}rect.peer{{fill:#b8b8b8}}line{{stroke:#c0392b;stroke-dasharray:2 2}}\
+             <style>rect.ours{{fill:#2a7f62}}rect.peer{{fill:#b8b8b8}}line{{stroke:#c0392b;stroke-dasharray:2 2}}path{{stroke:#222}}\
              text{{fill:#222}}.right{{text-anchor:end}}.heading{{text-anchor:end;fill:#777}}\
              .section{{font-weight:bold;font-size:13px}}</style>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{body}</svg>\n"
         )
     }
+}
+
+/// The committed figure.
+fn instructions(name: &str) -> Option<u64> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

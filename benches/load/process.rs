@@ -47,6 +47,23 @@ impl Process {
         Duration::from_nanos(nanos.sum())
     }
 
+    /// Name and time on a processor of every thread, in the order of their numbers.
+    pub(crate) fn threads(self) -> Vec<(String, Duration)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).expect("the process runs");
+        let mut threads: Vec<(u32, String, Duration)> = tasks
+            .filter_map(|task| {
+                let task = task.ok()?;
+                let number = task.file_name().to_str()?.parse().ok()?;
+                let name = fs::read_to_string(task.path().join("comm")).ok()?;
+                let used = fs::read_to_string(task.path().join("schedstat")).ok()?;
+                let nanos = used.split_ascii_whitespace().next()?.parse().ok()?;
+                Some((number, name.trim().to_owned(), Duration::from_nanos(nanos)))
+            })
+            .collect();
+        threads.sort_unstable();
+        threads.into_iter().map(|(_, name, used)| (name, used)).collect()
+    }
+
     /// Resident bytes now.
     pub(crate) fn resident(self) -> u64 {
         self.status("VmRSS")

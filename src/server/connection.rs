@@ -28,6 +28,7 @@ use super::answer::{Outflow, Streams};
 use super::counters::{Counters, Place, count};
 use super::pulse::{Flight, Overdue, Pace, Protocol, Pulse};
 use super::socket::Socket;
+use super::unread::Unread;
 use super::{Pacing, Role, Serve};
 use crate::request::{Peer, Received};
 use crate::time::Clock;
@@ -185,8 +186,13 @@ impl<S: Serve> Visit<S> {
         http1_body: bool,
     ) -> Result<Response<Outflow>, Infallible> {
         let (mut parts, body) = request.into_parts();
+        let mut unread = None;
         let body = if body.is_end_stream() {
             Body::Empty
+        } else if http1_body {
+            let (body, left) = Unread::watch(body);
+            unread = Some(left);
+            body
         } else {
             Body::stream(body.map_err(Into::into))
         };
@@ -199,6 +205,11 @@ impl<S: Serve> Visit<S> {
             .await;
         if http1_body {
             close_after_refusal(&mut answer);
+        }
+        // Not every answer waits for the whole request. hyper reads a little of what is unread then,
+        // and closes if that is not all: the client should not have to guess.
+        if unread.is_some_and(|unread| unread.is_left()) {
+            say_close(&mut answer);
         }
         Ok(answer.into_response().map(|body| Outflow::new(body, flight)))
     }
@@ -287,10 +298,14 @@ impl<S: Serve> Visit<S> {
 /// looking for the next request inside that body (CVE-2025-4366 in Pingora); the client should hear of it.
 pub(super) fn close_after_refusal(answer: &mut Answer) {
     if answer.body.is_ours() && (answer.status.is_client_error() || answer.status.is_server_error()) {
-        answer
-            .headers
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        say_close(answer);
     }
+}
+
+fn say_close(answer: &mut Answer) {
+    answer
+        .headers
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// What the connection was told about its end.

@@ -139,8 +139,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.counters.open.fetch_sub(1, Ordering::Relaxed);
         self.worker_open.fetch_sub(1, Ordering::Relaxed);
+        self.counters.open.fetch_sub(1, Ordering::Relaxed);
         if let (Some(permit), Some(surplus)) = (self.permit.take(), &self.surplus)
             && pay(surplus)
         {

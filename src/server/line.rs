@@ -140,6 +140,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Line<T> {
         self.body.get() == 0
     }
 
+    /// Whether a part of the body is neither taken nor here.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.body.get() > self.ahead.borrow().len() as u64
+    }
+
     /// What is here of the body.
     fn take_ahead(&self) -> Option<Bytes> {
         let mut ahead = self.ahead.borrow_mut();

@@ -7,6 +7,7 @@
 mod answer;
 mod connection;
 mod counters;
+mod crew;
 mod frames;
 mod head;
 mod line;
@@ -16,6 +17,7 @@ mod pulse;
 mod socket;
 pub mod systemd;
 pub mod tls;
+mod unread;
 mod validity;
 mod worker;
 
@@ -39,6 +41,7 @@ pub use counters::Counters;
 pub use listen::{Bound, ListenError, bind, bind_all, inherited};
 
 use counters::Places;
+use crew::Crew;
 use worker::{Command, Shared};
 
 /// What answers requests; every worker has one.
@@ -153,20 +156,24 @@ impl Server {
         S: Serve,
         F: Fn(usize) -> S + Send + Sync + 'static,
     {
+        let (crew, doors) = Crew::new(workers);
         let shared = Arc::new(Shared {
             counters: Arc::default(),
             places: Places::new(limits.connections),
+            crew,
             pacing: ArcSwap::from_pointee(Pacing::new(timeouts, limits)),
             tls: ArcSwapOption::empty(),
             complained: Mutex::default(),
             clock: Clock::system(),
         });
         let factory = Arc::new(factory);
-        let workers = (0..workers)
-            .map(|number| {
+        let workers = doors
+            .into_iter()
+            .enumerate()
+            .map(|(number, door)| {
                 let (commands, orders) = mpsc::unbounded_channel();
                 let (shared, factory) = (shared.clone(), factory.clone());
-                let thread = worker::spawn(number, shared, orders, move || factory(number))?;
+                let thread = worker::spawn(number, shared, orders, door, move || factory(number))?;
                 Ok(Worker { commands, thread })
             })
             .collect::<io::Result<_>>()?;

@@ -22,8 +22,8 @@ pub(super) const AHEAD: usize = 512;
 pub(super) struct Socket<T> {
     io: T,
     pulse: Arc<Pulse>,
-    /// HTTP/2 only, with the time it was last looked at.
-    frames: Option<(Frames, Instant)>,
+    /// HTTP/2 only, with the time it was last looked at. Boxed: tunnels keep a socket without for hours.
+    frames: Option<Box<(Frames, Instant)>>,
     /// Bytes to be read first: found by [`Socket::look_ahead`], or by the lane before.
     ahead: Vec<u8>,
     /// hyper read since the last flush.
@@ -37,7 +37,7 @@ impl<T> Socket<T> {
         Self {
             io,
             pulse,
-            frames: (protocol == Protocol::Http2).then(|| (Frames::new(), Instant::now())),
+            frames: (protocol == Protocol::Http2).then(|| Box::new((Frames::new(), Instant::now()))),
             ahead,
             was_read: false,
             _place: place,
@@ -78,7 +78,7 @@ impl<T: AsyncRead + Unpin> Socket<T> {
 
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.pulse.read.fetch_add(bytes.len() as u64, Relaxed);
-        let Some((frames, at)) = &mut self.frames else {
+        let Some((frames, at)) = self.frames.as_deref_mut() else {
             return Ok(());
         };
         let now = Instant::now();
@@ -103,7 +103,7 @@ impl<T: AsyncRead + Unpin> Socket<T> {
         self.pulse.blocked.store(written.is_pending(), Relaxed);
         if let Poll::Ready(Ok(bytes)) = written {
             self.pulse.written.fetch_add(*bytes as u64, Relaxed);
-            if let Some((frames, _)) = &mut self.frames {
+            if let Some((frames, _)) = self.frames.as_deref_mut() {
                 frames.wrote(*bytes);
             }
         }
@@ -123,6 +123,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
             let count = this.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.ahead[..count]);
             this.ahead.drain(..count);
+            if this.ahead.is_empty() {
+                // A head was in it perhaps, and an idle connection has no room for one.
+                this.ahead = Vec::new();
+            }
         } else if this.pulse.ended.load(Relaxed) {
             return Poll::Ready(Ok(()));
         } else {

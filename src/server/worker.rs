@@ -17,14 +17,16 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::CountPanic;
 use super::connection::Visit;
 use super::counters::{Counters, Place, Places, count};
+use super::crew::{Client, Crew, Door, Handed};
 use super::{Drained, Pacing, Role, Serve};
 use crate::request::Peer;
 use crate::time::Clock;
@@ -34,6 +36,7 @@ use crate::time::Clock;
 pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) places: Places,
+    pub(super) crew: Crew,
     pub(super) pacing: ArcSwap<Pacing>,
     pub(super) tls: ArcSwapOption<ServerConfig>,
     /// When a failed accept was last logged.
@@ -69,42 +72,60 @@ pub(super) fn spawn<S: Serve>(
     number: usize,
     shared: Arc<Shared>,
     orders: mpsc::UnboundedReceiver<Command>,
+    door: Door,
     build: impl FnOnce() -> S + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
-    std::thread::Builder::new()
+    let (built, told) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
-            // Dropped last of all: whatever still runs then, tunnels above all, is cut off.
-            let local = LocalSet::new();
-            local.block_on(&runtime, async {
+            // A runtime of this thread alone, whose tasks need not be `Send`. A `LocalSet` in a runtime would be
+            // two schedulers, of which each wakes the other.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(built.send(Err(error))),
+            };
+            let _ = built.send(Ok(()));
+            runtime.block_on(async {
                 let worker = Rc::new(Worker {
+                    number,
                     shared,
                     service: Rc::new(build()),
                     live: Live::default(),
-                    open: Arc::default(),
                 });
-                worker.obey(orders).await;
+                worker.obey(orders, door).await;
             });
-        })
+            // Dropped with the runtime: whatever still runs then, tunnels above all, is cut off.
+        })?;
+    told.recv().map_err(io::Error::other)??;
+    Ok(thread)
 }
 
 struct Worker<S> {
+    number: usize,
     shared: Arc<Shared>,
     service: Rc<S>,
     live: Live,
-    /// Sockets of clients that are open in this worker, tunnels included.
-    open: Arc<AtomicUsize>,
 }
 
 impl<S: Serve> Worker<S> {
     /// Does what it is told, until it is told to drain or the server is dropped.
-    async fn obey(self: Rc<Self>, mut orders: mpsc::UnboundedReceiver<Command>) {
+    async fn obey(self: Rc<Self>, mut orders: mpsc::UnboundedReceiver<Command>, mut door: Door) {
         let mut listeners = HashMap::new();
-        while let Some(command) = orders.recv().await {
+        loop {
+            // Both give what they have or nothing.
+            let command = tokio::select! {
+                command = orders.recv() => command,
+                Some(handed) = door.recv() => {
+                    self.welcome(handed);
+                    continue;
+                }
+            };
+            let Some(command) = command else { return };
             match command {
                 Command::Add { id, socket, role } => match Listener::new(socket) {
                     Ok(listener) => {
@@ -121,7 +142,7 @@ impl<S: Serve> Worker<S> {
                     }
                 }
                 Command::Drain { limit, reply } => {
-                    let drained = self.drain(listeners, limit).await;
+                    let drained = self.drain(listeners, door, limit).await;
                     let _ = reply.send(drained);
                     return;
                 }
@@ -129,7 +150,17 @@ impl<S: Serve> Worker<S> {
         }
     }
 
-    async fn drain(&self, listeners: HashMap<u64, watch::Sender<bool>>, limit: Duration) -> Drained {
+    async fn drain(
+        &self,
+        listeners: HashMap<u64, watch::Sender<bool>>,
+        mut door: Door,
+        limit: Duration,
+    ) -> Drained {
+        // Others serve their clients themselves from now on; whoever is under way is still served.
+        door.close();
+        while let Some(handed) = door.recv().await {
+            self.welcome(handed);
+        }
         let before = self.live.connections.get();
         for stop in listeners.values() {
             stop.send_replace(true);
@@ -139,7 +170,7 @@ impl<S: Serve> Worker<S> {
         Drained {
             finished: before.saturating_sub(aborted),
             aborted,
-            tunnels: self.open.load(Ordering::Relaxed).saturating_sub(aborted),
+            tunnels: self.open().load(Ordering::Relaxed).saturating_sub(aborted),
         }
     }
 
@@ -154,10 +185,7 @@ impl<S: Serve> Worker<S> {
                 next = self.next(&listener, role) => next,
             };
             match next {
-                Ok((client, permit)) => {
-                    let place = self.place(permit, role);
-                    self.admit(client, role, place, &connections);
-                }
+                Ok((client, permit)) => self.seat(client, permit, role, &connections),
                 Err(error) => self.accept_failed(&error).await,
             }
         }
@@ -169,9 +197,43 @@ impl<S: Serve> Worker<S> {
             let Ok(client) = queue.accept() else {
                 break;
             };
-            let place = self.place(permit, role);
+            let place = self.place(permit, role, self.number);
             self.admit(client, role, place, &connections);
         }
+    }
+
+    /// Serves a client, here or at another worker.
+    fn seat(&self, client: Client, permit: OwnedSemaphorePermit, role: Role, finish: &watch::Receiver<bool>) {
+        let next = self.shared.crew.next_of(self.number);
+        let place = self.place(permit, role, next);
+        if next == self.number {
+            return self.admit(client, role, place, finish);
+        }
+        match Handed::new(client, role, place, finish.clone()) {
+            Ok(handed) => {
+                if let Err(handed) = self.shared.crew.hand(handed, next) {
+                    self.welcome(handed);
+                }
+            }
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    /// Serves a client that was handed over.
+    fn welcome(&self, handed: Handed) {
+        match handed.unpack() {
+            Ok((client, role, place, finish)) => self.admit(client, role, place, &finish),
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    fn lost(&self, error: &io::Error) {
+        count(&self.shared.counters.accept_failed);
+        tracing::error!("cannot watch a client's socket: {error}; raise the limit of open files");
+    }
+
+    fn open(&self) -> &Arc<AtomicUsize> {
+        self.shared.crew.open(self.number)
     }
 
     /// The next client and its place. A place is taken only when somebody is waiting, else the
@@ -194,13 +256,13 @@ impl<S: Serve> Worker<S> {
         }
     }
 
-    fn place(&self, permit: OwnedSemaphorePermit, role: Role) -> Place {
+    fn place(&self, permit: OwnedSemaphorePermit, role: Role, worker: usize) -> Place {
         Place::new(
             permit,
             role,
             &self.shared.places,
             &self.shared.counters,
-            &self.open,
+            self.shared.crew.open(worker),
         )
     }
 
@@ -245,7 +307,7 @@ impl<S: Serve> Worker<S> {
         let counters = self.shared.counters.clone();
         // Boxed, because a future that waits for a captured one has room for it twice.
         let connection = Box::pin(connection);
-        // The worker's LocalSet owns the task; a panic in it ends there.
+        // The worker's runtime owns the task; a panic in it ends there.
         spawn_local(async move {
             let _alive = alive;
             let _count = CountPanic(counters);
@@ -291,12 +353,6 @@ enum Listener {
     Unix(UnixListener),
 }
 
-/// A client that was accepted.
-enum Client {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
-}
-
 /// A listening socket that is about to close.
 enum Queue {
     Tcp(net::TcpListener),
@@ -328,15 +384,6 @@ impl Listener {
             Self::Tcp(listener) => Queue::Tcp(listener.into_std()?),
             Self::Unix(listener) => Queue::Unix(listener.into_std()?),
         })
-    }
-}
-
-impl Client {
-    fn tcp(stream: TcpStream, address: SocketAddr) -> Self {
-        // Small answers must not wait for the client's acknowledgements. It fails only when the
-        // client is gone already.
-        let _ = stream.set_nodelay(true);
-        Self::Tcp(stream, address)
     }
 }
 

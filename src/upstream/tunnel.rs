@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -101,19 +100,19 @@ impl Upstreams {
         let Some((upstream, early)) = exchange.into_stream() else {
             return Err(Failure::BadResponse("it closed with its answer"));
         };
-        let tunnel = Tunnel {
+        // Boxed: a future has room for what it is given more than once.
+        let tunnel = Box::new(Tunnel {
             identity: head.permit.identity().cloned(),
             client: head.client,
             clock: self.shared.clock().clone(),
             idle: via.timeouts.tunnel_idle,
             signals: self.signals.clone(),
+            upstream,
+            up: Way::default(),
+            down: Way::after(&early),
             _counted: Counted::new(self.shared.tunnels()),
-        };
-        tokio::task::spawn_local(async move {
-            if let Ok(client) = on_client.await {
-                tunnel.run(client, upstream, early).await;
-            }
         });
+        tokio::task::spawn_local(tunnel.run(on_client));
         Ok(answer)
     }
 }
@@ -149,26 +148,32 @@ struct Tunnel {
     clock: Clock,
     idle: Duration,
     signals: Signals,
+    upstream: Tunneled,
+    up: Way,
+    down: Way,
     _counted: Counted,
 }
 
 impl Tunnel {
     /// Copies until one side closes, nothing was said for too long, the lease ends or the server
     /// shuts down.
-    async fn run(mut self, client: Upgraded, mut upstream: Tunneled, early: BytesMut) {
-        let mut client = TokioIo::new(client);
-        let upstream = upstream.stream();
-        let mut up = Way::default();
-        let mut down = Way {
-            rest: early.into(),
-            ..Way::default()
-        };
+    async fn run(mut self: Box<Self>, on_client: OnUpgrade) {
+        let Ok(client) = on_client.await else { return };
+        let mut client: TokioIo<Upgraded> = TokioIo::new(client);
         let mut last = Instant::now();
         let mut pause = pin!(tokio::time::sleep_until(self.wake(last)));
         let mut watch_revocations = self.identity.is_some();
         let mut watch_drain = true;
         while self.is_live() && !*self.signals.drain.borrow() {
             self.note_used();
+            let Self {
+                upstream,
+                up,
+                down,
+                signals,
+                ..
+            } = &mut *self;
+            let upstream = upstream.stream();
             let copying = std::future::poll_fn(|cx| {
                 let one = up.poll(cx, &mut client, upstream);
                 let other = down.poll(cx, upstream, &mut client);
@@ -185,13 +190,13 @@ impl Tunnel {
             // All of these may be dropped half-way: a `Way` keeps what it has not written yet.
             tokio::select! {
                 () = copying => break,
-                changed = self.signals.revocations.changed(), if watch_revocations => {
+                changed = signals.revocations.changed(), if watch_revocations => {
                     watch_revocations = changed.is_ok();
                     // A rotation lets the lease end earlier than it would have.
                     let wake = self.wake(last);
                     pause.as_mut().reset(wake);
                 }
-                changed = self.signals.drain.changed(), if watch_drain => watch_drain = changed.is_ok(),
+                changed = signals.drain.changed(), if watch_drain => watch_drain = changed.is_ok(),
                 () = &mut pause => {
                     if last.elapsed() >= self.idle {
                         break;
@@ -203,7 +208,7 @@ impl Tunnel {
         }
         let goodbye = async {
             let _ = client.shutdown().await;
-            let _ = upstream.shutdown().await;
+            let _ = self.upstream.stream().shutdown().await;
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
@@ -258,6 +263,14 @@ thread_local! {
 }
 
 impl Way {
+    /// One that begins with what was read before; whatever room that had is not kept.
+    fn after(early: &[u8]) -> Self {
+        Self {
+            rest: early.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// Ready when `from` has closed and all of it was written, or when either side failed.
     fn poll(
         &mut self,

@@ -289,3 +289,60 @@ fn a_backend_that_breaks_off_or_says_nothing_is_answered_for() {
         assert_eq!(times, 1, "{path}: what may have been done is not sent again");
     }
 }
+
+// RFC 9112 section 9.6: "A server that sends a "close" connection option MUST initiate closure"; and one
+// that will close without having said so makes its client guess what became of the next request.
+#[test]
+fn a_backend_that_answers_before_an_upload_is_read_costs_its_connection_with_a_word() {
+    let backend = Backend::serving(|stream, _| {
+        use std::io::{BufRead, Write};
+        let mut reader = std::io::BufReader::new(stream);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
+            if line == "\r\n" {
+                // At once, and the body is for nobody.
+                let _ = reader
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+                let _ = std::io::copy(&mut reader, &mut std::io::sink());
+                return;
+            }
+            line.clear();
+        }
+    });
+    let (gate, header) = gate(&format!("upstream = \"http://{}\"\n", backend.address));
+    for framing in ["Content-Length: 10000", "Transfer-Encoding: chunked"] {
+        let mut client = Client::to(gate.address);
+        // Without its body, which is never sent.
+        client.begin("POST", "/early", &[&header, framing], b"");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{framing}");
+        assert_eq!(
+            answer.header("connection"),
+            Some("close"),
+            "{framing}: {answer:?}"
+        );
+        assert_eq!(client.answer().status, 0, "{framing}: it is closed, as it said");
+    }
+    // What is there as a whole is skipped, or the end announced: in no case a surprise.
+    let whole = [
+        ("Content-Length: 5", "state".to_owned()),
+        (
+            "Transfer-Encoding: chunked",
+            format!("2710\r\n{:10000}\r\n0\r\n\r\n", ""),
+        ),
+    ];
+    for (framing, body) in whole {
+        use std::io::Write;
+        let mut client = Client::to(gate.address);
+        for number in 0..200 {
+            client.begin("POST", "/early", &[&header, framing], b"");
+            let _ = client.stream().get_mut().write_all(body.as_bytes());
+            let answer = client.answer();
+            assert_eq!(answer.status, 200, "{framing}, number {number}: {answer:?}");
+            if answer.header("connection") == Some("close") {
+                client = Client::to(gate.address);
+            }
+        }
+    }
+}

@@ -45,7 +45,8 @@ impl Default for Stage {
     }
 }
 
-pub struct Actor(Arc<Stage>);
+/// With the number of its worker.
+pub struct Actor(Arc<Stage>, usize);
 
 struct Cancelled<'s>(&'s AtomicUsize, bool);
 
@@ -102,6 +103,7 @@ impl Serve for Actor {
             },
             "/endless" => Response::new(Body::stream(Endless)),
             "/peer" => Response::new(Body::from(format!("{role:?} {} {:?}", peer.tls, peer.address))),
+            "/worker" => Response::new(Body::from(self.1.to_string())),
             "/upgrade" => {
                 let mut request = Request::new(());
                 std::mem::swap(request.extensions_mut(), extensions);
@@ -174,7 +176,7 @@ pub struct Tested {
 pub fn start(timeouts: &Timeouts, limits: &Limits) -> Tested {
     let stage = Arc::new(Stage::default());
     let given = stage.clone();
-    let server = Server::start(2, timeouts, limits, move |_| Actor(given.clone())).unwrap();
+    let server = Server::start(2, timeouts, limits, move |number| Actor(given.clone(), number)).unwrap();
     Tested { server, stage }
 }
 

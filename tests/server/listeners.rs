@@ -60,6 +60,42 @@ async fn a_unix_socket_serves_and_its_file_goes_with_the_drain() {
     assert!(!path.exists());
 }
 
+// Issue 4: "Few keep-alive connections from one gateway may all land on one core: measure 1, 2, 4 and 64
+// connections and even it out if it matters."
+#[tokio::test]
+async fn few_connections_come_out_even_over_the_workers() {
+    let (tested, address) = plain(LONG, LONG);
+    // The kernel alone would put all of them on one worker once in eight times.
+    for few in [2, 4, 8] {
+        let (mut clients, mut served) = (Vec::new(), [0, 0]);
+        for _ in 0..few {
+            let mut client = connect(address).await;
+            client.get("/worker").await;
+            let answer = client.answer().await;
+            let worker: usize = answer.rsplit("\r\n").next().unwrap().parse().unwrap();
+            served[worker] += 1;
+            clients.push(client);
+        }
+        assert_eq!(served, [few / 2, few / 2]);
+        drop(clients);
+        let counters = tested.server.counters();
+        until(|| counters.open.load(Relaxed) == 0).await;
+    }
+    // Wherever they are served: their listener's end is theirs.
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = connect(address).await;
+        client.get("/").await;
+        client.answer().await;
+        clients.push(client);
+    }
+    let drained = soon(tested.server.drain(SOON)).await;
+    assert_eq!((drained.finished, drained.aborted), (8, 0));
+    for client in &mut clients {
+        assert_eq!(client.rest().await, b"");
+    }
+}
+
 #[tokio::test]
 async fn a_drain_finishes_what_has_begun_and_accepts_nobody() {
     let (tested, address) = plain(LONG, LONG);
