@@ -266,3 +266,13 @@ need_recent_factors = Um das zu ändern, zeigen Sie noch einmal, dass Sie es sin
 devices = Browser, in denen kein Code verlangt wird
 device_forget = Dort wieder fragen
 devices_forgotten = Dort wird wieder nach einem Code gefragt.
+
+kept_title = Melden Sie sich an, um fortzufahren
+kept_lead = Sie sind nicht mehr angemeldet; was Sie an { $value } geschickt haben, kam darum nicht an. Es wird zehn Minuten lang aufbewahrt: Melden Sie sich an, dann werden Sie gefragt, ob es gesendet werden soll.
+kept_not = Sie sind nicht mehr angemeldet; was Sie an { $value } geschickt haben, kam darum nicht an. Es konnte nicht aufbewahrt werden, weil es zu groß oder von anderer Art ist. Melden Sie sich an, gehen Sie dann im Browser zurück und senden Sie es noch einmal.
+resend_title = Jetzt senden?
+resend_lead = Vor Ihrer Anmeldung wurde ein Formular abgeschickt, das nicht zugestellt werden konnte. Es wird einmal gesendet, als { $value }.
+resend_fields = Felder im Formular: { $value }
+resend_button = Senden
+resend_discard = Verwerfen
+resend_gone = Dieses Formular ist nicht mehr da: Es wurde schon gesendet, verworfen, oder ist älter als zehn Minuten. Jetzt wurde nichts gesendet.

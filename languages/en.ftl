@@ -266,3 +266,13 @@ need_recent_factors = To change this, show once more that it is you.
 devices = Browsers in which no code is asked for
 device_forget = Ask there again
 devices_forgotten = A code is asked for there again.
+
+kept_title = Log in to go on
+kept_lead = You are not logged in any more, so what you sent to { $value } was not delivered. It is kept for ten minutes: log in, and you will be asked whether to send it.
+kept_not = You are not logged in any more, so what you sent to { $value } was not delivered. It could not be kept, because it is too large or of another kind. Log in, then go back with your browser and send it again.
+resend_title = Send it now?
+resend_lead = Before you logged in, a form was sent that could not be delivered. It will be sent once, as { $value }.
+resend_fields = Fields in the form: { $value }
+resend_button = Send it
+resend_discard = Discard
+resend_gone = This form is not here any more: it was sent already, was discarded, or is older than ten minutes. Nothing was sent now.

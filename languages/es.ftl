@@ -266,3 +266,13 @@ need_recent_factors = Para cambiar esto, demuestre una vez más que es usted.
 devices = Navegadores en los que no se pide código
 device_forget = Volver a preguntar allí
 devices_forgotten = Allí se vuelve a pedir un código.
+
+kept_title = Inicie sesión para continuar
+kept_lead = Ya no tiene la sesión iniciada, así que lo que envió a { $value } no se entregó. Se guarda durante diez minutos: inicie sesión y se le preguntará si quiere enviarlo.
+kept_not = Ya no tiene la sesión iniciada, así que lo que envió a { $value } no se entregó. No se pudo guardar porque es demasiado grande o de otro tipo. Inicie sesión, vuelva atrás en su navegador y envíelo de nuevo.
+resend_title = ¿Enviarlo ahora?
+resend_lead = Antes de iniciar sesión se envió un formulario que no se pudo entregar. Se enviará una vez, como { $value }.
+resend_fields = Campos del formulario: { $value }
+resend_button = Enviar
+resend_discard = Descartar
+resend_gone = Este formulario ya no está: ya se envió, se descartó o tiene más de diez minutos. Ahora no se envió nada.

@@ -266,3 +266,13 @@ need_recent_factors = Pour changer cela, montrez encore une fois que c’est vou
 devices = Navigateurs où aucun code n’est demandé
 device_forget = Y demander de nouveau
 devices_forgotten = Un code y est de nouveau demandé.
+
+kept_title = Connectez-vous pour continuer
+kept_lead = Vous n’êtes plus connecté ; ce que vous avez envoyé à { $value } n’a donc pas été transmis. C’est conservé pendant dix minutes : connectez-vous et il vous sera demandé s’il faut l’envoyer.
+kept_not = Vous n’êtes plus connecté ; ce que vous avez envoyé à { $value } n’a donc pas été transmis. Ce n’a pas pu être conservé : c’est trop grand ou d’une autre sorte. Connectez-vous, puis revenez en arrière dans votre navigateur et envoyez-le à nouveau.
+resend_title = L’envoyer maintenant ?
+resend_lead = Avant votre connexion, un formulaire a été envoyé sans pouvoir être transmis. Il sera envoyé une fois, en tant que { $value }.
+resend_fields = Champs du formulaire : { $value }
+resend_button = Envoyer
+resend_discard = Abandonner
+resend_gone = Ce formulaire n’est plus là : il a déjà été envoyé, a été abandonné, ou a plus de dix minutes. Rien n’a été envoyé maintenant.

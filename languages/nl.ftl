@@ -266,3 +266,13 @@ need_recent_factors = Om dit te wijzigen, toon nog één keer dat u het bent.
 devices = Browsers waarin niet om een code wordt gevraagd
 device_forget = Daar weer vragen
 devices_forgotten = Daar wordt weer om een code gevraagd.
+
+kept_title = Log in om verder te gaan
+kept_lead = U bent niet meer ingelogd, dus wat u naar { $value } stuurde is niet aangekomen. Het wordt tien minuten bewaard: log in, dan wordt gevraagd of het verstuurd moet worden.
+kept_not = U bent niet meer ingelogd, dus wat u naar { $value } stuurde is niet aangekomen. Het kon niet bewaard worden, omdat het te groot of van een andere soort is. Log in, ga dan in uw browser terug en verstuur het opnieuw.
+resend_title = Nu versturen?
+resend_lead = Voordat u inlogde is een formulier verstuurd dat niet kon worden afgeleverd. Het wordt één keer verstuurd, als { $value }.
+resend_fields = Velden in het formulier: { $value }
+resend_button = Versturen
+resend_discard = Weggooien
+resend_gone = Dit formulier is er niet meer: het is al verstuurd, weggegooid, of ouder dan tien minuten. Er is nu niets verstuurd.

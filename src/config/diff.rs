@@ -161,6 +161,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         absolute,
         remember,
         remember_device,
+        keep_form,
     } = session;
     let proxies = trusted_proxies
         .iter()
@@ -275,6 +276,10 @@ fn settings_rows(settings: &Settings) -> Rows {
         (
             "session.remember_device",
             remember_device.as_ref().map_or_else(off, time),
+        ),
+        (
+            "session.keep_form",
+            keep_form.map_or_else(off, |most| size_text(most as u64)),
         ),
         ("compat.aliases", list(aliases)),
     ]);

@@ -54,6 +54,9 @@ pub(super) struct Session {
     /// So long a browser is not asked for the second factor again where that was ticked. `"off"` takes the tick away.
     #[schemars(extend("x-kind" = "duration"))]
     pub(super) remember_device: String,
+    /// Largest form that is kept for a browser whose login is over, so that it can be sent after the login; in proxy mode, for ten minutes, in memory. `"off"` keeps none.
+    #[schemars(extend("x-kind" = "size"))]
+    pub(super) keep_form: String,
 }
 
 impl Default for Session {
@@ -63,6 +66,7 @@ impl Default for Session {
             absolute: "30d".into(),
             remember: "30d".into(),
             remember_device: "30d".into(),
+            keep_form: "64KiB".into(),
         }
     }
 }
@@ -99,6 +103,9 @@ pub(super) fn session(resolver: &mut Resolver<'_>, session: &Session) -> setting
         absolute: resolver.time("session.absolute", &session.absolute, year),
         remember: or_off(resolver, "session.remember", &session.remember),
         remember_device: or_off(resolver, "session.remember_device", &session.remember_device),
+        keep_form: (session.keep_form != "off")
+            .then(|| resolver.size("session.keep_form", &session.keep_form, 1, 1 << 20))
+            .and_then(|most| usize::try_from(most).ok()),
     }
 }
 

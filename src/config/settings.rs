@@ -446,6 +446,8 @@ pub struct Session {
     pub remember: Option<Duration>,
     /// So long a browser may not be asked for the second factor again; none: it always is.
     pub remember_device: Option<Duration>,
+    /// Largest form that is kept until after a login; none: none is.
+    pub keep_form: Option<usize>,
 }
 
 /// `[scope.NAME]`: what a token with that word in its scope may do.

@@ -131,11 +131,17 @@ impl Site {
     /// request; always absolute. `rd` brings it back.
     /// For somebody who is logged in, but not well enough, the page that asks for what is missing.
     pub fn login(&self, facts: &Facts<'_>, why: &str) -> String {
+        let question = if facts.query.is_empty() { "" } else { "?" };
+        let back = format!("{}{question}{}", facts.path.raw(), facts.query);
+        self.login_for(facts, why, &back)
+    }
+
+    /// The same, to come back to that path of the same host.
+    pub fn login_for(&self, facts: &Facts<'_>, why: &str, back: &str) -> String {
         let scheme = facts.scheme.as_str();
         let here = format!("{scheme}://{}", facts.authority);
         let base = self.public_url.as_deref().unwrap_or(&here);
-        let question = if facts.query.is_empty() { "" } else { "?" };
-        let back = format!("{here}{}{question}{}", facts.path.raw(), facts.query);
+        let back = format!("{here}{back}");
         let page = match why {
             "factors" => "second-factor?",
             "max-age" => "login?why=again&",

@@ -20,7 +20,7 @@ use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
 use crate::decision::{Core, Decision, Ruling};
 use crate::dialect::{Arrival, Dialect, direct};
-use crate::pages;
+use crate::pages::{self, Confirmed};
 use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection, Target};
 use crate::request::{Expects, Facts, Peer, Scheme, client_addr, safe_path};
@@ -64,6 +64,8 @@ pub struct Shared {
     pub observers: Observers,
     /// What administrators do.
     pub operations: crate::control::Reach,
+    /// Forms that wait for a login.
+    pub kept: pages::KeptForms,
 }
 
 /// By what a request came in.
@@ -195,13 +197,35 @@ impl Gate {
         };
 
         let ruling = self.decide(lane, route, &facts, record).await;
-        let Decision::Allow(permit) = ruling.decision else {
-            return self.deny(snapshot, &facts, &ruling, record);
+        let permit = match ruling.decision {
+            Decision::Allow(permit) => permit,
+            Decision::Challenge(ref challenge)
+                if !challenge.presented
+                    && pages::may_be_kept(&self.house(snapshot), &facts, challenge.why) =>
+            {
+                return Box::pin(self.keep_form(snapshot, &facts, &ruling, body, record)).await;
+            }
+            _ => return self.deny(snapshot, &facts, &ruling, record),
+        };
+        let (body, kept) = match ruling.identity.as_deref() {
+            Some(who) if pages::may_confirm(facts.method, facts.headers, who) => {
+                let house = self.house(snapshot);
+                match Box::pin(pages::confirmed(&house, &facts, who, body)).await {
+                    Confirmed::No(body) => (body, None),
+                    Confirmed::Yes(kept) => (Body::Empty, Some(kept)),
+                    Confirmed::Over(answer) => return answer,
+                }
+            }
+            _ => (body, None),
         };
 
         let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
+        let body = match kept {
+            Some(kept) => kept.put_back(&mut parts.headers),
+            None => body,
+        };
         let query = snapshot.take_credentials(route, &permit, upgrade, parts);
         let Ok(target) = snapshot::target(&parts.uri, cut.as_deref(), query) else {
             return self.reject(lane, record, &Refused::of(parts, host), &NO_TARGET);
@@ -258,6 +282,21 @@ impl Gate {
         }
     }
 
+    /// Somebody sent a form, and has to log in first: it is kept until then.
+    async fn keep_form(
+        &self,
+        snapshot: &Snapshot,
+        facts: &Facts<'_>,
+        ruling: &Ruling,
+        body: Body,
+        record: &Record<'_>,
+    ) -> Response<Body> {
+        let mut answer = pages::keep(&self.house(snapshot), facts, ruling, body).await;
+        clear_dead_cookie(facts, ruling, &mut answer);
+        record.refused(facts, ruling, &answer);
+        answer
+    }
+
     /// Says no, and why as far as it may be known.
     fn deny(
         &self,
@@ -286,6 +325,7 @@ impl Gate {
             audit: &observers.audit,
             metrics: &observers.metrics,
             reach: &self.shared.operations,
+            kept: &self.shared.kept,
         }
     }
 

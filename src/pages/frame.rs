@@ -22,13 +22,17 @@ use crate::wire::Body;
 const STYLE: &str = include_str!("../../templates/style.css");
 
 /// No script, no request, no frame around it, forms to ourselves only; the style by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("form-action 'self'; "));
+/// The same for a form whose answer may lead anywhere: browsers hold redirects against `form-action` too.
+static POLICY_OF_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| policy(""));
+
+fn policy(forms: &str) -> HeaderValue {
     let hash = STANDARD.encode(mac::sha256(STYLE.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'sha256-{hash}'; {forms}frame-ancestors 'none'; base-uri 'none'"
     );
     HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
-});
+}
 
 /// For the template `base.html`, which all others extend.
 pub(super) struct Frame<'a> {
@@ -86,6 +90,12 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Bod
         challenge(&mut response);
     }
     response
+}
+
+/// For the form of an application: where its answer leads is the application's business.
+pub(super) fn forms_lead_anywhere(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY_OF_FORMS.clone());
 }
 
 /// Sends the browser to another page of this host, with GET.

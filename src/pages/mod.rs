@@ -12,11 +12,13 @@ mod factors;
 mod form;
 mod frame;
 mod journal;
+mod kept;
 mod language;
 mod login;
 mod logout;
 mod passwords;
 mod profile;
+mod resend;
 mod second_factor;
 mod setup;
 mod start;
@@ -46,7 +48,9 @@ use frame::Frame;
 use language::{Words, fill};
 
 pub use denied::denied;
+pub use kept::KeptForms;
 pub use login::is_recent;
+pub use resend::{Confirmed, confirmed, keep, may_be_kept, may_confirm};
 
 /// What pages stand on: one snapshot of the settings, and who watches.
 pub struct House<'h> {
@@ -62,6 +66,8 @@ pub struct House<'h> {
     pub metrics: &'h Metrics,
     /// What administrators do.
     pub reach: &'h Reach,
+    /// Forms that wait for a login.
+    pub kept: &'h KeptForms,
 }
 
 /// One request for a page.
@@ -108,6 +114,8 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/login" if posts => login::send(house, visit, body).await,
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
+        "/resend" if reads => resend::show(house, visit),
+        "/resend" if posts => resend::discard(house, visit, body).await,
         "/second-factor" if reads => second_factor::show(house, visit),
         "/second-factor" if posts => second_factor::send(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
@@ -124,7 +132,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
         "" | "/" => visit.refused_method("GET, HEAD"),
-        "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" => {
+        "/setup" | "/login" | "/logout" | "/resend" | "/second-factor" | "/profile/app" => {
             visit.refused_method("GET, HEAD, POST")
         }
         "/profile" => visit.refused_method("GET, HEAD"),
@@ -163,6 +171,11 @@ impl Visit<'_> {
     /// Scheme, host and port as the browser has them.
     fn here(&self) -> String {
         format!("{}://{}", self.facts.scheme.as_str(), self.facts.authority)
+    }
+
+    /// What was asked for, without what follows `?`.
+    fn asked(&self) -> String {
+        format!("{}{}", self.here(), self.facts.path.raw())
     }
 
     /// The login form for a browser; 401 for a program.

@@ -22,10 +22,12 @@ pub enum Cookie {
     Pending,
     /// In which browser the second factor is not asked for.
     Device,
+    /// Which browser sent a form that is kept for after its login.
+    Kept,
 }
 
 /// All names of ours: none of them goes to a backend or comes from one.
-pub const OURS: [&str; 10] = [
+pub const OURS: [&str; 12] = [
     Cookie::Session.name(true),
     Cookie::Session.name(false),
     Cookie::Form.name(true),
@@ -36,6 +38,8 @@ pub const OURS: [&str; 10] = [
     Cookie::Pending.name(false),
     Cookie::Device.name(true),
     Cookie::Device.name(false),
+    Cookie::Kept.name(true),
+    Cookie::Kept.name(false),
 ];
 
 /// What a request has under a name.
@@ -63,6 +67,8 @@ impl Cookie {
             (Cookie::Pending, false) => "sidegate-pending",
             (Cookie::Device, true) => "__Host-sidegate-device",
             (Cookie::Device, false) => "sidegate-device",
+            (Cookie::Kept, true) => "__Host-sidegate-kept",
+            (Cookie::Kept, false) => "sidegate-kept",
         }
     }
 
