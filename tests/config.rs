@@ -1727,6 +1727,7 @@ fn every_key_of_the_example_can_be_switched_on_and_is_the_default_where_it_says_
     let mut same = s.clone();
     // Examples; everything else shows the default.
     same.server.public_url.clone_from(&defaults.server.public_url);
+    same.server.domains.clone_from(&defaults.server.domains);
     same.server
         .trusted_proxies
         .clone_from(&defaults.server.trusted_proxies);

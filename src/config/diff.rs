@@ -105,6 +105,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         listen,
         prefix,
         public_url,
+        domains,
         trusted_proxies,
         trust_unix,
         decision_listen,
@@ -173,6 +174,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("server.listen", list(listen)),
         ("server.prefix", prefix.clone()),
         ("server.public_url", or_not_set(public_url.as_ref())),
+        ("server.domains", list(domains)),
         ("server.trusted_proxies", list(proxies)),
         ("server.decision_listen", list(decision_listen)),
         (

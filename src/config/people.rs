@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::Wrong;
+use super::grammar;
 use super::resolve::{DAY, Resolver};
 use super::settings;
 
@@ -107,6 +108,34 @@ pub(super) fn session(resolver: &mut Resolver<'_>, session: &Session) -> setting
             .then(|| resolver.size("session.keep_form", &session.keep_form, 1, 1 << 20))
             .and_then(|most| usize::try_from(most).ok()),
     }
+}
+
+/// `server.domains`: where a login at `public_url` counts as well.
+pub(super) fn domains(
+    resolver: &mut Resolver<'_>,
+    texts: &[String],
+    public_url: Option<&str>,
+) -> Vec<String> {
+    let key = "server.domains";
+    let domains = resolver.list(key, texts, grammar::public_url);
+    let Some(public_url) = public_url else {
+        if !texts.is_empty() {
+            let wrong = Wrong::new("needs server.public_url, the address at which people log in")
+                .hint("write for example public_url = \"https://home.example\"");
+            resolver.wrong(key, None, wrong);
+        }
+        return domains;
+    };
+    for domain in &domains {
+        if domain == public_url {
+            let wrong = Wrong::new("is server.public_url itself").hint("leave it out");
+            resolver.wrong(key, Some(domain), wrong);
+        } else if public_url.starts_with("https:") && domain.starts_with("http:") {
+            let message = "is not https, so whoever is on the way there can take a login over";
+            resolver.warn(key, format_args!("= \"{domain}\" {message}"));
+        }
+    }
+    domains
 }
 
 fn or_off(resolver: &mut Resolver<'_>, key: &str, text: &str) -> Option<Duration> {

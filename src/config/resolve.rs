@@ -256,16 +256,18 @@ impl Resolver<'_> {
                 trusted_proxies.push(net);
             }
         }
+        let public_url = server
+            .public_url
+            .as_ref()
+            .and_then(|text| self.read("server.public_url", text, grammar::public_url));
         Server {
             data,
+            domains: people::domains(self, &server.domains, public_url.as_deref()),
+            public_url,
             listen: self.list("server.listen", &server.listen, grammar::listen),
             prefix: self
                 .read("server.prefix", &server.prefix, grammar::prefix)
                 .unwrap_or_default(),
-            public_url: server
-                .public_url
-                .as_ref()
-                .and_then(|text| self.read("server.public_url", text, grammar::public_url)),
             trusted_proxies,
             trust_unix: proxies.iter().any(|text| text == "unix"),
             decision_listen: self.list("server.decision_listen", &server.decision_listen, grammar::listen),

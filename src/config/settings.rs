@@ -59,6 +59,8 @@ pub struct Server {
     pub prefix: String,
     /// Where browsers find us: scheme and authority, without a trailing slash.
     pub public_url: Option<String>,
+    /// Other such addresses, at which a login at `public_url` counts.
+    pub domains: Vec<String>,
     /// Networks whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether peers on unix sockets are trusted proxies (`"unix"` in the list).

@@ -34,6 +34,8 @@ pub struct Authority {
     pub own_host: Option<String>,
     /// `server.public_url`, all of it: what a cookie may be sent for is compared to the port.
     pub public_url: Option<String>,
+    /// `server.domains`: sites of their own, to which pages of `public_url` are foreign.
+    pub domains: Vec<String>,
 }
 
 /// A decision, and what the audit line says of how it came about.
@@ -345,7 +347,15 @@ impl Authority {
     }
 
     fn is_from_elsewhere(&self, facts: &Facts<'_>) -> bool {
-        origin::is_from_elsewhere(facts.headers, facts.host, self.own_host.as_deref())
+        let own = self.own_host.as_deref().filter(|_| self.own_url(facts).is_some());
+        origin::is_from_elsewhere(facts.headers, facts.host, own)
+    }
+
+    fn own_url(&self, facts: &Facts<'_>) -> Option<&str> {
+        let is_domain = !self.domains.is_empty()
+            && origin::normal(facts.scheme.as_str(), facts.authority)
+                .is_some_and(|here| self.domains.contains(&here));
+        self.public_url.as_deref().filter(|_| !is_domain)
     }
 
     fn rule(
@@ -360,7 +370,7 @@ impl Authority {
             return Decision::Challenge(Challenge { why, presented });
         }
         if who.is_some_and(|who| who.session().is_some())
-            && !policy::may_use_cookie(route.settings.csrf, facts, self.public_url.as_deref())
+            && !policy::may_use_cookie(route.settings.csrf, facts, self.own_url(facts))
         {
             return Decision::Deny(Denial {
                 why: "csrf",

@@ -326,6 +326,7 @@ impl Gate {
             metrics: &observers.metrics,
             reach: &self.shared.operations,
             kept: &self.shared.kept,
+            explained: &observers.explained,
         }
     }
 

@@ -16,6 +16,7 @@ use super::language::Words;
 use super::{House, Visit};
 use crate::authn::Method;
 use crate::crypto::mac;
+use crate::dialect::Site;
 use crate::wire::Body;
 
 /// One style sheet, in every page: no second request, and nothing from elsewhere.
@@ -31,7 +32,8 @@ fn policy(forms: &str) -> HeaderValue {
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; {forms}frame-ancestors 'none'; base-uri 'none'"
     );
-    HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
+    HeaderValue::from_str(&policy)
+        .expect("fixed words, checked addresses and Base64 are a valid header value")
 }
 
 /// For the template `base.html`, which all others extend.
@@ -90,6 +92,21 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Bod
         challenge(&mut response);
     }
     response
+}
+
+/// A form of ours may lead to another domain of ours: by a login there, or a logout.
+pub(super) fn let_forms_lead_to(site: &Site, response: &mut Response<Body>) {
+    if site.domains.is_empty() || response.headers().get(CONTENT_SECURITY_POLICY) != Some(&*POLICY) {
+        return;
+    }
+    let ours: Vec<&str> = site
+        .public_url
+        .iter()
+        .chain(&site.domains)
+        .map(String::as_str)
+        .collect();
+    let policy = policy(&format!("form-action 'self' {}; ", ours.join(" ")));
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
 }
 
 /// For the form of an application: where its answer leads is the application's business.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use askama::Template;
-use http::header::{SET_COOKIE, USER_AGENT};
+use http::header::{ORIGIN, SET_COOKIE, USER_AGENT};
 use http::{Response, StatusCode};
 
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
+use super::loops::{self, Loop};
 use super::{House, Visit, back, journal, second_factor};
 use crate::accounts::{Accounts, AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
@@ -64,9 +65,35 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
     }
     let mut filled = Filled {
-        rd: back::target(&rd, &visit.facts).unwrap_or_default().to_owned(),
+        rd: back::target(&rd, house.site, &visit.facts).unwrap_or_default(),
         ..Filled::default()
     };
+    let is_logged_in = visit.who.as_deref().is_some_and(|who| who.session().is_some());
+    if why.is_empty() && is_logged_in && back::leads_away(&filled.rd) {
+        return frame::go(&back::location(&filled.rd, house.site));
+    }
+    if why.is_empty() && !filled.rd.is_empty() {
+        if is_logged_in {
+            let (turns, counted) = loops::turn(visit, &filled.rd);
+            let problem = match turns > loops::MOST {
+                true => loops::told(house, visit, Loop::NotPassedOn),
+                false => String::new(),
+            };
+            let status = status_with(&problem);
+            let mut response = shown(house, visit, status, "", &problem, filled);
+            response.headers_mut().append(SET_COOKIE, counted);
+            return response;
+        }
+        if loops::was_logged_in(visit, &filled.rd) {
+            let problem = loops::told(house, visit, Loop::after_login(visit));
+            return shown(house, visit, StatusCode::BAD_REQUEST, "", &problem, filled);
+        }
+    }
+    let unlisted = back::foreign(&rd, house.site, &visit.facts);
+    if let Some(origin) = unlisted {
+        let problem = not_ours(house, visit, &origin);
+        return shown(house, visit, StatusCode::OK, "", &problem, filled);
+    }
     let notice = match why.as_str() {
         "out" => words.logged_out,
         "again" => {
@@ -91,7 +118,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Err(status) => return visit.bad_form(status),
     };
     let rd = form.text("rd");
-    let rd = back::target(&rd, &visit.facts).map(str::to_owned);
+    let rd = back::target(&rd, house.site, &visit.facts);
     let name = form.text("name");
     let remember = form.is_ticked("remember");
     let again_wanted = form.text("why") == "again";
@@ -106,6 +133,9 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     };
     if house.authority.accounts.is_empty() {
         return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
+    }
+    if is_plain_in_truth(visit) {
+        return again(StatusCode::BAD_REQUEST, &loops::told(house, visit, Loop::Scheme));
     }
     if !form::comes_from_here(house, &visit.facts) {
         return again(StatusCode::FORBIDDEN, words.foreign);
@@ -122,7 +152,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
                 return second_factor::ask(house, visit, &user, remember.is_some(), rd.as_deref());
             }
             let start = format!("{}/", house.site.prefix);
-            let mut response = frame::go(rd.as_deref().unwrap_or(&start));
+            let mut response = frame::go(&back::location(rd.as_deref().unwrap_or(&start), house.site));
             let entry = Entry {
                 user: &user,
                 remember,
@@ -135,6 +165,9 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
                     response
                         .headers_mut()
                         .append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
+                    if let Some(rd) = &rd {
+                        loops::logged_in(visit, rd, &mut response);
+                    }
                     response
                 }
                 Err(_) => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
@@ -278,6 +311,7 @@ pub(super) async fn begin(
         address: visit.facts.client.address(),
         agent: headers::text(visit.facts.headers, USER_AGENT).to_owned(),
         instead_of: before.map(|session| session.id().to_owned()),
+        part_of: None,
     };
     let begun = house
         .authority
@@ -319,7 +353,7 @@ fn shown(
     };
     let go_on = match filled.rd.as_str() {
         "" => format!("{}/", house.site.prefix),
-        rd => rd.to_owned(),
+        rd => back::location(rd, house.site),
     };
     let page = Page {
         f: Frame::new(house, visit, words.login_title),
@@ -337,6 +371,38 @@ fn shown(
     let mut response = frame::page(status, &page);
     response.headers_mut().append(SET_COOKIE, binding.cookie());
     response
+}
+
+fn status_with(problem: &str) -> StatusCode {
+    match problem {
+        "" => StatusCode::OK,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Somebody came from an address that this login is not for. Whoever runs the server may have meant it to
+/// be; whoever wrote the link may have meant no good, so nobody is sent there.
+fn not_ours(house: &House<'_>, visit: &Visit<'_>, origin: &str) -> String {
+    let here = visit.here();
+    if house
+        .explained
+        .is_news(&("login-elsewhere", visit.facts.host), visit.facts.now)
+    {
+        tracing::warn!(
+            request.id = %visit.facts.id,
+            address = origin,
+            "a browser was sent from that address to log in at {here}, where its login does not count for it: open \
+             the application at {here}, or list the address in server.domains"
+        );
+    }
+    fill(visit.words.login_elsewhere, origin)
+}
+
+/// Whether the gateway says https of a browser that came over http: then none of our cookies was kept.
+fn is_plain_in_truth(visit: &Visit<'_>) -> bool {
+    let origin = headers::text(visit.facts.headers, ORIGIN);
+    let plain = origin.strip_prefix("http://");
+    visit.secure() && plain.is_some_and(|authority| authority.eq_ignore_ascii_case(visit.facts.authority))
 }
 
 /// The parameter, if it is there once.

@@ -8,6 +8,7 @@
 mod admin;
 mod back;
 mod denied;
+mod domains;
 mod factors;
 mod form;
 mod frame;
@@ -16,6 +17,7 @@ mod kept;
 mod language;
 mod login;
 mod logout;
+mod loops;
 mod passwords;
 mod profile;
 mod resend;
@@ -39,6 +41,7 @@ use crate::decision::{Authority, Visitor};
 use crate::dialect::{Site, direct};
 use crate::model::{Preferences, Theme};
 use crate::observe::audit::Audit;
+use crate::observe::log::Explained;
 use crate::observe::metrics::Metrics;
 use crate::request::{Expects, Facts, Scheme};
 use crate::wire::Body;
@@ -68,6 +71,8 @@ pub struct House<'h> {
     pub reach: &'h Reach,
     /// Forms that wait for a login.
     pub kept: &'h KeptForms,
+    /// What operators were told of.
+    pub explained: &'h Explained,
 }
 
 /// One request for a page.
@@ -88,6 +93,7 @@ pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body:
     };
     let visit = Visit::new(house, facts, who);
     let mut response = answer(house, &visit, body).await;
+    frame::let_forms_lead_to(house.site, &mut response);
     if looked_at {
         visit.clear_dead_cookie(&mut response);
     }
@@ -97,6 +103,9 @@ pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body:
 async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let path = visit.facts.path.decoded();
     let path = path.strip_prefix(house.site.prefix.as_str()).unwrap_or(path);
+    if let Some(elsewhere) = domains::elsewhere(house, visit, path) {
+        return elsewhere;
+    }
     let reads = matches!(*visit.facts.method, Method::GET | Method::HEAD);
     let posts = *visit.facts.method == Method::POST;
     if let Some(path) = below(path, "/admin") {
@@ -114,6 +123,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/login" if posts => login::send(house, visit, body).await,
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
+        "/hop" if reads => domains::hop(house, visit).await,
         "/resend" if reads => resend::show(house, visit),
         "/resend" if posts => resend::discard(house, visit, body).await,
         "/second-factor" if reads => second_factor::show(house, visit),
@@ -131,7 +141,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
-        "" | "/" => visit.refused_method("GET, HEAD"),
+        "" | "/" | "/hop" => visit.refused_method("GET, HEAD"),
         "/setup" | "/login" | "/logout" | "/resend" | "/second-factor" | "/profile/app" => {
             visit.refused_method("GET, HEAD, POST")
         }

@@ -61,7 +61,7 @@ pub enum Confirmed {
 pub fn may_be_kept(house: &House<'_>, facts: &Facts<'_>, why: &str) -> bool {
     accept::is_form_of_a_page(facts.method, facts.headers)
         && !matches!(why, "no-owner-yet" | "cross-site")
-        && policy::comes_from_here(Csrf::Enforce, facts, house.site.public_url.as_deref())
+        && policy::comes_from_here(Csrf::Enforce, facts, house.site.own_url(facts))
 }
 
 /// Keeps the form, and says how to go on: a page, with the status that a program would get.

@@ -10,7 +10,7 @@ use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
 use super::login::{self, Entry};
-use super::{House, Visit, back, journal};
+use super::{House, Visit, back, journal, loops};
 use crate::accounts::{CodeOutcome, LiveSession, Pending};
 use crate::crypto::{Secret, mac};
 use crate::decision::guard::{Standing, Throttled};
@@ -115,7 +115,8 @@ fn address(house: &House<'_>, rd: Option<&str>) -> String {
 /// The form.
 pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     let rd = login::one(visit.facts.query, "rd");
-    let rd = back::target(&rd, &visit.facts);
+    let rd = back::target(&rd, house.site, &visit.facts);
+    let rd = rd.as_deref();
     let Some(asked) = asked(house, visit) else {
         return nobody(house, visit, rd);
     };
@@ -129,7 +130,8 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Err(status) => return visit.bad_form(status),
     };
     let rd = form.text("rd");
-    let rd = back::target(&rd, &visit.facts);
+    let rd = back::target(&rd, house.site, &visit.facts);
+    let rd = rd.as_deref();
     let Some(asked) = asked(house, visit) else {
         return nobody(house, visit, rd);
     };
@@ -254,13 +256,16 @@ async fn finish(
     };
     let user = entry.user;
     let start = format!("{}/", house.site.prefix);
-    let mut response = frame::go(rd.unwrap_or(&start));
+    let mut response = frame::go(&back::location(rd.unwrap_or(&start), house.site));
     if login::begin(house, visit, entry, &mut response).await.is_err() {
         return super::message(house, visit, StatusCode::SERVICE_UNAVAILABLE, &visit.fault());
     }
     let cookies = response.headers_mut();
     for spent in [Cookie::Form, Cookie::Pending] {
         cookies.append(SET_COOKIE, spent.clear(visit.secure()));
+    }
+    if let Some(rd) = rd {
+        loops::logged_in(visit, rd, &mut response);
     }
     if let Some(life) = house
         .settings
@@ -299,7 +304,9 @@ fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Bo
     let start = format!("{}/", house.site.prefix);
     match visit.who.as_deref().and_then(|who| who.session()) {
         None => frame::go(&login::address(house, "", rd.unwrap_or(&start))),
-        Some(session) if session.factors() >= 2 => frame::go(rd.unwrap_or(&start)),
+        Some(session) if session.factors() >= 2 => {
+            frame::go(&back::location(rd.unwrap_or(&start), house.site))
+        }
         Some(_) => {
             let words = visit.words;
             let app = format!("{}/profile/app", house.site.prefix);

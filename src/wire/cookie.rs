@@ -22,12 +22,14 @@ pub enum Cookie {
     Pending,
     /// In which browser the second factor is not asked for.
     Device,
+    /// How often a browser came to log in for the same address.
+    Turns,
     /// Which browser sent a form that is kept for after its login.
     Kept,
 }
 
 /// All names of ours: none of them goes to a backend or comes from one.
-pub const OURS: [&str; 12] = [
+pub const OURS: [&str; 14] = [
     Cookie::Session.name(true),
     Cookie::Session.name(false),
     Cookie::Form.name(true),
@@ -38,6 +40,8 @@ pub const OURS: [&str; 12] = [
     Cookie::Pending.name(false),
     Cookie::Device.name(true),
     Cookie::Device.name(false),
+    Cookie::Turns.name(true),
+    Cookie::Turns.name(false),
     Cookie::Kept.name(true),
     Cookie::Kept.name(false),
 ];
@@ -67,6 +71,8 @@ impl Cookie {
             (Cookie::Pending, false) => "sidegate-pending",
             (Cookie::Device, true) => "__Host-sidegate-device",
             (Cookie::Device, false) => "sidegate-device",
+            (Cookie::Turns, true) => "__Host-sidegate-turns",
+            (Cookie::Turns, false) => "sidegate-turns",
             (Cookie::Kept, true) => "__Host-sidegate-kept",
             (Cookie::Kept, false) => "sidegate-kept",
         }
