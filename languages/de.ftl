@@ -285,3 +285,6 @@ loop_two_cookies = Ihr Browser schickt zwei Anmelde-Cookies für { $value }, wei
 loop_unknown = Sie haben sich angemeldet, aber dieser Server kennt die Anmeldung nicht mehr. Sagen Sie es seinem Betreiber: Vielleicht stehen hinter dieser Adresse mehrere Server mit eigenem Speicher, oder eine Uhr geht falsch.
 loop_not_passed_on = Sie sind angemeldet, aber das Gateway vor der Anwendung gibt Ihre Anmeldung nicht weiter und fragt deshalb immer wieder danach. Sagen Sie es dem Betreiber dieses Servers: Das Protokoll sagt, was zu ändern ist.
 loop_scheme = Ihr Browser kam über http und behält dort das Cookie einer Anmeldung für https nicht. Öffnen Sie stattdessen { $value } und sagen Sie es dem Betreiber dieses Servers.
+
+choice_lead = Ihr Netz lässt Sie ohne Passwort ein. Wer sind Sie?
+choice_gone = Ihr Netz lässt Sie nicht mit diesem Konto ein. Melden Sie sich mit Name und Passwort an.

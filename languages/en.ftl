@@ -285,3 +285,6 @@ loop_two_cookies = Your browser sends two login cookies for { $value }, because 
 loop_unknown = You logged in, but this server does not know that login any more. Tell whoever runs it: there may be several servers with stores of their own behind this address, or a clock that is wrong.
 loop_not_passed_on = You are logged in, but the gateway in front of the application does not pass your login on, so it asks for it again and again. Tell whoever runs this server: the log says what to mend.
 loop_scheme = Your browser came over http, where it does not keep the cookie of a login for https. Open { $value } instead, and tell whoever runs this server.
+
+choice_lead = Your network lets you in without a password. Who are you?
+choice_gone = Your network does not let you in as that account. Log in with name and password.

@@ -285,3 +285,6 @@ loop_two_cookies = Su navegador envía dos cookies de sesión para { $value }, p
 loop_unknown = Inició sesión, pero este servidor ya no conoce esa sesión. Avise a quien lo administra: puede haber varios servidores con datos propios en esta dirección, o un reloj mal puesto.
 loop_not_passed_on = Tiene la sesión iniciada, pero la pasarela que está delante de la aplicación no la transmite y la pide una y otra vez. Avise a quien administra este servidor: el registro dice qué corregir.
 loop_scheme = Su navegador vino por http, donde no guarda la cookie de una sesión https. Abra { $value } en su lugar y avise a quien administra este servidor.
+
+choice_lead = Su red le deja entrar sin contraseña. ¿Quién es usted?
+choice_gone = Su red no le deja entrar con esa cuenta. Inicie sesión con nombre y contraseña.

@@ -285,3 +285,6 @@ loop_two_cookies = Votre navigateur envoie deux cookies de connexion pour { $val
 loop_unknown = Vous vous êtes connecté, mais ce serveur ne connaît plus cette connexion. Prévenez la personne qui le gère : il y a peut-être plusieurs serveurs à cette adresse, chacun avec ses données, ou une horloge déréglée.
 loop_not_passed_on = Vous êtes connecté, mais la passerelle devant l’application ne transmet pas votre connexion et la redemande sans cesse. Prévenez la personne qui gère ce serveur : le journal dit quoi corriger.
 loop_scheme = Votre navigateur est venu en http, où il ne garde pas le cookie d’une connexion https. Ouvrez plutôt { $value } et prévenez la personne qui gère ce serveur.
+
+choice_lead = Votre réseau vous laisse entrer sans mot de passe. Qui êtes-vous ?
+choice_gone = Votre réseau ne vous laisse pas entrer avec ce compte. Connectez-vous avec votre nom et votre mot de passe.

@@ -285,3 +285,6 @@ loop_two_cookies = Uw browser stuurt twee inlogcookies voor { $value }, omdat ee
 loop_unknown = U bent ingelogd, maar deze server kent die login niet meer. Zeg het wie hem beheert: misschien staan er meer servers met eigen opslag achter dit adres, of loopt een klok verkeerd.
 loop_not_passed_on = U bent ingelogd, maar de gateway voor de toepassing geeft uw login niet door en vraagt er steeds opnieuw om. Zeg het wie deze server beheert: het logboek zegt wat er moet veranderen.
 loop_scheme = Uw browser kwam via http, waar hij de cookie van een login voor https niet bewaart. Open in plaats daarvan { $value } en zeg het wie deze server beheert.
+
+choice_lead = Uw netwerk laat u binnen zonder wachtwoord. Wie bent u?
+choice_gone = Uw netwerk laat u niet binnen met dat account. Log in met naam en wachtwoord.

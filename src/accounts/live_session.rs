@@ -119,6 +119,11 @@ impl LiveSession {
         self.saved.store(used.last.as_millis(), Ordering::Release);
     }
 
+    /// Whether its user was chosen in a trusted network, and showed no password.
+    pub fn is_chosen(&self) -> bool {
+        self.record.chosen
+    }
+
     /// Whether it is part of no other.
     pub fn is_head(&self) -> bool {
         self.record.part_of.is_none()

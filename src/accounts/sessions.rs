@@ -44,6 +44,8 @@ pub struct NewSession {
     /// The login that this one takes the place of, by its public id: a browser has one at a time, and
     /// never the same after a password was shown.
     pub instead_of: Option<String>,
+    /// Whether the user was chosen in a trusted network, and showed no password.
+    pub chosen: bool,
     /// The login that this one is part of, by its public id, and the domain that it is for.
     pub part_of: Option<(String, String)>,
 }
@@ -140,7 +142,12 @@ impl Accounts {
             lookup: mac::fingerprint(cookie.expose()),
             user,
             began: new.began.unwrap_or(now),
-            factors: new.factors.max(1),
+            factors: if new.chosen {
+                new.factors
+            } else {
+                new.factors.max(1)
+            },
+            chosen: new.chosen,
             expires: now.plus(new.life),
             idle_millis: new
                 .idle

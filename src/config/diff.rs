@@ -28,10 +28,15 @@ pub fn diff(old: &Settings, new: &Settings) -> Vec<String> {
         |TrustedNetwork {
              cidr: _,
              user,
+             choice,
              skips_second_factor,
          }| {
             let second = if *skips_second_factor { "skip" } else { "ask" };
-            vec![("user", user.clone()), ("second_factor", second.to_owned())]
+            vec![
+                ("user", or_not_set(user.as_ref())),
+                ("users", list(choice)),
+                ("second_factor", second.to_owned()),
+            ]
         },
     ));
     lines.extend(named_diff(

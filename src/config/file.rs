@@ -402,9 +402,14 @@ pub(super) struct TrustedNetwork {
     /// The network.
     #[schemars(extend("x-kind" = "network", "examples" = ["192.168.1.0/24"]))]
     pub(super) cidr: String,
-    /// The account. It must exist and be enabled, else the network grants nothing.
+    /// The account as which clients from here come in without being asked. It must exist and be enabled, else the network grants nothing.
+    #[serde(default)]
     #[schemars(extend("x-kind" = "name", "examples" = ["guest"]))]
-    pub(super) user: String,
+    pub(super) user: Option<String>,
+    /// In its place: the accounts of which the login page offers people from here a choice, without a password. Such a login works in this network only, and makes no tokens.
+    #[serde(default)]
+    #[schemars(extend("x-kind" = "name", "examples" = [["anna", "bert"]]))]
+    pub(super) users: Vec<String>,
     /// Whether people who log in from here are asked for the second factor that they have. A route's `factors` still hold.
     #[serde(default)]
     pub(super) second_factor: SecondFactor,

@@ -333,8 +333,25 @@ impl Resolver<'_> {
         for (index, entry) in list.iter().enumerate() {
             let key = element("networks.trusted", index);
             let cidr = self.read(&join(&key, "cidr"), &entry.cidr, grammar::network);
-            let user = self.read(&join(&key, "user"), &entry.user, grammar::account);
-            let (Some(cidr), Some(user)) = (cidr, user) else {
+            let user_key = join(&key, "user");
+            let user = entry
+                .user
+                .as_ref()
+                .and_then(|text| self.read(&user_key, text, grammar::account));
+            let choice = self.list(&join(&key, "users"), &entry.users, grammar::account);
+            match (&entry.user, entry.users.is_empty()) {
+                (None, true) => {
+                    let hint =
+                        "write for example user = \"guest\", or users = [\"anna\", \"bert\"] to choose from";
+                    self.wrong(&user_key, None, Wrong::new("is missing").hint(hint));
+                }
+                (Some(_), false) => {
+                    let wrong = Wrong::new("cannot stand beside user").hint("leave one of them out");
+                    self.wrong(&join(&key, "users"), None, wrong);
+                }
+                (None, false) | (Some(_), true) => {}
+            }
+            let Some(cidr) = cidr else {
                 continue;
             };
             if trusted.iter().any(|earlier| earlier.cidr == cidr) {
@@ -344,6 +361,7 @@ impl Resolver<'_> {
             trusted.push(TrustedNetwork {
                 cidr,
                 user,
+                choice,
                 skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
             });
         }

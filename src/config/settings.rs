@@ -307,10 +307,20 @@ pub enum ForeignScopes {
 pub struct TrustedNetwork {
     /// The network.
     pub cidr: IpNet,
-    /// Who its clients are; must exist and be enabled, else the network grants nothing.
-    pub user: String,
+    /// Who its clients are, without being asked; must exist and be enabled, else the network grants
+    /// nothing.
+    pub user: Option<String>,
+    /// Whom people may choose to be there, without a password.
+    pub choice: Vec<String>,
     /// Whether a password is enough from there.
     pub skips_second_factor: bool,
+}
+
+impl TrustedNetwork {
+    /// Everyone for whom it is.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.user.iter().chain(&self.choice).map(String::as_str)
+    }
 }
 
 /// `[guard]`

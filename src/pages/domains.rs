@@ -157,6 +157,7 @@ async fn arrive(house: &House<'_>, visit: &Visit<'_>, domain: &str, code: &str) 
         address: visit.facts.client.address(),
         agent: headers::text(visit.facts.headers, USER_AGENT).to_owned(),
         instead_of: before.map(|session| session.id().to_owned()),
+        chosen: head.is_chosen(),
         part_of: Some((head.id().to_owned(), domain.to_owned())),
     };
     let (cookie, session) = match accounts.create_session(new, now).await {

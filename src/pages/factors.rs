@@ -162,6 +162,7 @@ pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Body) 
             .filter(|_| person.session.is_remembered()),
         factor: Factor::Totp,
         factors: 2,
+        chosen: false,
         goes_on: Some(&person.session),
     };
     let _ = login::begin(house, visit, entry, &mut response).await;

@@ -38,12 +38,14 @@ struct Page<'a> {
     may_remember: bool,
     remember: bool,
     again: bool,
+    choice: Vec<Chosen>,
 }
 
 /// Whether a login is so new, and with all factors that its user has, that it may do that.
 pub fn is_recent(accounts: &Accounts, session: &LiveSession, now: Timestamp) -> bool {
     let all = session.factors() >= 2 || !accounts.has_second_factor(session.user());
-    all && now < session.began().plus(RECENT)
+    // A passer-by in a trusted network must not take more away than the visit.
+    all && !session.is_chosen() && now < session.began().plus(RECENT)
 }
 
 /// What is in the form when it is shown.
@@ -122,7 +124,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     let name = form.text("name");
     let remember = form.is_ticked("remember");
     let again_wanted = form.text("why") == "again";
-    let again = |status, problem| {
+    let again = |status, problem: &str| {
         let filled = Filled {
             rd: rd.clone().unwrap_or_default(),
             name: form::shown(&name),
@@ -148,30 +150,14 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     match check(house, visit, &name, &form, known).await {
         Checked::Right(user) => {
             let remember = remember.then_some(house.settings.session.remember).flatten();
-            if second_factor::is_asked(house, visit, &user, again_wanted) {
-                return second_factor::ask(house, visit, &user, remember.is_some(), rd.as_deref());
-            }
-            let start = format!("{}/", house.site.prefix);
-            let mut response = frame::go(&back::location(rd.as_deref().unwrap_or(&start), house.site));
-            let entry = Entry {
+            let in_by = In {
                 user: &user,
                 remember,
-                factor: Factor::Password,
-                factors: 1,
-                goes_on: None,
+                again: again_wanted,
+                chosen: false,
             };
-            match begin(house, visit, entry, &mut response).await {
-                Ok(()) => {
-                    response
-                        .headers_mut()
-                        .append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
-                    if let Some(rd) = &rd {
-                        loops::logged_in(visit, rd, &mut response);
-                    }
-                    response
-                }
-                Err(_) => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
-            }
+            let entered = enter(house, visit, in_by, rd.as_deref()).await;
+            entered.unwrap_or_else(|| again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()))
         }
         Checked::Wrong => again(StatusCode::UNAUTHORIZED, words.login_wrong),
         Checked::Busy(retry_after) => {
@@ -187,6 +173,118 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Checked::Throttled(throttled) => visit.throttled(throttled),
         Checked::Fault => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
     }
+}
+
+/// Somebody in a trusted network chose to be one of its users.
+pub(super) async fn choose(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let form = match Form::read(&visit.facts, body).await {
+        Ok(form) => form,
+        Err(status) => return visit.bad_form(status),
+    };
+    let rd = back::target(&form.text("rd"), house.site, &visit.facts);
+    let again = |status, problem: &str| {
+        let filled = Filled {
+            rd: rd.clone().unwrap_or_default(),
+            ..Filled::default()
+        };
+        shown(house, visit, status, "", problem, filled)
+    };
+    if !form::comes_from_here(house, &visit.facts) {
+        return again(StatusCode::FORBIDDEN, visit.words.foreign);
+    }
+    if !Binding::holds(house, &visit.facts, &form) {
+        return again(StatusCode::FORBIDDEN, visit.words.login_cookie);
+    }
+    // As it is now, whatever the page offered.
+    let name = form.text("choose");
+    let Some(user) = choice(house, visit).into_iter().find(|user| user.name == name) else {
+        journal::login(
+            house,
+            visit,
+            Factor::Network,
+            LoginOutcome::Failure,
+            "",
+            "not-offered",
+        );
+        return again(StatusCode::FORBIDDEN, visit.words.choice_gone);
+    };
+    let in_by = In {
+        user: &user.name,
+        remember: None,
+        again: false,
+        chosen: true,
+    };
+    let entered = enter(house, visit, in_by, rd.as_deref()).await;
+    entered.unwrap_or_else(|| again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()))
+}
+
+/// Somebody of whom the network offers a choice.
+struct Chosen {
+    name: String,
+    shown: String,
+}
+
+fn choice(house: &House<'_>, visit: &Visit<'_>) -> Vec<Chosen> {
+    let names = house.authority.networks.choice_for(visit.facts.client);
+    let accounts = names
+        .iter()
+        .filter_map(|name| house.authority.accounts.user(name));
+    accounts
+        .filter(|account| !account.user.disabled)
+        .map(|account| Chosen {
+            name: account.user.name.clone(),
+            shown: match account.user.display_name.as_str() {
+                "" => account.user.name.clone(),
+                shown => shown.to_owned(),
+            },
+        })
+        .collect()
+}
+
+/// Who comes in so far.
+struct In<'i> {
+    user: &'i str,
+    remember: Option<Duration>,
+    /// Whether they were asked once more.
+    again: bool,
+    /// Whether they showed no password.
+    chosen: bool,
+}
+
+/// Lets them in, or asks for the second factor; none where the login could not be written down.
+async fn enter(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    who: In<'_>,
+    rd: Option<&str>,
+) -> Option<Response<Body>> {
+    let remembers = who.remember.is_some();
+    if second_factor::is_asked(house, visit, who.user, who.again) {
+        return Some(second_factor::ask(
+            house, visit, who.user, remembers, who.chosen, rd,
+        ));
+    }
+    let start = format!("{}/", house.site.prefix);
+    let mut response = frame::go(&back::location(rd.unwrap_or(&start), house.site));
+    let entry = Entry {
+        user: who.user,
+        remember: who.remember,
+        factor: if who.chosen {
+            Factor::Network
+        } else {
+            Factor::Password
+        },
+        factors: u8::from(!who.chosen),
+        chosen: who.chosen,
+        goes_on: None,
+    };
+    begin(house, visit, entry, &mut response).await.ok()?;
+    let cookies = response.headers_mut();
+    cookies.append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
+    if let Some(rd) = rd {
+        loops::logged_in(visit, rd, &mut response);
+    }
+    Some(response)
 }
 
 /// What a typed password is.
@@ -276,6 +374,8 @@ pub(super) struct Entry<'e> {
     pub(super) factor: Factor,
     /// How many factors were shown.
     pub(super) factors: u8,
+    /// Whether the user was chosen in a trusted network, and showed no password.
+    pub(super) chosen: bool,
     /// The login that goes on under another cookie, with the times that it had.
     pub(super) goes_on: Option<&'e LiveSession>,
 }
@@ -292,6 +392,7 @@ pub(super) async fn begin(
         remember,
         factor,
         factors,
+        chosen,
         goes_on,
     } = entry;
     let times = house.settings.session;
@@ -306,6 +407,7 @@ pub(super) async fn begin(
         user: user.to_owned(),
         began: goes_on.map(LiveSession::began),
         factors,
+        chosen,
         life,
         idle: remember.is_none().then_some(times.idle),
         address: visit.facts.client.address(),
@@ -325,12 +427,14 @@ pub(super) async fn begin(
     let cookie = cookie.expose_str().unwrap_or_default();
     let headers = response.headers_mut();
     headers.append(SET_COOKIE, Cookie::Session.set(visit.secure(), cookie, remember));
-    house.authority.has_come_in(&visit.facts, user);
-    let known = house.authority.known_browser_cookie(user);
-    headers.append(
-        SET_COOKIE,
-        Cookie::Known.set(visit.secure(), &known, Some(KNOWN_FOR)),
-    );
+    if !chosen {
+        house.authority.has_come_in(&visit.facts, user);
+        let known = house.authority.known_browser_cookie(user);
+        headers.append(
+            SET_COOKIE,
+            Cookie::Known.set(visit.secure(), &known, Some(KNOWN_FOR)),
+        );
+    }
     Ok(())
 }
 
@@ -366,6 +470,11 @@ fn shown(
         name: filled.name,
         may_remember: house.settings.session.remember.is_some(),
         remember: filled.remember,
+        choice: if filled.again {
+            Vec::new()
+        } else {
+            choice(house, visit)
+        },
         again: filled.again,
     };
     let mut response = frame::page(status, &page);

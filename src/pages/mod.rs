@@ -121,6 +121,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/setup" if posts => setup::send(house, visit, body).await,
         "/login" if reads => login::show(house, visit),
         "/login" if posts => login::send(house, visit, body).await,
+        "/login/choose" if posts => login::choose(house, visit, body).await,
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
         "/hop" if reads => domains::hop(house, visit).await,
@@ -145,6 +146,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/setup" | "/login" | "/logout" | "/resend" | "/second-factor" | "/profile/app" => {
             visit.refused_method("GET, HEAD, POST")
         }
+        "/login/choose" => visit.refused_method("POST"),
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
         _ => visit.nothing_here(),

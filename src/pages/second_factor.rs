@@ -86,16 +86,17 @@ fn is_remembered(house: &House<'_>, visit: &Visit<'_>, user: &str) -> bool {
         )
 }
 
-/// The password was right: on to the next page.
+/// The password was right, or none is asked for: on to the next page.
 pub(super) fn ask(
     house: &House<'_>,
     visit: &Visit<'_>,
     user: &str,
     remember: bool,
+    chosen: bool,
     rd: Option<&str>,
 ) -> Response<Body> {
     let accounts = &house.authority.accounts;
-    let Some(cookie) = accounts.begin_pending(user, remember, visit.facts.now) else {
+    let Some(cookie) = accounts.begin_pending(user, remember, chosen, visit.facts.now) else {
         return visit.to_login(house, "/");
     };
     let mut response = frame::go(&address(house, rd));
@@ -242,7 +243,8 @@ async fn finish(
                 user: &pending.user,
                 remember: remember.filter(|_| pending.remember),
                 factor,
-                factors: 2,
+                factors: if pending.chosen { 1 } else { 2 },
+                chosen: pending.chosen,
                 goes_on: None,
             }
         }
@@ -251,6 +253,7 @@ async fn finish(
             remember: remember.filter(|_| session.is_remembered()),
             factor,
             factors: 2,
+            chosen: false,
             goes_on: Some(session),
         },
     };
@@ -295,7 +298,8 @@ fn asked(house: &House<'_>, visit: &Visit<'_>) -> Option<Asked> {
         return Some(Asked::Pending(pending, cookie.to_owned()));
     }
     let session = visit.who.as_deref().and_then(|who| who.session())?;
-    let asked = session.factors() < 2 && accounts.has_second_factor(session.user());
+    // Who was chosen shows the password first.
+    let asked = session.factors() < 2 && !session.is_chosen() && accounts.has_second_factor(session.user());
     asked.then(|| Asked::Session(Arc::clone(session)))
 }
 
@@ -304,6 +308,9 @@ fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Bo
     let start = format!("{}/", house.site.prefix);
     match visit.who.as_deref().and_then(|who| who.session()) {
         None => frame::go(&login::address(house, "", rd.unwrap_or(&start))),
+        Some(session) if session.is_chosen() => {
+            frame::go(&login::address(house, "again", rd.unwrap_or(&start)))
+        }
         Some(session) if session.factors() >= 2 => {
             frame::go(&back::location(rd.unwrap_or(&start), house.site))
         }
