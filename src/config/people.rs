@@ -1,4 +1,5 @@
-//! `[password]` and `[session]`: how people log in, as written and as used.
+//! `[password]`, `[session]`, `server.domains` and `networks.trusted`: how people log in, as written and
+//! as used.
 
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::error::Wrong;
 use super::grammar;
 use super::resolve::{DAY, Resolver};
-use super::settings;
+use super::settings::TrustedNetwork;
+use super::tree::{element, join};
+use super::{file, settings};
 
 /// `[password]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +139,50 @@ pub(super) fn domains(
         }
     }
     domains
+}
+
+/// `networks.trusted`: who is let in without a password.
+pub(super) fn trusted_networks(
+    resolver: &mut Resolver<'_>,
+    list: &[file::TrustedNetwork],
+) -> Vec<TrustedNetwork> {
+    let mut trusted: Vec<TrustedNetwork> = Vec::new();
+    for (index, entry) in list.iter().enumerate() {
+        let key = element("networks.trusted", index);
+        let cidr = resolver.read(&join(&key, "cidr"), &entry.cidr, grammar::network);
+        let user_key = join(&key, "user");
+        let user = entry
+            .user
+            .as_ref()
+            .and_then(|text| resolver.read(&user_key, text, grammar::account));
+        let choice = resolver.list(&join(&key, "users"), &entry.users, grammar::account);
+        match (&entry.user, entry.users.is_empty()) {
+            (None, true) => {
+                let hint =
+                    "write for example user = \"guest\", or users = [\"anna\", \"bert\"] to choose from";
+                resolver.wrong(&user_key, None, Wrong::new("is missing").hint(hint));
+            }
+            (Some(_), false) => {
+                let wrong = Wrong::new("cannot stand beside user").hint("leave one of them out");
+                resolver.wrong(&join(&key, "users"), None, wrong);
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+        let Some(cidr) = cidr else {
+            continue;
+        };
+        if trusted.iter().any(|earlier| earlier.cidr == cidr) {
+            let wrong = Wrong::new("is there twice").hint("a network has one user");
+            resolver.wrong(&join(&key, "cidr"), Some(&entry.cidr), wrong);
+        }
+        trusted.push(TrustedNetwork {
+            cidr,
+            user,
+            choice,
+            skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
+        });
+    }
+    trusted
 }
 
 fn or_off(resolver: &mut Resolver<'_>, key: &str, text: &str) -> Option<Duration> {

@@ -10,7 +10,7 @@ use super::error::Wrong;
 use super::file::{self, File};
 use super::settings::{
     Audit, AuditAllowed, Certificate, Credentials, ForeignScopes, Guard, Limits, Listen, Log, LogFormat,
-    LogLevel, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens, TrustedNetwork,
+    LogLevel, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens,
 };
 use super::shape::{Problems, at};
 use super::source::reason;
@@ -68,7 +68,7 @@ impl Resolver<'_> {
                     file::ForeignScopes::Deny => ForeignScopes::Deny,
                 },
             },
-            trusted_networks: self.trusted_networks(&file.networks.trusted),
+            trusted_networks: people::trusted_networks(self, &file.networks.trusted),
             guard: self.guard(&file.guard),
             audit: Audit {
                 allowed: match file.audit.allowed {
@@ -326,46 +326,6 @@ impl Resolver<'_> {
             Some(StoreUrl::Sqlite(path)) => StoreUrl::Sqlite(data.join(path)),
             Some(StoreUrl::Memory) | None => StoreUrl::Memory,
         }
-    }
-
-    fn trusted_networks(&mut self, list: &[file::TrustedNetwork]) -> Vec<TrustedNetwork> {
-        let mut trusted: Vec<TrustedNetwork> = Vec::new();
-        for (index, entry) in list.iter().enumerate() {
-            let key = element("networks.trusted", index);
-            let cidr = self.read(&join(&key, "cidr"), &entry.cidr, grammar::network);
-            let user_key = join(&key, "user");
-            let user = entry
-                .user
-                .as_ref()
-                .and_then(|text| self.read(&user_key, text, grammar::account));
-            let choice = self.list(&join(&key, "users"), &entry.users, grammar::account);
-            match (&entry.user, entry.users.is_empty()) {
-                (None, true) => {
-                    let hint =
-                        "write for example user = \"guest\", or users = [\"anna\", \"bert\"] to choose from";
-                    self.wrong(&user_key, None, Wrong::new("is missing").hint(hint));
-                }
-                (Some(_), false) => {
-                    let wrong = Wrong::new("cannot stand beside user").hint("leave one of them out");
-                    self.wrong(&join(&key, "users"), None, wrong);
-                }
-                (None, false) | (Some(_), true) => {}
-            }
-            let Some(cidr) = cidr else {
-                continue;
-            };
-            if trusted.iter().any(|earlier| earlier.cidr == cidr) {
-                let wrong = Wrong::new("is there twice").hint("a network has one user");
-                self.wrong(&join(&key, "cidr"), Some(&entry.cidr), wrong);
-            }
-            trusted.push(TrustedNetwork {
-                cidr,
-                user,
-                choice,
-                skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
-            });
-        }
-        trusted
     }
 
     fn guard(&mut self, guard: &file::Guard) -> Guard {
