@@ -489,3 +489,50 @@ fn a_login_at_a_domain_counts_behind_every_gateway() {
         assert_eq!(at, "http://media.test/films?a=1", "{endpoint}");
     }
 }
+
+// "a form sent with an expired session can be confirmed and replayed after login", wherever that is
+#[test]
+fn a_form_at_a_domain_survives_the_way_to_the_login_and_back() {
+    let backend = Backend::start();
+    let gate = house(&backend, SETTINGS);
+    let mut anna = logged_in_at_all(&gate);
+    gate.cli(&["session", "revoke", "--user", "anna"]).success();
+    backend.take();
+    let late = anna
+        .at("media.test")
+        .post("/films/add?to=list", &[("title", "a b")]);
+    assert_eq!(late.status, 401);
+    let text = late.text();
+    let (_, rest) = text.split_once("<p><a href=\"").expect("a link");
+    let link = rest.split('"').next().expect("it ends").replace("&#38;", "&");
+    assert!(
+        link.starts_with("http://gate.test/_sidegate/login?rd=http%3A%2F%2Fmedia.test"),
+        "{link}"
+    );
+    let (at, page) = anna.log_in(&link, "anna", PASSWORD);
+    assert!(at.starts_with("http://media.test/_sidegate/resend?id="), "{at}");
+    assert!(backend.take().is_empty());
+    let text = page.text();
+    let value = |name: &str| {
+        let (_, rest) = text
+            .split_once(&format!("name=\"{name}\" value=\""))
+            .expect("a field");
+        rest.split('"').next().expect("it ends").to_owned()
+    };
+    let body = format!(
+        "sidegate-resend={}&form={}",
+        value("sidegate-resend"),
+        value("form")
+    );
+    let headers = [
+        "Content-Type: application/x-www-form-urlencoded",
+        "Origin: http://media.test",
+    ];
+    let sent = anna
+        .at("media.test")
+        .request("POST", "/films/add?to=list", &headers, body.as_bytes());
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    let received = backend.take_one();
+    assert_eq!(String::from_utf8_lossy(&received.body), "title=a%20b");
+    assert_eq!(received.only("remote-user"), Some("anna"));
+}
