@@ -114,7 +114,7 @@ fn a_gateway_that_tells_the_wrong_scheme_is_found_out() {
     let origin = "Origin: http://gate.test";
     assert!(page.text().contains("name=\"password\""));
     let answer = browser.post_as(LOGIN, &fields, &[told, origin]);
-    assert_eq!(answer.status, 400);
+    assert_eq!(answer.status, 403);
     assert!(
         answer.text().contains("Open https://gate.test instead"),
         "{}",

@@ -137,7 +137,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
     }
     if is_plain_in_truth(visit) {
-        return again(StatusCode::BAD_REQUEST, &loops::told(house, visit, Loop::Scheme));
+        return again(StatusCode::FORBIDDEN, &loops::told(house, visit, Loop::Scheme));
     }
     if !form::comes_from_here(house, &visit.facts) {
         return again(StatusCode::FORBIDDEN, words.foreign);
