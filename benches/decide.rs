@@ -240,7 +240,8 @@ fn decide(c: &mut Criterion) {
     house.row(c, "no credential", at_once, false);
     open.trusted_networks = vec![TrustedNetwork {
         cidr: "192.168.1.0/24".parse().expect("a literal"),
-        user: tokens::USER.into(),
+        user: Some(tokens::USER.into()),
+        choice: Vec::new(),
         skips_second_factor: false,
     }];
     for (bans, name) in [(0, "trusted network"), (10_000, "trusted network, 10,000 bans")] {

@@ -268,3 +268,25 @@ need_recent_factors = Um das zu ändern, zeigen Sie noch einmal, dass Sie es sin
 devices = Browser, in denen kein Code verlangt wird
 device_forget = Dort wieder fragen
 devices_forgotten = Dort wird wieder nach einem Code gefragt.
+
+kept_title = Melden Sie sich an, um fortzufahren
+kept_lead = Sie sind nicht mehr angemeldet; was Sie an { $value } geschickt haben, kam darum nicht an. Es wird zehn Minuten lang aufbewahrt: Melden Sie sich an, dann werden Sie gefragt, ob es gesendet werden soll.
+kept_not = Sie sind nicht mehr angemeldet; was Sie an { $value } geschickt haben, kam darum nicht an. Es konnte nicht aufbewahrt werden, weil es zu groß oder von anderer Art ist. Melden Sie sich an, gehen Sie dann im Browser zurück und senden Sie es noch einmal.
+resend_title = Jetzt senden?
+resend_lead = Vor Ihrer Anmeldung wurde ein Formular abgeschickt, das nicht zugestellt werden konnte. Es wird einmal gesendet, als { $value }.
+resend_fields = Felder im Formular: { $value }
+resend_button = Senden
+resend_discard = Verwerfen
+resend_gone = Dieses Formular ist nicht mehr da: Es wurde schon gesendet, verworfen, oder ist älter als zehn Minuten. Jetzt wurde nichts gesendet.
+
+hop_bad = Diese Adresse gilt einmal, eine Minute lang, in dem Browser, der zu ihr geschickt wurde. Öffnen Sie die gewünschte Seite noch einmal.
+login_elsewhere = Sie kommen von { $value }; eine Anmeldung hier gilt dort nicht, und Sie werden nicht dorthin zurückgeschickt. Gehört die Adresse zu diesem Haus, trägt der Betreiber dieses Servers sie in „server.domains“ ein.
+loop_title = Die Anmeldung führt nirgendwohin
+loop_no_cookie = Sie haben sich angemeldet, aber Ihr Browser hat das Cookie der Anmeldung nicht zurückgeschickt. Erlauben Sie Cookies für { $value } und öffnen Sie die Anwendung immer unter dieser Adresse.
+loop_two_cookies = Ihr Browser schickt zwei Anmelde-Cookies für { $value }, weil ein anderes Programm unter demselben Namen auch eines setzt. Löschen Sie die Cookies dieses Namens und sagen Sie es dem Betreiber dieses Servers: Mit https kann das nicht geschehen.
+loop_unknown = Sie haben sich angemeldet, aber dieser Server kennt die Anmeldung nicht mehr. Sagen Sie es seinem Betreiber: Vielleicht stehen hinter dieser Adresse mehrere Server mit eigenem Speicher, oder eine Uhr geht falsch.
+loop_not_passed_on = Sie sind angemeldet, aber das Gateway vor der Anwendung gibt Ihre Anmeldung nicht weiter und fragt deshalb immer wieder danach. Sagen Sie es dem Betreiber dieses Servers: Das Protokoll sagt, was zu ändern ist.
+loop_scheme = Ihr Browser kam über http und behält dort das Cookie einer Anmeldung für https nicht. Öffnen Sie stattdessen { $value } und sagen Sie es dem Betreiber dieses Servers.
+
+choice_lead = Ihr Netz lässt Sie ohne Passwort ein. Wer sind Sie?
+choice_gone = Ihr Netz lässt Sie nicht mit diesem Konto ein. Melden Sie sich mit Name und Passwort an.

@@ -268,3 +268,25 @@ need_recent_factors = To change this, show once more that it is you.
 devices = Browsers in which no code is asked for
 device_forget = Ask there again
 devices_forgotten = A code is asked for there again.
+
+kept_title = Log in to go on
+kept_lead = You are not logged in any more, so what you sent to { $value } was not delivered. It is kept for ten minutes: log in, and you will be asked whether to send it.
+kept_not = You are not logged in any more, so what you sent to { $value } was not delivered. It could not be kept, because it is too large or of another kind. Log in, then go back with your browser and send it again.
+resend_title = Send it now?
+resend_lead = Before you logged in, a form was sent that could not be delivered. It will be sent once, as { $value }.
+resend_fields = Fields in the form: { $value }
+resend_button = Send it
+resend_discard = Discard
+resend_gone = This form is not here any more: it was sent already, was discarded, or is older than ten minutes. Nothing was sent now.
+
+hop_bad = This address works once, within a minute, in the browser that was sent to it. Open the page that you wanted once more.
+login_elsewhere = You came from { $value }, and a login here does not count there. You will not be sent back. If that address is one of this house, whoever runs this server lists it in “server.domains”.
+loop_title = The login leads nowhere
+loop_no_cookie = You logged in, but your browser did not send the cookie of the login back. Allow cookies for { $value }, and always open the application by that same address.
+loop_two_cookies = Your browser sends two login cookies for { $value }, because another program with the same host name sets one too. Delete the cookies of this host, and tell whoever runs this server: over https that cannot happen.
+loop_unknown = You logged in, but this server does not know that login any more. Tell whoever runs it: there may be several servers with stores of their own behind this address, or a clock that is wrong.
+loop_not_passed_on = You are logged in, but the gateway in front of the application does not pass your login on, so it asks for it again and again. Tell whoever runs this server: the log says what to mend.
+loop_scheme = Your browser came over http, where it does not keep the cookie of a login for https. Open { $value } instead, and tell whoever runs this server.
+
+choice_lead = Your network lets you in without a password. Who are you?
+choice_gone = Your network does not let you in as that account. Log in with name and password.

@@ -268,3 +268,25 @@ need_recent_factors = Para cambiar esto, demuestre una vez más que es usted.
 devices = Navegadores en los que no se pide código
 device_forget = Volver a preguntar allí
 devices_forgotten = Allí se vuelve a pedir un código.
+
+kept_title = Inicie sesión para continuar
+kept_lead = Ya no tiene la sesión iniciada, así que lo que envió a { $value } no se entregó. Se guarda durante diez minutos: inicie sesión y se le preguntará si quiere enviarlo.
+kept_not = Ya no tiene la sesión iniciada, así que lo que envió a { $value } no se entregó. No se pudo guardar porque es demasiado grande o de otro tipo. Inicie sesión, vuelva atrás en su navegador y envíelo de nuevo.
+resend_title = ¿Enviarlo ahora?
+resend_lead = Antes de iniciar sesión se envió un formulario que no se pudo entregar. Se enviará una vez, como { $value }.
+resend_fields = Campos del formulario: { $value }
+resend_button = Enviar
+resend_discard = Descartar
+resend_gone = Este formulario ya no está: ya se envió, se descartó o tiene más de diez minutos. Ahora no se envió nada.
+
+hop_bad = Esta dirección sirve una vez, durante un minuto, en el navegador que fue enviado a ella. Abra otra vez la página que quería.
+login_elsewhere = Viene de { $value }; una sesión iniciada aquí no vale allí y no se le enviará de vuelta. Si esa dirección es de esta casa, quien administra este servidor la añade a «server.domains».
+loop_title = El inicio de sesión no lleva a ninguna parte
+loop_no_cookie = Inició sesión, pero su navegador no devolvió la cookie de la sesión. Permita las cookies para { $value } y abra la aplicación siempre en esa misma dirección.
+loop_two_cookies = Su navegador envía dos cookies de sesión para { $value }, porque otro programa con el mismo nombre de host también pone una. Borre las cookies de ese host y avise a quien administra este servidor: con https no puede ocurrir.
+loop_unknown = Inició sesión, pero este servidor ya no conoce esa sesión. Avise a quien lo administra: puede haber varios servidores con datos propios en esta dirección, o un reloj mal puesto.
+loop_not_passed_on = Tiene la sesión iniciada, pero la pasarela que está delante de la aplicación no la transmite y la pide una y otra vez. Avise a quien administra este servidor: el registro dice qué corregir.
+loop_scheme = Su navegador vino por http, donde no guarda la cookie de una sesión https. Abra { $value } en su lugar y avise a quien administra este servidor.
+
+choice_lead = Su red le deja entrar sin contraseña. ¿Quién es usted?
+choice_gone = Su red no le deja entrar con esa cuenta. Inicie sesión con nombre y contraseña.

@@ -268,3 +268,25 @@ need_recent_factors = Pour changer cela, montrez encore une fois que c’est vou
 devices = Navigateurs où aucun code n’est demandé
 device_forget = Y demander de nouveau
 devices_forgotten = Un code y est de nouveau demandé.
+
+kept_title = Connectez-vous pour continuer
+kept_lead = Vous n’êtes plus connecté ; ce que vous avez envoyé à { $value } n’a donc pas été transmis. C’est conservé pendant dix minutes : connectez-vous et il vous sera demandé s’il faut l’envoyer.
+kept_not = Vous n’êtes plus connecté ; ce que vous avez envoyé à { $value } n’a donc pas été transmis. Ce n’a pas pu être conservé : c’est trop grand ou d’une autre sorte. Connectez-vous, puis revenez en arrière dans votre navigateur et envoyez-le à nouveau.
+resend_title = L’envoyer maintenant ?
+resend_lead = Avant votre connexion, un formulaire a été envoyé sans pouvoir être transmis. Il sera envoyé une fois, en tant que { $value }.
+resend_fields = Champs du formulaire : { $value }
+resend_button = Envoyer
+resend_discard = Abandonner
+resend_gone = Ce formulaire n’est plus là : il a déjà été envoyé, a été abandonné, ou a plus de dix minutes. Rien n’a été envoyé maintenant.
+
+hop_bad = Cette adresse sert une fois, pendant une minute, dans le navigateur qui y a été envoyé. Ouvrez à nouveau la page voulue.
+login_elsewhere = Vous venez de { $value } ; une connexion ici n’y est pas valable et vous n’y serez pas renvoyé. Si cette adresse fait partie de cette maison, la personne qui gère ce serveur l’ajoute à « server.domains ».
+loop_title = La connexion ne mène nulle part
+loop_no_cookie = Vous vous êtes connecté, mais votre navigateur n’a pas renvoyé le cookie de connexion. Autorisez les cookies pour { $value } et ouvrez toujours l’application à cette même adresse.
+loop_two_cookies = Votre navigateur envoie deux cookies de connexion pour { $value }, car un autre programme du même nom d’hôte en pose un aussi. Supprimez les cookies de cet hôte et prévenez la personne qui gère ce serveur : avec https, cela ne peut pas arriver.
+loop_unknown = Vous vous êtes connecté, mais ce serveur ne connaît plus cette connexion. Prévenez la personne qui le gère : il y a peut-être plusieurs serveurs à cette adresse, chacun avec ses données, ou une horloge déréglée.
+loop_not_passed_on = Vous êtes connecté, mais la passerelle devant l’application ne transmet pas votre connexion et la redemande sans cesse. Prévenez la personne qui gère ce serveur : le journal dit quoi corriger.
+loop_scheme = Votre navigateur est venu en http, où il ne garde pas le cookie d’une connexion https. Ouvrez plutôt { $value } et prévenez la personne qui gère ce serveur.
+
+choice_lead = Votre réseau vous laisse entrer sans mot de passe. Qui êtes-vous ?
+choice_gone = Votre réseau ne vous laisse pas entrer avec ce compte. Connectez-vous avec votre nom et votre mot de passe.

@@ -268,3 +268,25 @@ need_recent_factors = Om dit te wijzigen, toon nog één keer dat u het bent.
 devices = Browsers waarin niet om een code wordt gevraagd
 device_forget = Daar weer vragen
 devices_forgotten = Daar wordt weer om een code gevraagd.
+
+kept_title = Log in om verder te gaan
+kept_lead = U bent niet meer ingelogd, dus wat u naar { $value } stuurde is niet aangekomen. Het wordt tien minuten bewaard: log in, dan wordt gevraagd of het verstuurd moet worden.
+kept_not = U bent niet meer ingelogd, dus wat u naar { $value } stuurde is niet aangekomen. Het kon niet bewaard worden, omdat het te groot of van een andere soort is. Log in, ga dan in uw browser terug en verstuur het opnieuw.
+resend_title = Nu versturen?
+resend_lead = Voordat u inlogde is een formulier verstuurd dat niet kon worden afgeleverd. Het wordt één keer verstuurd, als { $value }.
+resend_fields = Velden in het formulier: { $value }
+resend_button = Versturen
+resend_discard = Weggooien
+resend_gone = Dit formulier is er niet meer: het is al verstuurd, weggegooid, of ouder dan tien minuten. Er is nu niets verstuurd.
+
+hop_bad = Dit adres werkt één keer, een minuut lang, in de browser die ernaartoe werd gestuurd. Open de gewenste pagina opnieuw.
+login_elsewhere = U komt van { $value }; inloggen hier geldt daar niet, en u wordt niet teruggestuurd. Hoort dat adres bij dit huis, dan zet wie deze server beheert het in “server.domains”.
+loop_title = Het inloggen leidt nergens heen
+loop_no_cookie = U bent ingelogd, maar uw browser heeft de cookie daarvan niet teruggestuurd. Sta cookies toe voor { $value } en open de toepassing altijd op dat adres.
+loop_two_cookies = Uw browser stuurt twee inlogcookies voor { $value }, omdat een ander programma met dezelfde hostnaam er ook een plaatst. Verwijder de cookies van deze host en zeg het wie deze server beheert: over https kan dat niet gebeuren.
+loop_unknown = U bent ingelogd, maar deze server kent die login niet meer. Zeg het wie hem beheert: misschien staan er meer servers met eigen opslag achter dit adres, of loopt een klok verkeerd.
+loop_not_passed_on = U bent ingelogd, maar de gateway voor de toepassing geeft uw login niet door en vraagt er steeds opnieuw om. Zeg het wie deze server beheert: het logboek zegt wat er moet veranderen.
+loop_scheme = Uw browser kwam via http, waar hij de cookie van een login voor https niet bewaart. Open in plaats daarvan { $value } en zeg het wie deze server beheert.
+
+choice_lead = Uw netwerk laat u binnen zonder wachtwoord. Wie bent u?
+choice_gone = Uw netwerk laat u niet binnen met dat account. Log in met naam en wachtwoord.

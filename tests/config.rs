@@ -267,7 +267,11 @@ fn a_wrong_type_is_told_what_to_write() {
         ),
         (
             "[networks]\ntrusted = [{ cidr = \"10.0.0.0/8\" }]",
-            "2: networks.trusted[1].user is missing; write for example user = \"guest\"",
+            "2: networks.trusted[1].user is missing; write for example user = \"guest\", or users = [\"anna\", \"bert\"] to choose from",
+        ),
+        (
+            "[networks]\ntrusted = [{ cidr = \"10.0.0.0/8\", user = \"a\", users = [\"b\"] }]",
+            "2: networks.trusted[1].users cannot stand beside user; leave one of them out",
         ),
     ] {
         assert_eq!(wrong(text), format!("sidegate.toml:{expected}"));
@@ -430,7 +434,7 @@ fn tables_merge_arrays_of_tables_append_and_other_arrays_are_replaced() {
     let users: Vec<_> = s
         .trusted_networks
         .iter()
-        .map(|network| network.user.as_str())
+        .filter_map(|network| network.user.as_deref())
         .collect();
     assert_eq!(users, ["a", "b"]);
     let read: Vec<_> = ["a.toml", "b.toml", "conf.d/10.toml", "conf.d/20.toml"]
@@ -459,7 +463,7 @@ fn an_inline_list_of_tables_is_replaced_by_the_next_file() {
     let users: Vec<_> = s
         .trusted_networks
         .iter()
-        .map(|network| network.user.as_str())
+        .filter_map(|network| network.user.as_deref())
         .collect();
     assert_eq!(users, ["b"]);
 }
@@ -1727,6 +1731,7 @@ fn every_key_of_the_example_can_be_switched_on_and_is_the_default_where_it_says_
     let mut same = s.clone();
     // Examples; everything else shows the default.
     same.server.public_url.clone_from(&defaults.server.public_url);
+    same.server.domains.clone_from(&defaults.server.domains);
     same.server
         .trusted_proxies
         .clone_from(&defaults.server.trusted_proxies);

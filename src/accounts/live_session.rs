@@ -16,6 +16,17 @@ const NOTED_EVERY: Duration = Duration::from_secs(60);
 /// How often the last use is written down; a shorter idle time has a tenth of it.
 const SAVED_EVERY: Duration = Duration::from_secs(3600);
 
+/// What came of a use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// It was used a moment ago.
+    Nothing,
+    /// Memory knows it.
+    Seen,
+    /// The same, for one caller once in a while: it should be written down.
+    ToSave,
+}
+
 /// A login that can be found.
 pub struct LiveSession {
     pub(super) record: SessionRecord,
@@ -108,27 +119,47 @@ impl LiveSession {
         self.saved.store(used.last.as_millis(), Ordering::Release);
     }
 
-    /// Notes a use; usually one load. True, for one caller once in a while: it should be written
-    /// down.
-    pub(super) fn note(&self, now: Timestamp, address: Option<IpAddr>) -> bool {
+    /// Whether its user was chosen in a trusted network, and showed no password.
+    pub fn is_chosen(&self) -> bool {
+        self.record.chosen
+    }
+
+    /// Whether it is part of no other.
+    pub fn is_head(&self) -> bool {
+        self.record.part_of.is_none()
+    }
+
+    /// The public id of the login that it is part of, or its own.
+    pub fn head(&self) -> &str {
+        self.record.part_of.as_deref().unwrap_or(self.id())
+    }
+
+    /// How long it may lie still.
+    pub fn idle_time(&self) -> Option<Duration> {
+        self.idle()
+    }
+
+    /// Notes a use; usually one load.
+    pub(super) fn note(&self, now: Timestamp, address: Option<IpAddr>) -> Noted {
         let seen = self.seen.load(Ordering::Relaxed);
         if !is_over(seen, now, self.often(NOTED_EVERY)) {
-            return false;
+            return Noted::Nothing;
         }
         let claimed = self
             .seen
             .compare_exchange(seen, now.as_millis(), Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if !claimed {
-            return false;
+            return Noted::Nothing;
         }
         *self.seen_from.lock().unwrap_or_else(PoisonError::into_inner) = address;
         let saved = self.saved.load(Ordering::Relaxed);
-        is_over(saved, now, self.often(SAVED_EVERY))
+        let to_save = is_over(saved, now, self.often(SAVED_EVERY))
             && self
                 .saved
                 .compare_exchange(saved, now.as_millis(), Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
+                .is_ok();
+        if to_save { Noted::ToSave } else { Noted::Seen }
     }
 
     /// How often a use has to be noted, that the login does not end by lying still; none: it may.

@@ -26,6 +26,7 @@ mod factors;
 pub mod flag;
 mod forms;
 mod groups;
+mod hops;
 mod keys;
 mod links;
 mod live;
@@ -48,6 +49,7 @@ mod tests;
 pub use error::AccountsError;
 pub use factors::{CodeOutcome, Factors};
 pub use flag::Flag;
+pub use hops::Hop;
 pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use links::Purpose;
 pub use live::LiveToken;
@@ -121,6 +123,8 @@ pub struct Accounts {
     unseen: std::sync::Mutex<Vec<live::TokenId>>,
     /// Logins that lack the second factor.
     pending: pending::PendingLogins,
+    /// Logins on their way to another domain.
+    hops: hops::Hops,
 }
 
 struct Shared {
@@ -210,6 +214,7 @@ impl Accounts {
             moved: Notify::new(),
             unseen: std::sync::Mutex::default(),
             pending: pending::PendingLogins::default(),
+            hops: hops::Hops::default(),
         };
         accounts.check_factors()?;
         accounts.check_owner()?;

@@ -24,6 +24,8 @@ pub struct Pending {
     pub user: String,
     /// Whether the browser is to be remembered.
     pub remember: bool,
+    /// Whether no password was: the user was chosen in a trusted network.
+    pub chosen: bool,
     began: Timestamp,
     /// Of the account and of its password: with either it ends.
     flags: [Flag; 2],
@@ -53,11 +55,12 @@ impl PendingLogins {
 
 impl Accounts {
     /// Begins one; what goes into the cookie. None when the user is gone or disabled meanwhile.
-    pub fn begin_pending(&self, user: &str, remember: bool, now: Timestamp) -> Option<Secret> {
+    pub fn begin_pending(&self, user: &str, remember: bool, chosen: bool, now: Timestamp) -> Option<Secret> {
         let account = self.user(user).filter(|account| !account.user.disabled)?;
         let pending = Pending {
             user: account.user.name.clone(),
             remember,
+            chosen,
             began: now,
             flags: [account.flag.clone(), account.password.clone()],
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::live::TokenId;
-use super::live_session::LiveSession;
+use super::live_session::{LiveSession, Noted};
 use super::record::{Edit, Record, seen_key, session_key};
 use super::{Account, Accounts, AccountsError, names};
 use crate::crypto::{Secret, mac, random};
@@ -44,6 +44,10 @@ pub struct NewSession {
     /// The login that this one takes the place of, by its public id: a browser has one at a time, and
     /// never the same after a password was shown.
     pub instead_of: Option<String>,
+    /// Whether the user was chosen in a trusted network, and showed no password.
+    pub chosen: bool,
+    /// The login that this one is part of, by its public id, and the domain that it is for.
+    pub part_of: Option<(String, String)>,
 }
 
 /// What a cookie is. All but [`FoundSession::Live`] count as if there were none.
@@ -97,18 +101,35 @@ impl Accounts {
         if held.account.user.disabled {
             return Err(AccountsError::forbidden(format!("{user} is disabled")));
         }
-        let mut others = self.memory().sessions.list(Some(&user));
-        let mut edits = Vec::new();
-        if let Some(before) = &new.instead_of {
-            others.retain(|other| other.id() != before);
-            if let Some(before) = TokenId::parse(before).and_then(|id| self.memory().sessions.by_id(id)) {
-                edits.extend(ending(&before));
-            }
+        let all = self.memory().sessions.list(Some(&user));
+        let mut over: Vec<Arc<LiveSession>> = Vec::new();
+        if let Some((head, domain)) = &new.part_of {
+            // It may have ended since the browser was sent here.
+            let head = self
+                .session(head)
+                .filter(|head| head.is_live(now) && *head.user == *user);
+            let head = head.ok_or_else(|| AccountsError::NotFound {
+                kind: "session",
+                name: new.part_of.clone().unwrap_or_default().0,
+            })?;
+            let before = |other: &&Arc<LiveSession>| {
+                other.record.part_of.as_deref() == Some(head.id()) && other.record.domain == *domain
+            };
+            over.extend(all.iter().filter(before).cloned());
         }
-        others.sort_by_key(|other| other.began());
-        for oldest in others.iter().rev().skip(MOST - 1) {
-            edits.extend(ending(oldest));
+        if let Some(before) = new.instead_of.as_deref().and_then(|id| self.session(id)) {
+            over.extend(self.with_parts(&before));
         }
+        let mut heads: Vec<_> = all
+            .into_iter()
+            .filter(|other| other.is_head() && over.iter().all(|gone| gone.id() != other.id()))
+            .collect();
+        heads.sort_by_key(|other| other.began());
+        let most = if new.part_of.is_some() { MOST } else { MOST - 1 };
+        for oldest in heads.iter().rev().skip(most) {
+            over.extend(self.with_parts(oldest));
+        }
+        let mut edits = endings_of(over);
         let cookie = Secret::new(random::alphanumeric(LENGTH));
         let id = loop {
             let id = TokenId::new();
@@ -121,13 +142,24 @@ impl Accounts {
             lookup: mac::fingerprint(cookie.expose()),
             user,
             began: new.began.unwrap_or(now),
-            factors: new.factors.max(1),
+            factors: if new.chosen {
+                new.factors
+            } else {
+                new.factors.max(1)
+            },
+            chosen: new.chosen,
             expires: now.plus(new.life),
             idle_millis: new
                 .idle
                 .map(|idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
             address: new.address,
             agent: printable(&new.agent),
+            domain: new
+                .part_of
+                .as_ref()
+                .map(|(_, domain)| domain.clone())
+                .unwrap_or_default(),
+            part_of: new.part_of.map(|(head, _)| head),
         };
         edits.push(Edit::put(Record::Session(record), Expect::Absent));
         self.commit(writing, edits).await?;
@@ -140,11 +172,12 @@ impl Accounts {
         TokenId::parse(id).and_then(|id| self.memory().sessions.by_id(id))
     }
 
-    /// The logins that work, of one user or of everyone: by user, the newest first.
+    /// The logins that work, of one user or of everyone: by user, the newest first. A login with its parts
+    /// for other domains is one.
     pub fn sessions(&self, user: Option<&str>, now: Timestamp) -> Vec<Arc<LiveSession>> {
         let user = user.map(names::fold);
         let mut sessions = self.memory().sessions.list(user.as_deref());
-        sessions.retain(|session| session.is_live(now));
+        sessions.retain(|session| session.is_head() && session.is_live(now));
         sessions.sort_by(|one, other| (one.user(), other.began()).cmp(&(other.user(), one.began())));
         sessions
     }
@@ -164,7 +197,7 @@ impl Accounts {
         self.memory().sessions.len()
     }
 
-    /// Ends one login, in force for every worker when this returns.
+    /// Ends one login, with all its parts, in force for every worker when this returns.
     ///
     /// # Errors
     /// [`AccountsError::NotFound`], [`AccountsError::Store`].
@@ -174,7 +207,15 @@ impl Accounts {
             kind: "session",
             name: id.to_owned(),
         })?;
-        self.commit(writing, ending(&session).into()).await?;
+        let head = session
+            .record
+            .part_of
+            .as_deref()
+            .and_then(|head| self.session(head));
+        let head = head.unwrap_or_else(|| Arc::clone(&session));
+        let mut over = self.with_parts(&head);
+        over.push(Arc::clone(&session));
+        self.commit(writing, endings_of(over)).await?;
         Ok(session)
     }
 
@@ -188,10 +229,14 @@ impl Accounts {
         if self.memory().user(&user).is_none() {
             return Err(AccountsError::no_user(&user));
         }
-        let edits = self.endings(&user, but);
-        let count = edits.len() / 2;
-        if count > 0 {
-            self.commit(writing, edits).await?;
+        let but = but
+            .and_then(|id| self.session(id))
+            .map(|but| but.head().to_owned());
+        let mut over = self.memory().sessions.list(Some(&user));
+        over.retain(|session| Some(session.head()) != but.as_deref());
+        let count = over.iter().filter(|session| session.is_head()).count();
+        if !over.is_empty() {
+            self.commit(writing, endings_of(over)).await?;
         }
         Ok(count)
     }
@@ -199,8 +244,20 @@ impl Accounts {
     /// Notes that a login was used. One load in the usual case; once in a while it is put down for
     /// [`Accounts::flush_used`].
     pub fn note_session_used(&self, session: &LiveSession, now: Timestamp, address: Option<IpAddr>) {
-        if session.note(now, address) {
+        let noted = session.note(now, address);
+        if noted == Noted::ToSave {
             self.unseen().push(session.id);
+        }
+        // Whoever uses one part of a login uses it.
+        if noted != Noted::Nothing
+            && let Some(head) = session
+                .record
+                .part_of
+                .as_deref()
+                .and_then(|head| self.session(head))
+            && head.note(now, address) == Noted::ToSave
+        {
+            self.unseen().push(head.id);
         }
     }
 
@@ -212,8 +269,9 @@ impl Accounts {
     pub async fn sweep_sessions(&self, now: Timestamp) -> Result<usize, AccountsError> {
         let over = self.memory().sessions.over(now);
         for some in over.chunks(BATCH) {
-            let edits = some.iter().flat_map(|session| ending(session)).collect();
-            self.commit(self.writing().await, edits).await?;
+            let with_parts = some.iter().flat_map(|session| self.with_parts(session));
+            self.commit(self.writing().await, endings_of(with_parts.collect()))
+                .await?;
         }
         let links = self.old_links(now);
         for old in [links, self.old_devices(now)] {
@@ -225,15 +283,24 @@ impl Accounts {
     }
 
     /// What ends all logins of a user, for the commit that makes them end.
-    pub(super) fn endings(&self, user: &str, but: Option<&str>) -> Vec<Edit> {
-        let mut sessions = self.memory().sessions.list(Some(user));
-        sessions.retain(|session| Some(session.id()) != but);
-        sessions.iter().flat_map(|session| ending(session)).collect()
+    pub(super) fn endings(&self, user: &str) -> Vec<Edit> {
+        endings_of(self.memory().sessions.list(Some(user)))
+    }
+
+    /// A login and what is part of it.
+    fn with_parts(&self, session: &Arc<LiveSession>) -> Vec<Arc<LiveSession>> {
+        let mut all = vec![Arc::clone(session)];
+        if session.is_head() {
+            let others = self.memory().sessions.list(Some(session.user()));
+            let is_part = |other: &Arc<LiveSession>| other.record.part_of.as_deref() == Some(session.id());
+            all.extend(others.into_iter().filter(is_part));
+        }
+        all
     }
 
     /// The same, and of the browsers that are not asked for a second factor.
     pub(super) fn goings(&self, user: &str) -> Vec<Edit> {
-        let mut edits = self.endings(user, None);
+        let mut edits = self.endings(user);
         edits.extend(self.forget_devices_of(user));
         edits
     }
@@ -260,6 +327,13 @@ impl Accounts {
         // No code that could panic runs under this lock.
         self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The end of logins, of which one may be named twice.
+fn endings_of(mut sessions: Vec<Arc<LiveSession>>) -> Vec<Edit> {
+    sessions.sort_by_key(|session| session.id);
+    sessions.dedup_by_key(|session| session.id);
+    sessions.iter().flat_map(|session| ending(session)).collect()
 }
 
 /// The end of a login. Whoever asks for it does not mind that it has ended already.

@@ -62,9 +62,12 @@ impl Start<'_> {
         }
         self.warn_of_root();
         for network in &self.settings.trusted_networks {
-            let user = self.accounts.user(&network.user);
-            if user.is_none_or(|account| account.user.disabled) {
-                warn!(network = %network.cidr, user = network.user, "the trusted network grants nothing: its user does not exist or is disabled");
+            for name in network.users() {
+                let user = self.accounts.user(name);
+                if user.is_some_and(|account| !account.user.disabled) {
+                    continue;
+                }
+                warn!(network = %network.cidr, user = name, "the trusted network grants nothing: its user does not exist or is disabled");
             }
         }
     }

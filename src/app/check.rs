@@ -30,12 +30,13 @@ pub fn check(sources: Sources) -> Result<Checked, Failure> {
             .settings
             .trusted_networks
             .iter()
-            .filter(|network| !enabled.contains(&network.user));
-        warnings.extend(nobody.map(|network| {
+            .flat_map(|network| network.users().map(move |user| (network, user)))
+            .filter(|(_, user)| !enabled.iter().any(|enabled| enabled == user));
+        warnings.extend(nobody.map(|(network, user)| {
             format!(
-                "networks.trusted: {} grants nothing, because the user {:?} does not exist or is disabled; \
-                 make one with: sidegate user add {}",
-                network.cidr, network.user, network.user
+                "networks.trusted: {} grants nothing, because the user {user:?} does not exist or is disabled; \
+                 make one with: sidegate user add {user}",
+                network.cidr
             )
         }));
     }

@@ -107,6 +107,7 @@ impl Running {
                 sightings: Sightings::default(),
             },
             operations: reach,
+            kept: crate::pages::KeptForms::default(),
         });
         let (drain, draining) = watch::channel(false);
         let server = start_server(settings, &shared, &parts, draining)?;

@@ -52,7 +52,7 @@ impl Identity {
     /// Whether the user showed a password so lately. A token is none, however new it is.
     pub fn is_younger(&self, age: Duration, now: Timestamp) -> bool {
         match (self.method, self.session()) {
-            (Method::Session, Some(session)) => now < session.began().plus(age),
+            (Method::Session, Some(session)) => !session.is_chosen() && now < session.began().plus(age),
             (Method::Session | Method::Password, None) => true,
             _ => false,
         }

@@ -28,10 +28,15 @@ pub fn diff(old: &Settings, new: &Settings) -> Vec<String> {
         |TrustedNetwork {
              cidr: _,
              user,
+             choice,
              skips_second_factor,
          }| {
             let second = if *skips_second_factor { "skip" } else { "ask" };
-            vec![("user", user.clone()), ("second_factor", second.to_owned())]
+            vec![
+                ("user", or_not_set(user.as_ref())),
+                ("users", list(choice)),
+                ("second_factor", second.to_owned()),
+            ]
         },
     ));
     lines.extend(named_diff(
@@ -105,6 +110,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         listen,
         prefix,
         public_url,
+        domains,
         trusted_proxies,
         trust_unix,
         decision_listen,
@@ -161,6 +167,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         absolute,
         remember,
         remember_device,
+        keep_form,
     } = session;
     let proxies = trusted_proxies
         .iter()
@@ -172,6 +179,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         ("server.listen", list(listen)),
         ("server.prefix", prefix.clone()),
         ("server.public_url", or_not_set(public_url.as_ref())),
+        ("server.domains", list(domains)),
         ("server.trusted_proxies", list(proxies)),
         ("server.decision_listen", list(decision_listen)),
         (
@@ -275,6 +283,10 @@ fn settings_rows(settings: &Settings) -> Rows {
         (
             "session.remember_device",
             remember_device.as_ref().map_or_else(off, time),
+        ),
+        (
+            "session.keep_form",
+            keep_form.map_or_else(off, |most| size_text(most as u64)),
         ),
         ("compat.aliases", list(aliases)),
     ]);

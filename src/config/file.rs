@@ -68,6 +68,9 @@ pub(super) struct Server {
     /// Where browsers find us: scheme and host, with the port unless it is the usual one. Optional on a LAN, where the address of the request is taken.
     #[schemars(extend("x-kind" = "URL", "examples" = ["https://home.example"]))]
     pub(super) public_url: Option<String>,
+    /// Other addresses that browsers find us at, as `public_url`: people log in at `public_url` once, and are logged in at all of them; a logout at one is a logout at all.
+    #[schemars(extend("x-kind" = "URL", "examples" = [["https://media.example"]]))]
+    pub(super) domains: Vec<String>,
     /// Gateways in front of us: networks whose `X-Forwarded-*` headers and decision questions are believed, and `"unix"` for peers on unix sockets. Nobody unless listed. `--trust` adds to it.
     #[schemars(extend("x-kind" = "network"))]
     pub(super) trusted_proxies: Vec<String>,
@@ -92,6 +95,7 @@ impl Default for Server {
             listen: vec!["127.0.0.1:8480".into()],
             prefix: "/_sidegate".into(),
             public_url: None,
+            domains: Vec::new(),
             trusted_proxies: Vec::new(),
             decision_listen: Vec::new(),
             decision_secret_file: String::new(),
@@ -398,9 +402,14 @@ pub(super) struct TrustedNetwork {
     /// The network.
     #[schemars(extend("x-kind" = "network", "examples" = ["192.168.1.0/24"]))]
     pub(super) cidr: String,
-    /// The account. It must exist and be enabled, else the network grants nothing.
+    /// The account as which clients from here come in without being asked. It must exist and be enabled, else the network grants nothing.
+    #[serde(default)]
     #[schemars(extend("x-kind" = "name", "examples" = ["guest"]))]
-    pub(super) user: String,
+    pub(super) user: Option<String>,
+    /// In its place: the accounts of which the login page offers people from here a choice, without a password. Such a login works in this network only, and makes no tokens.
+    #[serde(default)]
+    #[schemars(extend("x-kind" = "name", "examples" = [["anna", "bert"]]))]
+    pub(super) users: Vec<String>,
     /// Whether people who log in from here are asked for the second factor that they have. A route's `factors` still hold.
     #[serde(default)]
     pub(super) second_factor: SecondFactor,

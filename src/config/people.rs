@@ -1,4 +1,5 @@
-//! `[password]` and `[session]`: how people log in, as written and as used.
+//! `[password]`, `[session]`, `server.domains` and `networks.trusted`: how people log in, as written and
+//! as used.
 
 use std::time::Duration;
 
@@ -6,8 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::Wrong;
+use super::grammar;
 use super::resolve::{DAY, Resolver};
-use super::settings;
+use super::settings::TrustedNetwork;
+use super::tree::{element, join};
+use super::{file, settings};
 
 /// `[password]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +58,9 @@ pub(super) struct Session {
     /// So long a browser is not asked for the second factor again where that was ticked. `"off"` takes the tick away.
     #[schemars(extend("x-kind" = "duration"))]
     pub(super) remember_device: String,
+    /// Largest form that is kept for a browser whose login is over, so that it can be sent after the login; in proxy mode, for ten minutes, in memory. `"off"` keeps none.
+    #[schemars(extend("x-kind" = "size"))]
+    pub(super) keep_form: String,
 }
 
 impl Default for Session {
@@ -63,6 +70,7 @@ impl Default for Session {
             absolute: "30d".into(),
             remember: "30d".into(),
             remember_device: "30d".into(),
+            keep_form: "64KiB".into(),
         }
     }
 }
@@ -99,7 +107,82 @@ pub(super) fn session(resolver: &mut Resolver<'_>, session: &Session) -> setting
         absolute: resolver.time("session.absolute", &session.absolute, year),
         remember: or_off(resolver, "session.remember", &session.remember),
         remember_device: or_off(resolver, "session.remember_device", &session.remember_device),
+        keep_form: (session.keep_form != "off")
+            .then(|| resolver.size("session.keep_form", &session.keep_form, 1, 1 << 20))
+            .and_then(|most| usize::try_from(most).ok()),
     }
+}
+
+/// `server.domains`: where a login at `public_url` counts as well.
+pub(super) fn domains(
+    resolver: &mut Resolver<'_>,
+    texts: &[String],
+    public_url: Option<&str>,
+) -> Vec<String> {
+    let key = "server.domains";
+    let domains = resolver.list(key, texts, grammar::public_url);
+    let Some(public_url) = public_url else {
+        if !texts.is_empty() {
+            let wrong = Wrong::new("needs server.public_url, the address at which people log in")
+                .hint("write for example public_url = \"https://home.example\"");
+            resolver.wrong(key, None, wrong);
+        }
+        return domains;
+    };
+    for domain in &domains {
+        if domain == public_url {
+            let wrong = Wrong::new("is server.public_url itself").hint("leave it out");
+            resolver.wrong(key, Some(domain), wrong);
+        } else if public_url.starts_with("https:") && domain.starts_with("http:") {
+            let message = "is not https, so whoever is on the way there can take a login over";
+            resolver.warn(key, format_args!("= \"{domain}\" {message}"));
+        }
+    }
+    domains
+}
+
+/// `networks.trusted`: who is let in without a password.
+pub(super) fn trusted_networks(
+    resolver: &mut Resolver<'_>,
+    list: &[file::TrustedNetwork],
+) -> Vec<TrustedNetwork> {
+    let mut trusted: Vec<TrustedNetwork> = Vec::new();
+    for (index, entry) in list.iter().enumerate() {
+        let key = element("networks.trusted", index);
+        let cidr = resolver.read(&join(&key, "cidr"), &entry.cidr, grammar::network);
+        let user_key = join(&key, "user");
+        let user = entry
+            .user
+            .as_ref()
+            .and_then(|text| resolver.read(&user_key, text, grammar::account));
+        let choice = resolver.list(&join(&key, "users"), &entry.users, grammar::account);
+        match (&entry.user, entry.users.is_empty()) {
+            (None, true) => {
+                let hint =
+                    "write for example user = \"guest\", or users = [\"anna\", \"bert\"] to choose from";
+                resolver.wrong(&user_key, None, Wrong::new("is missing").hint(hint));
+            }
+            (Some(_), false) => {
+                let wrong = Wrong::new("cannot stand beside user").hint("leave one of them out");
+                resolver.wrong(&join(&key, "users"), None, wrong);
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+        let Some(cidr) = cidr else {
+            continue;
+        };
+        if trusted.iter().any(|earlier| earlier.cidr == cidr) {
+            let wrong = Wrong::new("is there twice").hint("a network has one user");
+            resolver.wrong(&join(&key, "cidr"), Some(&entry.cidr), wrong);
+        }
+        trusted.push(TrustedNetwork {
+            cidr,
+            user,
+            choice,
+            skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
+        });
+    }
+    trusted
 }
 
 fn or_off(resolver: &mut Resolver<'_>, key: &str, text: &str) -> Option<Duration> {

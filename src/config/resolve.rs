@@ -10,7 +10,7 @@ use super::error::Wrong;
 use super::file::{self, File};
 use super::settings::{
     Audit, AuditAllowed, Certificate, Credentials, ForeignScopes, Guard, Limits, Listen, Log, LogFormat,
-    LogLevel, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens, TrustedNetwork,
+    LogLevel, ScopeRule, Server, Settings, StoreUrl, Timeouts, Tls, Tokens,
 };
 use super::shape::{Problems, at};
 use super::source::reason;
@@ -68,7 +68,7 @@ impl Resolver<'_> {
                     file::ForeignScopes::Deny => ForeignScopes::Deny,
                 },
             },
-            trusted_networks: self.trusted_networks(&file.networks.trusted),
+            trusted_networks: people::trusted_networks(self, &file.networks.trusted),
             guard: self.guard(&file.guard),
             audit: Audit {
                 allowed: match file.audit.allowed {
@@ -256,16 +256,18 @@ impl Resolver<'_> {
                 trusted_proxies.push(net);
             }
         }
+        let public_url = server
+            .public_url
+            .as_ref()
+            .and_then(|text| self.read("server.public_url", text, grammar::public_url));
         Server {
             data,
+            domains: people::domains(self, &server.domains, public_url.as_deref()),
+            public_url,
             listen: self.list("server.listen", &server.listen, grammar::listen),
             prefix: self
                 .read("server.prefix", &server.prefix, grammar::prefix)
                 .unwrap_or_default(),
-            public_url: server
-                .public_url
-                .as_ref()
-                .and_then(|text| self.read("server.public_url", text, grammar::public_url)),
             trusted_proxies,
             trust_unix: proxies.iter().any(|text| text == "unix"),
             decision_listen: self.list("server.decision_listen", &server.decision_listen, grammar::listen),
@@ -324,28 +326,6 @@ impl Resolver<'_> {
             Some(StoreUrl::Sqlite(path)) => StoreUrl::Sqlite(data.join(path)),
             Some(StoreUrl::Memory) | None => StoreUrl::Memory,
         }
-    }
-
-    fn trusted_networks(&mut self, list: &[file::TrustedNetwork]) -> Vec<TrustedNetwork> {
-        let mut trusted: Vec<TrustedNetwork> = Vec::new();
-        for (index, entry) in list.iter().enumerate() {
-            let key = element("networks.trusted", index);
-            let cidr = self.read(&join(&key, "cidr"), &entry.cidr, grammar::network);
-            let user = self.read(&join(&key, "user"), &entry.user, grammar::account);
-            let (Some(cidr), Some(user)) = (cidr, user) else {
-                continue;
-            };
-            if trusted.iter().any(|earlier| earlier.cidr == cidr) {
-                let wrong = Wrong::new("is there twice").hint("a network has one user");
-                self.wrong(&join(&key, "cidr"), Some(&entry.cidr), wrong);
-            }
-            trusted.push(TrustedNetwork {
-                cidr,
-                user,
-                skips_second_factor: entry.second_factor == file::SecondFactor::Skip,
-            });
-        }
-        trusted
     }
 
     fn guard(&mut self, guard: &file::Guard) -> Guard {

@@ -59,6 +59,8 @@ pub struct Server {
     pub prefix: String,
     /// Where browsers find us: scheme and authority, without a trailing slash.
     pub public_url: Option<String>,
+    /// Other such addresses, at which a login at `public_url` counts.
+    pub domains: Vec<String>,
     /// Networks whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether peers on unix sockets are trusted proxies (`"unix"` in the list).
@@ -305,10 +307,20 @@ pub enum ForeignScopes {
 pub struct TrustedNetwork {
     /// The network.
     pub cidr: IpNet,
-    /// Who its clients are; must exist and be enabled, else the network grants nothing.
-    pub user: String,
+    /// Who its clients are, without being asked; must exist and be enabled, else the network grants
+    /// nothing.
+    pub user: Option<String>,
+    /// Whom people may choose to be there, without a password.
+    pub choice: Vec<String>,
     /// Whether a password is enough from there.
     pub skips_second_factor: bool,
+}
+
+impl TrustedNetwork {
+    /// Everyone for whom it is.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.user.iter().chain(&self.choice).map(String::as_str)
+    }
 }
 
 /// `[guard]`
@@ -446,6 +458,8 @@ pub struct Session {
     pub remember: Option<Duration>,
     /// So long a browser may not be asked for the second factor again; none: it always is.
     pub remember_device: Option<Duration>,
+    /// Largest form that is kept until after a login; none: none is.
+    pub keep_form: Option<usize>,
 }
 
 /// `[scope.NAME]`: what a token with that word in its scope may do.

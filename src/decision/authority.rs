@@ -34,6 +34,8 @@ pub struct Authority {
     pub own_host: Option<String>,
     /// `server.public_url`, all of it: what a cookie may be sent for is compared to the port.
     pub public_url: Option<String>,
+    /// `server.domains`: sites of their own, to which pages of `public_url` are foreign.
+    pub domains: Vec<String>,
 }
 
 /// A decision, and what the audit line says of how it came about.
@@ -200,7 +202,12 @@ impl Authority {
             upgrade: false,
         };
         let identity = match self.authenticator.recognise(&core.cache, facts, place) {
-            Recognised::Known { identity, .. } if identity.session().is_some() => Some(identity),
+            Recognised::Known { identity, .. } if identity.session().is_some() => {
+                match self.is_at_home(&identity, facts) {
+                    true => Some(identity),
+                    false => self.network_identity(core, facts),
+                }
+            }
             Recognised::Unverified(unverified) if unverified.is_session() => {
                 if unverified.before.is_none() {
                     self.guard.admit(facts.client, facts.now)?;
@@ -208,8 +215,8 @@ impl Authority {
                 // A cookie is looked up at once, so there is nothing to abandon.
                 let outcome = self.authenticator.verify(&core.cache, facts, unverified, |_| {});
                 match outcome.await {
-                    Ok(identity) => Some(identity),
-                    Err(_) => self.network_identity(core, facts),
+                    Ok(identity) if self.is_at_home(&identity, facts) => Some(identity),
+                    Ok(_) | Err(_) => self.network_identity(core, facts),
                 }
             }
             Recognised::Known { .. } | Recognised::Unverified(_) => {
@@ -382,7 +389,15 @@ impl Authority {
     }
 
     fn is_from_elsewhere(&self, facts: &Facts<'_>) -> bool {
-        origin::is_from_elsewhere(facts.headers, facts.host, self.own_host.as_deref())
+        let own = self.own_host.as_deref().filter(|_| self.own_url(facts).is_some());
+        origin::is_from_elsewhere(facts.headers, facts.host, own)
+    }
+
+    fn own_url(&self, facts: &Facts<'_>) -> Option<&str> {
+        let is_domain = !self.domains.is_empty()
+            && origin::normal(facts.scheme.as_str(), facts.authority)
+                .is_some_and(|here| self.domains.contains(&here));
+        self.public_url.as_deref().filter(|_| !is_domain)
     }
 
     fn rule(
@@ -396,8 +411,11 @@ impl Authority {
             let why = "token-source-network";
             return Decision::Challenge(Challenge { why, presented });
         }
+        // A login without a password counts as none outside its network.
+        let left = who.is_some_and(|who| !self.is_at_home(who, facts));
+        let who = who.filter(|_| !left);
         if who.is_some_and(|who| who.session().is_some())
-            && !policy::may_use_cookie(route.settings.csrf, facts, self.public_url.as_deref())
+            && !policy::may_use_cookie(route.settings.csrf, facts, self.own_url(facts))
         {
             return Decision::Deny(Denial {
                 why: "csrf",
@@ -407,8 +425,8 @@ impl Authority {
         match policy::rule(&self.scopes, route, facts, who.map(Arc::as_ref)) {
             Verdict::Grant => Decision::Allow(Permit::new(who.cloned())),
             Verdict::Identify => Decision::Challenge(Challenge {
-                why: "none",
-                presented,
+                why: if left { "network-left" } else { "none" },
+                presented: presented && !left,
             }),
             // Who logs in can do better; a token or a password over Basic cannot.
             Verdict::StepUp(why) if who.is_some_and(|who| who.method.is_interactive()) => {
@@ -422,6 +440,13 @@ impl Authority {
                 user: who.map(|who| who.name().to_owned()),
             }),
         }
+    }
+
+    /// Whether the client may use that identity from where it is: one that was chosen in a trusted network
+    /// is worth nothing elsewhere, and nothing once the network offers it no more.
+    fn is_at_home(&self, who: &Identity, facts: &Facts<'_>) -> bool {
+        let chosen = who.session().is_some_and(|session| session.is_chosen());
+        !chosen || self.networks.offers(facts.client, who.name())
     }
 
     fn anonymous(&self, facts: &Facts<'_>, permit: Permit) -> Ruling {

@@ -20,7 +20,7 @@ pub use question::{Asked, Question};
 use crate::decision::Decision;
 use crate::request::admission::{Handshake, Rejection};
 use crate::request::client_addr::Hop;
-use crate::request::{Facts, Received, RequestId};
+use crate::request::{Facts, Received, RequestId, origin};
 use crate::wire::Body;
 use crate::wire::problem::Form;
 
@@ -123,18 +123,50 @@ pub struct Site {
     pub prefix: String,
     /// `server.public_url`
     pub public_url: Option<String>,
+    /// `server.domains`
+    pub domains: Vec<String>,
 }
 
 impl Site {
+    /// The one of `server.domains` that the request is for: people log in elsewhere then.
+    pub fn domain(&self, facts: &Facts<'_>) -> Option<&str> {
+        if self.domains.is_empty() {
+            return None;
+        }
+        let here = origin::normal(facts.scheme.as_str(), facts.authority)?;
+        self.listed(&here)
+    }
+
+    /// The one of `server.domains` that is spelled so.
+    pub fn listed(&self, origin: &str) -> Option<&str> {
+        let mut domains = self.domains.iter();
+        domains.find(|domain| *domain == origin).map(String::as_str)
+    }
+
+    /// `server.public_url`, whose pages are those of the host that the request is for: a gateway may have
+    /// written another one. Not for one of `server.domains`, which are sites of their own.
+    pub fn own_url(&self, facts: &Facts<'_>) -> Option<&str> {
+        match self.domain(facts) {
+            Some(_) => None,
+            None => self.public_url.as_deref(),
+        }
+    }
+
     /// Where a browser logs in: `public_url` and the prefix, else scheme and host of the asked
     /// request; always absolute. `rd` brings it back.
     /// For somebody who is logged in, but not well enough, the page that asks for what is missing.
     pub fn login(&self, facts: &Facts<'_>, why: &str) -> String {
+        let question = if facts.query.is_empty() { "" } else { "?" };
+        let back = format!("{}{question}{}", facts.path.raw(), facts.query);
+        self.login_for(facts, why, &back)
+    }
+
+    /// The same, to come back to that path of the same host.
+    pub fn login_for(&self, facts: &Facts<'_>, why: &str, back: &str) -> String {
         let scheme = facts.scheme.as_str();
         let here = format!("{scheme}://{}", facts.authority);
         let base = self.public_url.as_deref().unwrap_or(&here);
-        let question = if facts.query.is_empty() { "" } else { "?" };
-        let back = format!("{here}{}{question}{}", facts.path.raw(), facts.query);
+        let back = format!("{here}{back}");
         let page = match why {
             "factors" => "second-factor?",
             "max-age" => "login?why=again&",
@@ -187,6 +219,7 @@ mod tests {
         let site = Site {
             prefix: "/_sidegate".into(),
             public_url: None,
+            domains: Vec::new(),
         };
         let path = SafePath::parse("/a").expect("a plain path");
         let facts = Facts {

@@ -58,6 +58,8 @@ pub struct Shared {
     pub observers: Observers,
     /// What administrators do.
     pub operations: crate::control::Reach,
+    /// Forms that wait for a login.
+    pub kept: pages::KeptForms,
 }
 
 /// By what a request came in.
@@ -236,6 +238,8 @@ impl Gate {
             audit: &observers.audit,
             metrics: &observers.metrics,
             reach: &self.shared.operations,
+            kept: &self.shared.kept,
+            explained: &observers.explained,
         }
     }
 

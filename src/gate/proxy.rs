@@ -11,7 +11,7 @@ use super::{
 use crate::api;
 use crate::decision::{Decision, Ruling};
 use crate::dialect::Arrival;
-use crate::pages;
+use crate::pages::{self, Confirmed};
 use crate::request::admission::{self, Handshake, Target};
 use crate::request::{Expects, Facts, Peer, Received, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Via};
@@ -88,7 +88,7 @@ impl Gate {
         }
         // Everything below the prefix of ours is slow by nature.
         let ours = safe_path::covers(&snapshot.site.prefix, facts.path.decoded());
-        if ours && patience == Patience::None {
+        if patience == Patience::None && (ours || pages::may_wait(facts.method, facts.headers)) {
             return Step::Waits;
         }
         if ours && api::is_here(&snapshot.api, facts.path.decoded()) {
@@ -127,13 +127,37 @@ impl Gate {
             return Step::Waits;
         };
         let dead_cookie = has_dead_cookie(&facts, &ruling);
-        let Decision::Allow(permit) = ruling.decision else {
-            return self.deny(snapshot, &facts, &ruling, record).into();
+        let permit = match ruling.decision {
+            Decision::Allow(permit) => permit,
+            Decision::Challenge(ref challenge)
+                if !challenge.presented
+                    && pages::may_be_kept(&self.house(snapshot), &facts, challenge.why) =>
+            {
+                let body = std::mem::take(body);
+                return Box::pin(self.keep_form(snapshot, &facts, &ruling, body, record))
+                    .await
+                    .into();
+            }
+            _ => return self.deny(snapshot, &facts, &ruling, record).into(),
         };
+        let mut kept = None;
+        if let Some(who) = ruling.identity.as_deref()
+            && pages::may_confirm(facts.method, facts.headers, who)
+        {
+            let house = self.house(snapshot);
+            match Box::pin(pages::confirmed(&house, &facts, who, std::mem::take(body))).await {
+                Confirmed::No(same) => *body = same,
+                Confirmed::Yes(form) => kept = Some(form),
+                Confirmed::Over(answer) => return answer.into(),
+            }
+        }
 
         let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
+        if let Some(kept) = kept {
+            *body = kept.put_back(&mut received.fields);
+        }
         let query = snapshot.take_credentials(route, &permit, upgrade, received);
         let outgoing = Outgoing {
             route: &route.settings,
@@ -228,6 +252,23 @@ impl Gate {
             }
             _ => self.deny(snapshot, facts, &ruling, record),
         }
+    }
+
+    /// Somebody sent a form, and has to log in first: it is kept until then.
+    async fn keep_form(
+        &self,
+        snapshot: &Snapshot,
+        facts: &Facts<'_>,
+        ruling: &Ruling,
+        body: Body,
+        record: &Record<'_>,
+    ) -> Response<Body> {
+        let mut answer = pages::keep(&self.house(snapshot), facts, ruling, body).await;
+        if has_dead_cookie(facts, ruling) {
+            clear_cookie(facts.scheme == Scheme::Https, answer.headers_mut());
+        }
+        record.refused(facts, ruling, &answer);
+        answer
     }
 
     /// Says no, and why as far as it may be known.

@@ -94,6 +94,7 @@ impl Snapshot {
             routes: names,
             own_host: settings.server.public_url.as_deref().and_then(origin::host_of),
             public_url: settings.server.public_url.clone(),
+            domains: settings.server.domains.clone(),
         };
         let backends = backends
             .resolve(&settings.routes)
@@ -102,6 +103,7 @@ impl Snapshot {
             site: Site {
                 prefix: settings.server.prefix.clone(),
                 public_url: settings.server.public_url.clone(),
+                domains: settings.server.domains.clone(),
             },
             identity_names: IdentityNames::of(&settings.routes),
             endpoints,

@@ -33,6 +33,16 @@ pub struct SessionRecord {
     /// What the browser called itself; printable, and cut.
     #[serde(default)]
     pub agent: String,
+    /// Whether its user was chosen in a trusted network, and showed no password: it works there only.
+    #[serde(default)]
+    pub chosen: bool,
+    /// The login that this one is part of, by its public id: a browser has one more for each domain, and
+    /// they end together.
+    #[serde(default)]
+    pub part_of: Option<String>,
+    /// The domain that it is for, where it is part of another.
+    #[serde(default)]
+    pub domain: String,
 }
 
 fn one() -> u8 {

@@ -82,7 +82,8 @@ pub(super) fn of(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Listed {
 /// A new app: its secret as a picture and as text.
 pub(super) fn show_app(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     let rd = login::one(visit.facts.query, "rd");
-    let rd = back::target(&rd, &visit.facts);
+    let rd = back::target(&rd, house.site, &visit.facts);
+    let rd = rd.as_deref();
     let own = match rd {
         Some(rd) => format!("/profile/app?rd={}", query::encode(rd)),
         None => "/profile/app".to_owned(),
@@ -119,7 +120,8 @@ pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Body) 
         return frame::go(&format!("{}/profile/app", house.site.prefix));
     };
     let rd = form.text("rd");
-    let rd = back::target(&rd, &visit.facts);
+    let rd = back::target(&rd, house.site, &visit.facts);
+    let rd = rd.as_deref();
     let again = |status, problem: &str| {
         let draft = draft.clone();
         app(house, visit, &person, status, problem, &secret, draft, rd)
@@ -145,7 +147,7 @@ pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Body) 
     };
     let mut response = match codes.as_slice() {
         [] => match rd {
-            Some(rd) => frame::go(rd),
+            Some(rd) => frame::go(&back::location(rd, house.site)),
             None => profile::done(house, "app"),
         },
         codes => printed(house, visit, visit.words.app_done, codes, rd),
@@ -160,6 +162,7 @@ pub(super) async fn enrol_app(house: &House<'_>, visit: &Visit<'_>, body: Body) 
             .filter(|_| person.session.is_remembered()),
         factor: Factor::Totp,
         factors: 2,
+        chosen: false,
         goes_on: Some(&person.session),
     };
     let _ = login::begin(house, visit, entry, &mut response).await;
@@ -281,7 +284,7 @@ fn printed(
             .iter()
             .map(|code| code.expose_str().unwrap_or_default().to_owned())
             .collect(),
-        link: rd.unwrap_or(&profile).to_owned(),
+        link: back::location(rd.unwrap_or(&profile), house.site),
     };
     frame::page(StatusCode::OK, &page)
 }

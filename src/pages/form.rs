@@ -84,7 +84,7 @@ impl Form {
 
 /// Whether the page that sent the form is one of this host.
 pub(super) fn comes_from_here(house: &House<'_>, facts: &Facts<'_>) -> bool {
-    policy::comes_from_here(Csrf::Enforce, facts, house.site.public_url.as_deref())
+    policy::comes_from_here(Csrf::Enforce, facts, house.site.own_url(facts))
 }
 
 /// What the forms of a login carry: nobody else can know it.
@@ -116,7 +116,12 @@ impl Binding {
 
     /// What goes into the form.
     pub(super) fn token(&self, house: &House<'_>) -> String {
-        house.authority.accounts.form_token("browser", &self.nonce)
+        self.word(house, "browser")
+    }
+
+    /// A word that only this browser's cookie goes with, for that use.
+    pub(super) fn word(&self, house: &House<'_>, kind: &str) -> String {
+        house.authority.accounts.form_token(kind, &self.nonce)
     }
 
     /// The cookie that has to come back with it.
@@ -126,10 +131,18 @@ impl Binding {
 
     /// Whether form and cookie belong together.
     pub(super) fn holds(house: &House<'_>, facts: &Facts<'_>, form: &Form) -> bool {
-        Self::sent(facts).is_some_and(|nonce| {
-            let accounts = &house.authority.accounts;
-            accounts.is_form_token(&form.text("form"), "browser", &nonce)
-        })
+        Self::is_word(house, facts, &form.text("form"), "browser")
+    }
+
+    /// Whether that is the word of the browser's cookie, for that use.
+    pub(super) fn is_word(house: &House<'_>, facts: &Facts<'_>, word: &str, kind: &str) -> bool {
+        let accounts = &house.authority.accounts;
+        Self::sent(facts).is_some_and(|nonce| accounts.is_form_token(word, kind, &nonce))
+    }
+
+    /// Whether the browser sent the cookie.
+    pub(super) fn is_there(facts: &Facts<'_>) -> bool {
+        Self::sent(facts).is_some()
     }
 
     fn sent(facts: &Facts<'_>) -> Option<String> {

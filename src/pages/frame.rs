@@ -16,19 +16,25 @@ use super::language::Words;
 use super::{House, Visit};
 use crate::authn::Method;
 use crate::crypto::mac;
+use crate::dialect::Site;
 use crate::wire::Body;
 
 /// One style sheet, in every page: no second request, and nothing from elsewhere.
 const STYLE: &str = include_str!("../../templates/style.css");
 
 /// No script, no request, no frame around it, forms to ourselves only; the style by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("form-action 'self'; "));
+/// The same for a form whose answer may lead anywhere: browsers hold redirects against `form-action` too.
+static POLICY_OF_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| policy(""));
+
+fn policy(forms: &str) -> HeaderValue {
     let hash = STANDARD.encode(mac::sha256(STYLE.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'sha256-{hash}'; {forms}frame-ancestors 'none'; base-uri 'none'"
     );
-    HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
-});
+    HeaderValue::from_str(&policy)
+        .expect("fixed words, checked addresses and Base64 are a valid header value")
+}
 
 /// For the template `base.html`, which all others extend.
 pub(super) struct Frame<'a> {
@@ -99,6 +105,27 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Bod
         challenge(&mut response);
     }
     response
+}
+
+/// A form of ours may lead to another domain of ours: by a login there, or a logout.
+pub(super) fn let_forms_lead_to(site: &Site, response: &mut Response<Body>) {
+    if site.domains.is_empty() || response.headers().get(CONTENT_SECURITY_POLICY) != Some(&*POLICY) {
+        return;
+    }
+    let ours: Vec<&str> = site
+        .public_url
+        .iter()
+        .chain(&site.domains)
+        .map(String::as_str)
+        .collect();
+    let policy = policy(&format!("form-action 'self' {}; ", ours.join(" ")));
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+}
+
+/// For the form of an application: where its answer leads is the application's business.
+pub(super) fn forms_lead_anywhere(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY_OF_FORMS.clone());
 }
 
 /// Sends the browser to another page of this host, with GET.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use askama::Template;
-use http::header::{SET_COOKIE, USER_AGENT};
+use http::header::{ORIGIN, SET_COOKIE, USER_AGENT};
 use http::{Response, StatusCode};
 
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
+use super::loops::{self, Loop};
 use super::{House, Visit, back, journal, second_factor};
 use crate::accounts::{Accounts, AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
@@ -37,12 +38,14 @@ struct Page<'a> {
     may_remember: bool,
     remember: bool,
     again: bool,
+    choice: Vec<Chosen>,
 }
 
 /// Whether a login is so new, and with all factors that its user has, that it may do that.
 pub fn is_recent(accounts: &Accounts, session: &LiveSession, now: Timestamp) -> bool {
     let all = session.factors() >= 2 || !accounts.has_second_factor(session.user());
-    all && now < session.began().plus(RECENT)
+    // A passer-by in a trusted network must not take more away than the visit.
+    all && !session.is_chosen() && now < session.began().plus(RECENT)
 }
 
 /// What is in the form when it is shown.
@@ -64,9 +67,35 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
     }
     let mut filled = Filled {
-        rd: back::target(&rd, &visit.facts).unwrap_or_default().to_owned(),
+        rd: back::target(&rd, house.site, &visit.facts).unwrap_or_default(),
         ..Filled::default()
     };
+    let is_logged_in = visit.who.as_deref().is_some_and(|who| who.session().is_some());
+    if why.is_empty() && is_logged_in && back::leads_away(&filled.rd) {
+        return frame::go(&back::location(&filled.rd, house.site));
+    }
+    if why.is_empty() && !filled.rd.is_empty() {
+        if is_logged_in {
+            let (turns, counted) = loops::turn(visit, &filled.rd);
+            let problem = match turns > loops::MOST {
+                true => loops::told(house, visit, Loop::NotPassedOn),
+                false => String::new(),
+            };
+            let status = status_with(&problem);
+            let mut response = shown(house, visit, status, "", &problem, filled);
+            response.headers_mut().append(SET_COOKIE, counted);
+            return response;
+        }
+        if loops::was_logged_in(visit, &filled.rd) {
+            let problem = loops::told(house, visit, Loop::after_login(visit));
+            return shown(house, visit, StatusCode::BAD_REQUEST, "", &problem, filled);
+        }
+    }
+    let unlisted = back::foreign(&rd, house.site, &visit.facts);
+    if let Some(origin) = unlisted {
+        let problem = not_ours(house, visit, &origin);
+        return shown(house, visit, StatusCode::OK, "", &problem, filled);
+    }
     let notice = match why.as_str() {
         "out" => words.logged_out,
         "again" => {
@@ -91,11 +120,11 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Err(status) => return visit.bad_form(status),
     };
     let rd = form.text("rd");
-    let rd = back::target(&rd, &visit.facts).map(str::to_owned);
+    let rd = back::target(&rd, house.site, &visit.facts);
     let name = form.text("name");
     let remember = form.is_ticked("remember");
     let again_wanted = form.text("why") == "again";
-    let again = |status, problem| {
+    let again = |status, problem: &str| {
         let filled = Filled {
             rd: rd.clone().unwrap_or_default(),
             name: form::shown(&name),
@@ -106,6 +135,9 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     };
     if house.authority.accounts.is_empty() {
         return super::message(house, visit, StatusCode::UNAUTHORIZED, words.no_owner);
+    }
+    if is_plain_in_truth(visit) {
+        return again(StatusCode::FORBIDDEN, &loops::told(house, visit, Loop::Scheme));
     }
     if !form::comes_from_here(house, &visit.facts) {
         return again(StatusCode::FORBIDDEN, words.foreign);
@@ -118,27 +150,14 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     match check(house, visit, &name, &form, known).await {
         Checked::Right(user) => {
             let remember = remember.then_some(house.settings.session.remember).flatten();
-            if second_factor::is_asked(house, visit, &user, again_wanted) {
-                return second_factor::ask(house, visit, &user, remember.is_some(), rd.as_deref());
-            }
-            let start = format!("{}/", house.site.prefix);
-            let mut response = frame::go(rd.as_deref().unwrap_or(&start));
-            let entry = Entry {
+            let in_by = In {
                 user: &user,
                 remember,
-                factor: Factor::Password,
-                factors: 1,
-                goes_on: None,
+                again: again_wanted,
+                chosen: false,
             };
-            match begin(house, visit, entry, &mut response).await {
-                Ok(()) => {
-                    response
-                        .headers_mut()
-                        .append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
-                    response
-                }
-                Err(_) => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
-            }
+            let entered = enter(house, visit, in_by, rd.as_deref()).await;
+            entered.unwrap_or_else(|| again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()))
         }
         Checked::Wrong => again(StatusCode::UNAUTHORIZED, words.login_wrong),
         Checked::Busy(retry_after) => {
@@ -154,6 +173,118 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Checked::Throttled(throttled) => visit.throttled(throttled),
         Checked::Fault => again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()),
     }
+}
+
+/// Somebody in a trusted network chose to be one of its users.
+pub(super) async fn choose(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
+    let form = match Form::read(&visit.facts, body).await {
+        Ok(form) => form,
+        Err(status) => return visit.bad_form(status),
+    };
+    let rd = back::target(&form.text("rd"), house.site, &visit.facts);
+    let again = |status, problem: &str| {
+        let filled = Filled {
+            rd: rd.clone().unwrap_or_default(),
+            ..Filled::default()
+        };
+        shown(house, visit, status, "", problem, filled)
+    };
+    if !form::comes_from_here(house, &visit.facts) {
+        return again(StatusCode::FORBIDDEN, visit.words.foreign);
+    }
+    if !Binding::holds(house, &visit.facts, &form) {
+        return again(StatusCode::FORBIDDEN, visit.words.login_cookie);
+    }
+    // As it is now, whatever the page offered.
+    let name = form.text("choose");
+    let Some(user) = choice(house, visit).into_iter().find(|user| user.name == name) else {
+        journal::login(
+            house,
+            visit,
+            Factor::Network,
+            LoginOutcome::Failure,
+            "",
+            "not-offered",
+        );
+        return again(StatusCode::FORBIDDEN, visit.words.choice_gone);
+    };
+    let in_by = In {
+        user: &user.name,
+        remember: None,
+        again: false,
+        chosen: true,
+    };
+    let entered = enter(house, visit, in_by, rd.as_deref()).await;
+    entered.unwrap_or_else(|| again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()))
+}
+
+/// Somebody of whom the network offers a choice.
+struct Chosen {
+    name: String,
+    shown: String,
+}
+
+fn choice(house: &House<'_>, visit: &Visit<'_>) -> Vec<Chosen> {
+    let names = house.authority.networks.choice_for(visit.facts.client);
+    let accounts = names
+        .iter()
+        .filter_map(|name| house.authority.accounts.user(name));
+    accounts
+        .filter(|account| !account.user.disabled)
+        .map(|account| Chosen {
+            name: account.user.name.clone(),
+            shown: match account.user.display_name.as_str() {
+                "" => account.user.name.clone(),
+                shown => shown.to_owned(),
+            },
+        })
+        .collect()
+}
+
+/// Who comes in so far.
+struct In<'i> {
+    user: &'i str,
+    remember: Option<Duration>,
+    /// Whether they were asked once more.
+    again: bool,
+    /// Whether they showed no password.
+    chosen: bool,
+}
+
+/// Lets them in, or asks for the second factor; none where the login could not be written down.
+async fn enter(
+    house: &House<'_>,
+    visit: &Visit<'_>,
+    who: In<'_>,
+    rd: Option<&str>,
+) -> Option<Response<Body>> {
+    let remembers = who.remember.is_some();
+    if second_factor::is_asked(house, visit, who.user, who.again) {
+        return Some(second_factor::ask(
+            house, visit, who.user, remembers, who.chosen, rd,
+        ));
+    }
+    let start = format!("{}/", house.site.prefix);
+    let mut response = frame::go(&back::location(rd.unwrap_or(&start), house.site));
+    let entry = Entry {
+        user: who.user,
+        remember: who.remember,
+        factor: if who.chosen {
+            Factor::Network
+        } else {
+            Factor::Password
+        },
+        factors: u8::from(!who.chosen),
+        chosen: who.chosen,
+        goes_on: None,
+    };
+    begin(house, visit, entry, &mut response).await.ok()?;
+    let cookies = response.headers_mut();
+    cookies.append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
+    if let Some(rd) = rd {
+        loops::logged_in(visit, rd, &mut response);
+    }
+    Some(response)
 }
 
 /// What a typed password is.
@@ -243,6 +374,8 @@ pub(super) struct Entry<'e> {
     pub(super) factor: Factor,
     /// How many factors were shown.
     pub(super) factors: u8,
+    /// Whether the user was chosen in a trusted network, and showed no password.
+    pub(super) chosen: bool,
     /// The login that goes on under another cookie, with the times that it had.
     pub(super) goes_on: Option<&'e LiveSession>,
 }
@@ -259,6 +392,7 @@ pub(super) async fn begin(
         remember,
         factor,
         factors,
+        chosen,
         goes_on,
     } = entry;
     let times = house.settings.session;
@@ -273,11 +407,13 @@ pub(super) async fn begin(
         user: user.to_owned(),
         began: goes_on.map(LiveSession::began),
         factors,
+        chosen,
         life,
         idle: remember.is_none().then_some(times.idle),
         address: visit.facts.client.address(),
         agent: headers::text(visit.facts.headers, USER_AGENT).to_owned(),
         instead_of: before.map(|session| session.id().to_owned()),
+        part_of: None,
     };
     let begun = house
         .authority
@@ -291,12 +427,14 @@ pub(super) async fn begin(
     let cookie = cookie.expose_str().unwrap_or_default();
     let headers = response.headers_mut();
     headers.append(SET_COOKIE, Cookie::Session.set(visit.secure(), cookie, remember));
-    house.authority.has_come_in(&visit.facts, user);
-    let known = house.authority.known_browser_cookie(user);
-    headers.append(
-        SET_COOKIE,
-        Cookie::Known.set(visit.secure(), &known, Some(KNOWN_FOR)),
-    );
+    if !chosen {
+        house.authority.has_come_in(&visit.facts, user);
+        let known = house.authority.known_browser_cookie(user);
+        headers.append(
+            SET_COOKIE,
+            Cookie::Known.set(visit.secure(), &known, Some(KNOWN_FOR)),
+        );
+    }
     Ok(())
 }
 
@@ -319,7 +457,7 @@ fn shown(
     };
     let go_on = match filled.rd.as_str() {
         "" => format!("{}/", house.site.prefix),
-        rd => rd.to_owned(),
+        rd => back::location(rd, house.site),
     };
     let page = Page {
         f: Frame::new(house, visit, words.login_title),
@@ -332,11 +470,48 @@ fn shown(
         name: filled.name,
         may_remember: house.settings.session.remember.is_some(),
         remember: filled.remember,
+        choice: if filled.again {
+            Vec::new()
+        } else {
+            choice(house, visit)
+        },
         again: filled.again,
     };
     let mut response = frame::page(status, &page);
     response.headers_mut().append(SET_COOKIE, binding.cookie());
     response
+}
+
+fn status_with(problem: &str) -> StatusCode {
+    match problem {
+        "" => StatusCode::OK,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Somebody came from an address that this login is not for. Whoever runs the server may have meant it to
+/// be; whoever wrote the link may have meant no good, so nobody is sent there.
+fn not_ours(house: &House<'_>, visit: &Visit<'_>, origin: &str) -> String {
+    let here = visit.here();
+    if house
+        .explained
+        .is_news(&("login-elsewhere", visit.facts.host), visit.facts.now)
+    {
+        tracing::warn!(
+            request.id = %visit.facts.id,
+            address = origin,
+            "a browser was sent from that address to log in at {here}, where its login does not count for it: open \
+             the application at {here}, or list the address in server.domains"
+        );
+    }
+    fill(visit.words.login_elsewhere, origin)
+}
+
+/// Whether the gateway says https of a browser that came over http: then none of our cookies was kept.
+fn is_plain_in_truth(visit: &Visit<'_>) -> bool {
+    let origin = headers::text(visit.facts.headers, ORIGIN);
+    let plain = origin.strip_prefix("http://");
+    visit.secure() && plain.is_some_and(|authority| authority.eq_ignore_ascii_case(visit.facts.authority))
 }
 
 /// The parameter, if it is there once.

@@ -8,15 +8,19 @@
 mod admin;
 mod back;
 mod denied;
+mod domains;
 mod factors;
 mod form;
 mod frame;
 mod journal;
+mod kept;
 mod language;
 mod login;
 mod logout;
+mod loops;
 mod passwords;
 mod profile;
+mod resend;
 mod second_factor;
 mod setup;
 mod start;
@@ -37,6 +41,7 @@ use crate::decision::{Authority, Visitor};
 use crate::dialect::{Site, direct};
 use crate::model::{Preferences, Theme};
 use crate::observe::audit::Audit;
+use crate::observe::log::Explained;
 use crate::observe::metrics::Metrics;
 use crate::request::{Expects, Facts, Scheme};
 use crate::wire::Body;
@@ -46,7 +51,9 @@ use frame::Frame;
 use language::{Words, fill};
 
 pub use denied::denied;
+pub use kept::KeptForms;
 pub use login::is_recent;
+pub use resend::{Confirmed, confirmed, keep, may_be_kept, may_confirm, may_wait};
 
 /// What pages stand on: one snapshot of the settings, and who watches.
 pub struct House<'h> {
@@ -62,6 +69,10 @@ pub struct House<'h> {
     pub metrics: &'h Metrics,
     /// What administrators do.
     pub reach: &'h Reach,
+    /// Forms that wait for a login.
+    pub kept: &'h KeptForms,
+    /// What operators were told of.
+    pub explained: &'h Explained,
 }
 
 /// One request for a page.
@@ -82,6 +93,7 @@ pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body:
     };
     let visit = Visit::new(house, facts, who);
     let mut response = answer(house, &visit, body).await;
+    frame::let_forms_lead_to(house.site, &mut response);
     if looked_at {
         visit.clear_dead_cookie(&mut response);
     }
@@ -91,6 +103,9 @@ pub async fn serve(house: &House<'_>, facts: &Facts<'_>, visitor: Visitor, body:
 async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
     let path = visit.facts.path.decoded();
     let path = path.strip_prefix(house.site.prefix.as_str()).unwrap_or(path);
+    if let Some(elsewhere) = domains::elsewhere(house, visit, path) {
+        return elsewhere;
+    }
     let reads = matches!(*visit.facts.method, Method::GET | Method::HEAD);
     let posts = *visit.facts.method == Method::POST;
     if let Some(path) = below(path, "/admin") {
@@ -106,8 +121,12 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/setup" if posts => setup::send(house, visit, body).await,
         "/login" if reads => login::show(house, visit),
         "/login" if posts => login::send(house, visit, body).await,
+        "/login/choose" if posts => login::choose(house, visit, body).await,
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
+        "/hop" if reads => domains::hop(house, visit).await,
+        "/resend" if reads => resend::show(house, visit),
+        "/resend" if posts => resend::discard(house, visit, body).await,
         "/second-factor" if reads => second_factor::show(house, visit),
         "/second-factor" if posts => second_factor::send(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
@@ -123,10 +142,11 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
-        "" | "/" => visit.refused_method("GET, HEAD"),
-        "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" => {
+        "" | "/" | "/hop" => visit.refused_method("GET, HEAD"),
+        "/setup" | "/login" | "/logout" | "/resend" | "/second-factor" | "/profile/app" => {
             visit.refused_method("GET, HEAD, POST")
         }
+        "/login/choose" => visit.refused_method("POST"),
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
         _ => visit.nothing_here(),
@@ -163,6 +183,11 @@ impl Visit<'_> {
     /// Scheme, host and port as the browser has them.
     fn here(&self) -> String {
         format!("{}://{}", self.facts.scheme.as_str(), self.facts.authority)
+    }
+
+    /// What was asked for, without what follows `?`.
+    fn asked(&self) -> String {
+        format!("{}{}", self.here(), self.facts.path.raw())
     }
 
     /// The login form for a browser; 401 for a program.

@@ -220,6 +220,7 @@ pub(super) async fn change_password(house: &House<'_>, visit: &Visit<'_>, body: 
         factor: Factor::Password,
         factors: person.session.factors(),
         // The second factor was not shown again, so nothing is newer than it was.
+        chosen: false,
         goes_on: has_factors.then_some(&*person.session),
     };
     let _ = login::begin(house, visit, entry, &mut response).await;

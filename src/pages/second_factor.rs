@@ -10,7 +10,7 @@ use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
 use super::login::{self, Entry};
-use super::{House, Visit, back, journal};
+use super::{House, Visit, back, journal, loops};
 use crate::accounts::{CodeOutcome, LiveSession, Pending};
 use crate::crypto::{Secret, mac};
 use crate::decision::guard::{Standing, Throttled};
@@ -86,16 +86,17 @@ fn is_remembered(house: &House<'_>, visit: &Visit<'_>, user: &str) -> bool {
         )
 }
 
-/// The password was right: on to the next page.
+/// The password was right, or none is asked for: on to the next page.
 pub(super) fn ask(
     house: &House<'_>,
     visit: &Visit<'_>,
     user: &str,
     remember: bool,
+    chosen: bool,
     rd: Option<&str>,
 ) -> Response<Body> {
     let accounts = &house.authority.accounts;
-    let Some(cookie) = accounts.begin_pending(user, remember, visit.facts.now) else {
+    let Some(cookie) = accounts.begin_pending(user, remember, chosen, visit.facts.now) else {
         return visit.to_login(house, "/");
     };
     let mut response = frame::go(&address(house, rd));
@@ -115,7 +116,8 @@ fn address(house: &House<'_>, rd: Option<&str>) -> String {
 /// The form.
 pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     let rd = login::one(visit.facts.query, "rd");
-    let rd = back::target(&rd, &visit.facts);
+    let rd = back::target(&rd, house.site, &visit.facts);
+    let rd = rd.as_deref();
     let Some(asked) = asked(house, visit) else {
         return nobody(house, visit, rd);
     };
@@ -129,7 +131,8 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         Err(status) => return visit.bad_form(status),
     };
     let rd = form.text("rd");
-    let rd = back::target(&rd, &visit.facts);
+    let rd = back::target(&rd, house.site, &visit.facts);
+    let rd = rd.as_deref();
     let Some(asked) = asked(house, visit) else {
         return nobody(house, visit, rd);
     };
@@ -240,7 +243,8 @@ async fn finish(
                 user: &pending.user,
                 remember: remember.filter(|_| pending.remember),
                 factor,
-                factors: 2,
+                factors: if pending.chosen { 1 } else { 2 },
+                chosen: pending.chosen,
                 goes_on: None,
             }
         }
@@ -249,18 +253,22 @@ async fn finish(
             remember: remember.filter(|_| session.is_remembered()),
             factor,
             factors: 2,
+            chosen: false,
             goes_on: Some(session),
         },
     };
     let user = entry.user;
     let start = format!("{}/", house.site.prefix);
-    let mut response = frame::go(rd.unwrap_or(&start));
+    let mut response = frame::go(&back::location(rd.unwrap_or(&start), house.site));
     if login::begin(house, visit, entry, &mut response).await.is_err() {
         return super::message(house, visit, StatusCode::SERVICE_UNAVAILABLE, &visit.fault());
     }
     let cookies = response.headers_mut();
     for spent in [Cookie::Form, Cookie::Pending] {
         cookies.append(SET_COOKIE, spent.clear(visit.secure()));
+    }
+    if let Some(rd) = rd {
+        loops::logged_in(visit, rd, &mut response);
     }
     if let Some(life) = house
         .settings
@@ -290,7 +298,8 @@ fn asked(house: &House<'_>, visit: &Visit<'_>) -> Option<Asked> {
         return Some(Asked::Pending(pending, cookie.to_owned()));
     }
     let session = visit.who.as_deref().and_then(|who| who.session())?;
-    let asked = session.factors() < 2 && accounts.has_second_factor(session.user());
+    // Who was chosen shows the password first.
+    let asked = session.factors() < 2 && !session.is_chosen() && accounts.has_second_factor(session.user());
     asked.then(|| Asked::Session(Arc::clone(session)))
 }
 
@@ -299,7 +308,12 @@ fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Bo
     let start = format!("{}/", house.site.prefix);
     match visit.who.as_deref().and_then(|who| who.session()) {
         None => frame::go(&login::address(house, "", rd.unwrap_or(&start))),
-        Some(session) if session.factors() >= 2 => frame::go(rd.unwrap_or(&start)),
+        Some(session) if session.is_chosen() => {
+            frame::go(&login::address(house, "again", rd.unwrap_or(&start)))
+        }
+        Some(session) if session.factors() >= 2 => {
+            frame::go(&back::location(rd.unwrap_or(&start), house.site))
+        }
         Some(_) => {
             let words = visit.words;
             let app = format!("{}/profile/app", house.site.prefix);

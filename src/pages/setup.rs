@@ -107,7 +107,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         }
     );
     if !all_factors && second_factor::is_asked(house, visit, user, true) {
-        return second_factor::ask(house, visit, user, false, None);
+        return second_factor::ask(house, visit, user, false, false, None);
     }
     let mut response = frame::go(&format!("{}/", house.site.prefix));
     // The account is there; without a cookie its user logs in.
@@ -121,6 +121,7 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
         } else {
             1
         },
+        chosen: false,
         goes_on: None,
     };
     let _ = login::begin(house, visit, entry, &mut response).await;

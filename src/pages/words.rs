@@ -48,6 +48,12 @@ words! {
 
     denied_title denied_lead denied_other
 
+    kept_title kept_lead kept_not resend_title resend_lead resend_fields resend_button resend_discard
+    resend_gone
+
+    hop_bad login_elsewhere loop_title loop_no_cookie loop_two_cookies loop_unknown loop_not_passed_on
+    loop_scheme choice_lead choice_gone
+
     email email_bad email_taken names_saved preferences language language_auto theme theme_system theme_light
     theme_dark preferences_saved
 

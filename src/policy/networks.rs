@@ -27,14 +27,33 @@ impl TrustedNetworks {
     /// A trusted proxy that named no client stands for everyone behind it, so only its exact
     /// address counts (product contract, section 4); a unix-socket peer has no address.
     pub fn user_for(&self, client: Client) -> Option<(usize, &str)> {
+        let index = self.most_specific(client)?;
+        Some((index, self.0.get(index)?.user.as_deref()?))
+    }
+
+    /// Of whom somebody may choose to be one, without a password. Never for a proxy that named no client:
+    /// whoever is behind it, somebody else may be too.
+    pub fn choice_for(&self, client: Client) -> &[String] {
+        match client {
+            Client::Address(_) => self
+                .most_specific(client)
+                .and_then(|index| self.0.get(index))
+                .map_or(&[], |network| &network.choice),
+            Client::Proxy(_) | Client::Unix => &[],
+        }
+    }
+
+    /// Whether that user may be chosen from there.
+    pub fn offers(&self, client: Client, user: &str) -> bool {
+        self.choice_for(client).iter().any(|name| name == user)
+    }
+
+    fn most_specific(&self, client: Client) -> Option<usize> {
         let matches = |address: IpAddr, exact: bool| {
-            self.0
-                .iter()
-                .position(|network| {
-                    let whole = network.cidr.max_prefix_len() == network.cidr.prefix_len();
-                    (whole || !exact) && network.cidr.contains(&address)
-                })
-                .map(|index| (index, self.0[index].user.as_str()))
+            self.0.iter().position(|network| {
+                let whole = network.cidr.max_prefix_len() == network.cidr.prefix_len();
+                (whole || !exact) && network.cidr.contains(&address)
+            })
         };
         match client {
             Client::Address(address) => matches(address, false),
@@ -45,8 +64,8 @@ impl TrustedNetworks {
 
     /// Whether people who log in from there are not asked for a second factor.
     pub fn skips_second_factor(&self, client: Client) -> bool {
-        self.user_for(client)
-            .and_then(|(index, _)| self.0.get(index))
+        self.most_specific(client)
+            .and_then(|index| self.0.get(index))
             .is_some_and(|network| network.skips_second_factor)
     }
 
@@ -63,10 +82,16 @@ mod tests {
     fn networks() -> TrustedNetworks {
         let entry = |cidr: &str, user: &str| TrustedNetwork {
             cidr: cidr.parse().expect("a literal"),
-            user: user.into(),
+            user: (!user.is_empty()).then(|| user.into()),
+            choice: if user.is_empty() {
+                vec!["anna".into()]
+            } else {
+                vec![]
+            },
             skips_second_factor: false,
         };
         TrustedNetworks::new(&[
+            entry("192.168.2.0/24", ""),
             entry("192.168.0.0/16", "house"),
             entry("192.168.1.0/24", "guest"),
             entry("192.168.1.10/32", "wall"),
@@ -84,6 +109,18 @@ mod tests {
         assert_eq!(user(address("192.168.1.7")).as_deref(), Some("guest"));
         assert_eq!(user(address("192.168.1.10")).as_deref(), Some("wall"));
         assert_eq!(user(address("10.0.0.1")), None);
+    }
+
+    // "opens as its user without asking, or offers a choice of its users"
+    #[test]
+    fn a_network_with_a_choice_speaks_for_nobody() {
+        let address = |text: &str| Client::Address(text.parse().expect("a literal"));
+        assert_eq!(user(address("192.168.2.7")), None, "nor does the one around it");
+        assert!(networks().offers(address("192.168.2.7"), "anna"));
+        assert!(!networks().offers(address("192.168.2.7"), "bert"));
+        assert!(!networks().offers(address("192.168.1.7"), "anna"));
+        let proxy = Client::Proxy("192.168.2.7".parse().expect("a literal"));
+        assert!(!networks().offers(proxy, "anna") && !networks().offers(Client::Unix, "anna"));
     }
 
     // "it gets no trusted-network identity unless listed by its exact address"

@@ -54,6 +54,20 @@ pub fn is_from_elsewhere(headers: &Fields<'_>, host: &str, own: Option<&str>) ->
     named.is_none_or(|named| *named.host != *host && own.is_none_or(|own| *named.host != *own))
 }
 
+/// Scheme, host and port in the one spelling that `server.public_url` has too: lower case, without the
+/// usual port. None of what is no authority.
+pub fn normal(scheme: &str, authority: &str) -> Option<String> {
+    let (scheme, usual) = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ("https", 443),
+        "http" => ("http", 80),
+        _ => return None,
+    };
+    let parsed = Authority::parse(authority).ok()?;
+    let port = parsed.port.filter(|port| *port != usual);
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://{}{port}", parsed.host))
+}
+
 /// The host of `server.public_url`.
 pub fn host_of(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;

@@ -1,7 +1,7 @@
 //! What the client can do with an answer: follow a redirect, read a page, read JSON, ask for a
 //! password.
 
-use http::header::{ACCEPT, ORIGIN};
+use http::header::{ACCEPT, AUTHORIZATION, ORIGIN};
 use http::{HeaderName, Method};
 
 use super::headers::{list_items, trim};
@@ -31,18 +31,30 @@ pub fn expects(method: &Method, headers: &Fields<'_>, upgrade: bool) -> Expects 
     if method != Method::GET && method != Method::HEAD {
         return Expects::Program;
     }
-    let navigates = match headers.get(SEC_FETCH_MODE) {
+    if navigates(headers) {
+        Expects::Page
+    } else {
+        Expects::Program
+    }
+}
+
+/// Whether a browser sends a form, as a person does: its answer is shown in the window. Never what a
+/// page's script sends, or a program.
+pub fn is_form_of_a_page(method: &Method, headers: &Fields<'_>) -> bool {
+    *method == Method::POST
+        && navigates(headers)
+        && !headers.contains_key(X_REQUESTED_WITH)
+        && !headers.contains_key(AUTHORIZATION)
+}
+
+fn navigates(headers: &Fields<'_>) -> bool {
+    match headers.get(SEC_FETCH_MODE) {
         Some(mode) => mode == "navigate",
         None => {
             mentions_html(headers)
                 && !has_sec_fetch(headers)
                 && quality(headers, "text", &["html"]).is_some_and(|weight| weight > 0)
         }
-    };
-    if navigates {
-        Expects::Page
-    } else {
-        Expects::Program
     }
 }
 

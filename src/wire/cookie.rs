@@ -24,10 +24,14 @@ pub enum Cookie {
     Pending,
     /// In which browser the second factor is not asked for.
     Device,
+    /// How often a browser came to log in for the same address.
+    Turns,
+    /// Which browser sent a form that is kept for after its login.
+    Kept,
 }
 
 /// All names of ours: none of them goes to a backend or comes from one.
-pub const OURS: [&str; 10] = [
+pub const OURS: [&str; 14] = [
     Cookie::Session.name(true),
     Cookie::Session.name(false),
     Cookie::Form.name(true),
@@ -38,6 +42,10 @@ pub const OURS: [&str; 10] = [
     Cookie::Pending.name(false),
     Cookie::Device.name(true),
     Cookie::Device.name(false),
+    Cookie::Turns.name(true),
+    Cookie::Turns.name(false),
+    Cookie::Kept.name(true),
+    Cookie::Kept.name(false),
 ];
 
 /// What a request has under a name.
@@ -65,6 +73,10 @@ impl Cookie {
             (Cookie::Pending, false) => "sidegate-pending",
             (Cookie::Device, true) => "__Host-sidegate-device",
             (Cookie::Device, false) => "sidegate-device",
+            (Cookie::Turns, true) => "__Host-sidegate-turns",
+            (Cookie::Turns, false) => "sidegate-turns",
+            (Cookie::Kept, true) => "__Host-sidegate-kept",
+            (Cookie::Kept, false) => "sidegate-kept",
         }
     }
 

@@ -299,10 +299,25 @@ fn bring_about() -> Said {
         "[[route]]\nhost = \"home.example\"\npath = \"/\"\nupstream = \"http://{}\"\n",
         backend.address
     );
+    said.log(&login_loop(&backend));
     let elsewhere = Sidegate::start(&elsewhere);
     said.add(&elsewhere, &answer(&elsewhere, "/", ""));
     said.log(&elsewhere);
     said
+}
+
+/// A browser that is logged in, and is sent to log in again and again.
+fn login_loop(backend: &Backend) -> Sidegate {
+    let gate = support::house::house(backend, "");
+    let mut browser = support::Browser::new(gate.address);
+    browser.host = "home.example";
+    let answer = browser.login("anna", support::house::PASSWORD);
+    assert_eq!(answer.status, 303);
+    for _ in 0..4 {
+        browser.get("/_sidegate/login?rd=/app");
+    }
+    gate.await_log("a login leads nowhere");
+    gate
 }
 
 #[test]

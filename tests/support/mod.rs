@@ -24,12 +24,14 @@ pub mod client;
 pub mod gateway;
 pub mod house;
 pub mod measure;
+pub mod person;
 pub mod tls;
 pub mod tools;
 
 pub use backend::{Backend, Received};
 pub use browser::Browser;
 pub use client::{Client, WebSocket};
+pub use person::Person;
 
 /// Longer than anything takes on a busy machine; a test that waits for it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
