@@ -20,6 +20,7 @@ use crate::store::{Revision, Store, StoreError};
 
 mod backup_codes;
 mod bans;
+mod ceremonies;
 mod devices;
 mod error;
 mod factors;
@@ -32,6 +33,7 @@ mod live;
 mod live_session;
 mod memory;
 mod names;
+mod passkeys;
 mod passwords;
 mod pending;
 mod record;
@@ -45,6 +47,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub use ceremonies::Page;
 pub use error::AccountsError;
 pub use factors::{CodeOutcome, Factors};
 pub use flag::Flag;
@@ -53,6 +56,7 @@ pub use links::Purpose;
 pub use live::LiveToken;
 pub use live_session::LiveSession;
 pub use names::fold as fold_name;
+pub use passkeys::{PasskeyOutcome, PasskeyView};
 pub use passwords::{PasswordFault, PasswordOutcome};
 pub use pending::Pending;
 pub use sessions::{FoundSession, NewSession};
@@ -121,6 +125,8 @@ pub struct Accounts {
     unseen: std::sync::Mutex<Vec<live::TokenId>>,
     /// Logins that lack the second factor.
     pending: pending::PendingLogins,
+    /// Passkeys that browsers are asked for.
+    ceremonies: ceremonies::Ceremonies,
 }
 
 struct Shared {
@@ -209,6 +215,7 @@ impl Accounts {
             moved: Notify::new(),
             unseen: std::sync::Mutex::default(),
             pending: pending::PendingLogins::default(),
+            ceremonies: ceremonies::Ceremonies::default(),
         };
         accounts.check_factors()?;
         Ok(accounts)

@@ -10,7 +10,7 @@ use super::endpoints::{Endpoint, Gives, Parameter, Whose};
 use super::requests::{add_ban, add_user, create_token, decisions, network, rotate_token, whose};
 use crate::control::protocol::{Ending, Request, SecretField, Selector};
 use crate::control::view::{
-    BanView, EventView, Explanation, GroupView, SessionView, Status, TokenView, UserView,
+    BanView, EventView, Explanation, FactorsView, GroupView, SessionView, Status, TokenView, UserView,
 };
 
 /// A new token: the only time that anybody sees it.
@@ -267,6 +267,34 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         Whose::Administrators,
         Gives::New("link", of::<Link>),
         |call| Ok(Request::UserRecover { name: call.part(0) }),
+    ),
+    Endpoint::new(
+        Method::GET,
+        "/users/{name}/factors",
+        "showFactors",
+        "What an account has besides the password",
+        Whose::Own,
+        Gives::One("factors", of::<FactorsView>),
+        |call| {
+            Ok(Request::UserFactors {
+                name: call.part(0),
+                reset: false,
+            })
+        },
+    ),
+    Endpoint::new(
+        Method::DELETE,
+        "/users/{name}/factors",
+        "resetFactors",
+        "Take all second factors of an account away: app, passkeys, backup codes, remembered browsers",
+        Whose::OwnAnew,
+        Gives::One("factors", of::<FactorsView>),
+        |call| {
+            Ok(Request::UserFactors {
+                name: call.part(0),
+                reset: true,
+            })
+        },
     ),
     Endpoint::new(
         Method::DELETE,

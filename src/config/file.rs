@@ -280,7 +280,7 @@ pub(super) struct AccessTable {
     /// Only from these networks.
     #[schemars(extend("x-kind" = "network", "examples" = [["192.168.1.0/24"]]))]
     pub(super) networks: Option<Vec<String>>,
-    /// Only a login with so many factors: 2 is a password and a code. A browser that showed one is asked for the other in place.
+    /// Only a login with so many factors: 2 is a password and a code, or a passkey. A browser that showed one is asked for the other in place.
     #[schemars(range(min = 1, max = 2), extend("examples" = [2]))]
     pub(super) factors: Option<u8>,
     /// Only a login that is no older; an older one is asked again in place. Tokens are no login.

@@ -266,7 +266,8 @@ fn app(
     frame::page(status, &page)
 }
 
-fn printed(
+/// Backup codes, this once.
+pub(super) fn printed(
     house: &House<'_>,
     visit: &Visit<'_>,
     notice: &str,

@@ -126,10 +126,13 @@ impl Binding {
 
     /// Whether form and cookie belong together.
     pub(super) fn holds(house: &House<'_>, facts: &Facts<'_>, form: &Form) -> bool {
-        Self::sent(facts).is_some_and(|nonce| {
-            let accounts = &house.authority.accounts;
-            accounts.is_form_token(&form.text("form"), "browser", &nonce)
-        })
+        Self::held(house, facts, form).is_some()
+    }
+
+    /// What names the browser, if form and cookie belong together.
+    pub(super) fn held(house: &House<'_>, facts: &Facts<'_>, form: &Form) -> Option<String> {
+        let accounts = &house.authority.accounts;
+        Self::sent(facts).filter(|nonce| accounts.is_form_token(&form.text("form"), "browser", nonce))
     }
 
     fn sent(facts: &Facts<'_>) -> Option<String> {

@@ -30,12 +30,25 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
 });
 
+/// The only script, in the few pages that may ask for a passkey: browsers do so for scripts alone.
+const SCRIPT: &str = include_str!("../../templates/passkey.js");
+
+/// The same with that script, by its hash, and requests to ourselves, which it makes.
+static POLICY_WITH_SCRIPT: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(mac::sha256(SCRIPT.as_bytes()));
+    let policy = POLICY.to_str().unwrap_or_default();
+    let policy = format!("{policy}; script-src 'sha256-{hash}'; connect-src 'self'");
+    HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
+});
+
 /// For the template `base.html`, which all others extend.
 pub(super) struct Frame<'a> {
     pub(super) w: &'static Words,
     pub(super) prefix: &'a str,
     pub(super) title: String,
     pub(super) style: &'static str,
+    /// Empty on all pages but a few.
+    pub(super) script: &'static str,
     pub(super) theme: &'static str,
     /// Who is there; empty: nobody.
     pub(super) who: String,
@@ -46,6 +59,14 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// For [`page_with_script`].
+    pub(super) fn with_script(self) -> Self {
+        Self {
+            script: SCRIPT,
+            ..self
+        }
+    }
+
     pub(super) fn new(house: &House<'a>, visit: &Visit<'_>, title: impl Into<String>) -> Self {
         let identity = visit.who.as_deref();
         Self {
@@ -53,6 +74,7 @@ impl<'a> Frame<'a> {
             prefix: &house.site.prefix,
             title: title.into(),
             style: STYLE,
+            script: "",
             theme: visit.theme.as_str(),
             who: identity
                 .map(|identity| identity.name().to_owned())
@@ -62,6 +84,25 @@ impl<'a> Frame<'a> {
             logged_in: identity.is_some_and(|identity| identity.method == Method::Session),
         }
     }
+}
+
+/// A page that may ask for a passkey: its frame has the script.
+pub(super) fn page_with_script(status: StatusCode, template: &impl Template) -> Response<Body> {
+    let mut response = page(status, template);
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, POLICY_WITH_SCRIPT.clone());
+    response
+}
+
+/// For the script.
+pub(super) fn json(text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    private(&mut response);
+    response
 }
 
 /// The page as an answer; a template of ours cannot fail.

@@ -9,7 +9,8 @@ use http::{Response, StatusCode};
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
-use super::{House, Visit, back, journal, second_factor};
+use super::passkeys::Offer;
+use super::{House, Visit, back, journal, passkey_shown, second_factor};
 use crate::accounts::{Accounts, AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
 use crate::decision::guard::Throttled;
@@ -37,6 +38,10 @@ struct Page<'a> {
     may_remember: bool,
     remember: bool,
     again: bool,
+    passkey: Option<Offer>,
+    /// For the form of the passkey.
+    at: &'static str,
+    why: &'static str,
 }
 
 /// Whether a login is so new, and with all factors that its user has, that it may do that.
@@ -47,12 +52,12 @@ pub fn is_recent(accounts: &Accounts, session: &LiveSession, now: Timestamp) -> 
 
 /// What is in the form when it is shown.
 #[derive(Default)]
-struct Filled {
-    rd: String,
-    name: String,
-    remember: bool,
+pub(super) struct Filled {
+    pub(super) rd: String,
+    pub(super) name: String,
+    pub(super) remember: bool,
     /// Whoever is there shows once more who they are.
-    again: bool,
+    pub(super) again: bool,
 }
 
 /// The form. Whoever is there already may go on, or log in as somebody else.
@@ -300,7 +305,7 @@ pub(super) async fn begin(
     Ok(())
 }
 
-fn shown(
+pub(super) fn shown(
     house: &House<'_>,
     visit: &Visit<'_>,
     status: StatusCode,
@@ -321,8 +326,14 @@ fn shown(
         "" => format!("{}/", house.site.prefix),
         rd => rd.to_owned(),
     };
+    let passkey = passkey_shown::offer(house, visit);
+    let scripted = matches!(passkey, Some(Offer::Works));
+    let frame = Frame::new(house, visit, words.login_title);
     let page = Page {
-        f: Frame::new(house, visit, words.login_title),
+        f: match scripted {
+            true => frame.with_script(),
+            false => frame,
+        },
         notice,
         problem,
         here_as,
@@ -333,8 +344,14 @@ fn shown(
         may_remember: house.settings.session.remember.is_some(),
         remember: filled.remember,
         again: filled.again,
+        passkey,
+        at: "login",
+        why: if filled.again { "again" } else { "" },
     };
-    let mut response = frame::page(status, &page);
+    let mut response = match scripted {
+        true => frame::page_with_script(status, &page),
+        false => frame::page(status, &page),
+    };
     response.headers_mut().append(SET_COOKIE, binding.cookie());
     response
 }

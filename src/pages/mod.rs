@@ -1,5 +1,6 @@
 //! What people see under the reserved prefix: set-up, login, logout, profile, and where they may go.
-//! No page needs JavaScript, and none fetches anything.
+//! No page needs JavaScript, and none fetches anything; where a passkey can be shown or made, one small
+//! script asks the browser for it.
 //!
 //! A page looks at the visitor, reads a form if one was sent, asks the accounts for a change, and
 //! says what came of it. Every change needs a form of ours ([`form`]) and a line in the audit file
@@ -15,6 +16,8 @@ mod journal;
 mod language;
 mod login;
 mod logout;
+mod passkey_shown;
+mod passkeys;
 mod passwords;
 mod profile;
 mod second_factor;
@@ -110,10 +113,19 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/logout" if posts => logout::send(house, visit, body).await,
         "/second-factor" if reads => second_factor::show(house, visit),
         "/second-factor" if posts => second_factor::send(house, visit, body).await,
+        "/login/passkey" if posts => passkey_shown::log_in(house, visit, body).await,
+        "/login/passkey/options" if posts => passkey_shown::login_options(house, visit, body).await,
+        "/second-factor/passkey" if posts => passkey_shown::show_factor(house, visit, body).await,
+        "/second-factor/passkey/options" if posts => passkey_shown::factor_options(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
         "/profile/app" if reads => factors::show_app(house, visit),
         "/profile/app" if posts => factors::enrol_app(house, visit, body).await,
         "/profile/factors/remove" if posts => factors::remove(house, visit, body).await,
+        "/profile/passkey" if reads => passkeys::show(house, visit),
+        "/profile/passkey" if posts => passkeys::enrol(house, visit, body).await,
+        "/profile/passkey/options" if posts => passkeys::options(house, visit, body).await,
+        "/profile/passkeys/rename" if posts => passkeys::rename(house, visit, body).await,
+        "/profile/passkeys/remove" if posts => passkeys::remove(house, visit, body).await,
         "/profile/codes" if posts => factors::renew_codes(house, visit, body).await,
         "/profile/devices/forget" if posts => factors::forget_devices(house, visit, body).await,
         "/profile/name" if posts => profile::rename(house, visit, body).await,
@@ -124,9 +136,19 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
         "" | "/" => visit.refused_method("GET, HEAD"),
-        "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" => {
+        "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" | "/profile/passkey" => {
             visit.refused_method("GET, HEAD, POST")
         }
+        // Where somebody reloads what an answer of these showed.
+        "/login/passkey" | "/second-factor/passkey" if reads => frame::go(&format!(
+            "{}{}",
+            house.site.prefix,
+            path.trim_end_matches("/passkey")
+        )),
+        "/login/passkey"
+        | "/second-factor/passkey"
+        | "/login/passkey/options"
+        | "/second-factor/passkey/options" => visit.refused_method("POST"),
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
         _ => visit.nothing_here(),

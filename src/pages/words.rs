@@ -75,4 +75,10 @@ words! {
     code_early remember_device app app_title app_lead app_picture app_text app_here app_code app_set_up
     app_other app_done codes_title codes_lead codes_renew factors_none factors_remove
     factors_remove_hint factors_removed need_recent_factors devices device_forget devices_forgotten
+
+    factor_lead_codes passkeys passkeys_lead passkey_add passkey_add_lead passkey_name
+    passkey_name_hint passkey_name_bad passkey_site passkey_rename passkey_renamed passkey_added
+    passkey_remove_hint passkey_removed passkey_enough passkey_login passkey_wrong passkey_late
+    passkey_cancelled passkey_known passkey_failed passkey_without passkey_no_address passkey_elsewhere
+    factors_reset
 }

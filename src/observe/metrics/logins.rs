@@ -13,6 +13,8 @@ pub enum Factor {
     Totp,
     /// A backup code that was right.
     BackupCode,
+    /// A passkey, alone or after the password.
+    Passkey,
 }
 
 /// How that ended: the label `outcome`.
@@ -27,7 +29,13 @@ pub enum LoginOutcome {
 }
 
 impl Factor {
-    const ALL: [Factor; 4] = [Factor::Password, Factor::Link, Factor::Totp, Factor::BackupCode];
+    const ALL: [Factor; 5] = [
+        Factor::Password,
+        Factor::Link,
+        Factor::Totp,
+        Factor::BackupCode,
+        Factor::Passkey,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -35,6 +43,7 @@ impl Factor {
             Factor::Link => "link",
             Factor::Totp => "totp",
             Factor::BackupCode => "backup-code",
+            Factor::Passkey => "passkey",
         }
     }
 }

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use super::people::{RoleChoice, roles};
 use super::{Clerk, Desk, Said, listed, shown_role};
 use crate::control::protocol::{Ending, Request, Selector};
-use crate::control::view::{SessionView, TokenView, UserView};
+use crate::control::view::{FactorsView, PasskeyView, SessionView, TokenView, UserView};
 use crate::control::{Failure, Payload};
 use crate::pages::form::Form;
 use crate::pages::frame::{self, Frame};
@@ -34,6 +34,16 @@ struct Page<'a> {
     more_tokens: bool,
     sessions: Vec<Session>,
     more_sessions: bool,
+    factors: FactorsView,
+    app_since: String,
+    passkeys: Vec<Passkey>,
+}
+
+struct Passkey {
+    name: String,
+    site: String,
+    created: String,
+    used: String,
 }
 
 struct Token {
@@ -90,6 +100,13 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
     let Payload::Sessions(sessions) = clerk.ask(Request::SessionList { user: of() }).await? else {
         return Err(odd());
     };
+    let asked = Request::UserFactors {
+        name: user.name.clone(),
+        reset: false,
+    };
+    let Payload::Factors(factors) = clerk.ask(asked).await? else {
+        return Err(odd());
+    };
     let words = clerk.visit.words;
     let title = match user.display_name.as_str() {
         "" => user.name.clone(),
@@ -117,6 +134,9 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
             .take(LISTED)
             .map(|view| session(words, view))
             .collect(),
+        app_since: factors.app.map(moment).unwrap_or_default(),
+        passkeys: factors.passkeys.iter().map(|view| passkey(words, view)).collect(),
+        factors,
         user,
     })
 }
@@ -148,6 +168,10 @@ pub(super) async fn change(clerk: &Clerk<'_>, name: &str, what: &str, form: &For
         },
         "remove" => Request::UserRemove { name: name.clone() },
         "link" => return Some(link(clerk, &name).await),
+        "factors" => Request::UserFactors {
+            name: name.clone(),
+            reset: true,
+        },
         "token" => Request::TokenRevoke {
             token: Selector::Id(form.text("id")),
         },
@@ -219,5 +243,16 @@ fn session(words: &Words, session: &SessionView) -> Session {
             Some(address) => format!("{}, {address}", moment(session.last_used)),
             None => moment(session.last_used),
         },
+    }
+}
+
+fn passkey(words: &Words, passkey: &PasskeyView) -> Passkey {
+    Passkey {
+        name: passkey.name.clone(),
+        site: passkey.site.clone(),
+        created: moment(passkey.created),
+        used: passkey
+            .last_used
+            .map_or_else(|| words.not_used.to_owned(), moment),
     }
 }
