@@ -76,9 +76,21 @@ fn journey(view: View) {
 // "on for passkeys (virtual authenticator)"
 #[test]
 #[ignore = "needs Chromium: run tests/browser/install first"]
-fn chromium_makes_a_passkey_on_a_page_of_ours() {
-    let gate = Sidegate::with_anna(&Backend::start(), "");
-    play("passkeys_possible", &gate, PHONE);
+fn passkeys_are_made_and_shown_on_a_phone() {
+    passkeys(PHONE);
+}
+
+#[test]
+#[ignore = "needs Chromium: run tests/browser/install first"]
+fn passkeys_are_made_and_shown_on_a_desk_in_the_dark() {
+    passkeys(DESK_DARK);
+}
+
+fn passkeys(view: View) {
+    let backend = Backend::start();
+    let gate = support::house::house(&backend, "[session]\nremember_device = \"30d\"\n");
+    support::house::add(&gate, "bob");
+    play("passkeys", &gate, view);
 }
 
 /// Runs a scenario in a browser that has the gate at `localhost`, which counts as secure without TLS.
