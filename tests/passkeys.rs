@@ -919,6 +919,35 @@ fn passkeys_are_made_named_and_removed_by_who_has_just_shown_all() {
     logged_in(&gate, "anna");
 }
 
+#[test]
+fn twenty_passkeys_are_enough_for_one_person() {
+    let backend = Backend::start();
+    let gate = house(&backend, PATIENT);
+    let mut anna = logged_in(&gate, "anna");
+    let mut device = Authenticator::at(ORIGIN);
+    for number in 0..20 {
+        let made = make(&mut anna, &mut device, &format!("key {number}"));
+        assert!([200, 303].contains(&made.status), "{number}: {made:?}");
+    }
+    let page = anna.get(NEW);
+    assert!(
+        page.text().contains("as many passkeys as one can have"),
+        "{}",
+        page.text()
+    );
+    let refused = anna.fetch(&page, NEW, &format!("{NEW}/options"));
+    assert_eq!(refused.status, 409);
+    let refused = anna.submit(&page, NEW, &[]);
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("as many passkeys as one can have"));
+    let page = anna.get(PROFILE);
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        log_in(&mut browser(&gate), &mut device, &Lie::default()).status,
+        303
+    );
+}
+
 // "a removed/disabled user cannot use them, owner `user recover` works with passkeys lost"; "Everything must
 // survive restart"; "a stolen store … is worth nothing"
 #[test]

@@ -81,6 +81,12 @@ impl Accounts {
         self.memory().factors.has_passkeys()
     }
 
+    /// Whether that user may have one more.
+    pub fn may_add_passkey(&self, user: &str) -> bool {
+        self.contents(user)
+            .is_ok_and(|contents| contents.passkeys.len() < MOST)
+    }
+
     /// What the browser is to be told to make a passkey for that user.
     ///
     /// # Errors

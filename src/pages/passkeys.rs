@@ -95,7 +95,11 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     if !person.is_recent(house, visit.facts.now) {
         return profile::again_first(house, &own);
     }
-    shown(house, visit, &person, StatusCode::OK, "", "", rd)
+    let problem = match house.authority.accounts.may_add_passkey(person.name()) {
+        true => "",
+        false => visit.words.passkey_enough,
+    };
+    shown(house, visit, &person, StatusCode::OK, problem, "", rd)
 }
 
 /// What the browser needs to make one.
@@ -133,6 +137,9 @@ pub(super) async fn enrol(house: &House<'_>, visit: &Visit<'_>, body: Body) -> R
     let Some(party) = party(house, visit) else {
         return again(StatusCode::BAD_REQUEST, "");
     };
+    if !accounts.may_add_passkey(person.name()) {
+        return again(StatusCode::BAD_REQUEST, words.passkey_enough);
+    }
     let line = journal::line(visit, Event::UserChange, person.name(), "second factor: passkey");
     let page = Page::Enrol(person.session.id());
     let answer = form.text("answer");
