@@ -260,7 +260,14 @@ fn whatever_is_wrong_with_a_passkey_the_answer_is_one() {
         303
     );
     let other = || Some(vec![7; 32]);
-    let lies: [(&str, Lie); 15] = [
+    let lies: [(&str, Lie); 16] = [
+        (
+            "passkey-wrong",
+            Lie {
+                cut: true,
+                ..Lie::default()
+            },
+        ),
         (
             "passkey-origin",
             Lie {
@@ -424,6 +431,9 @@ fn whatever_is_wrong_with_a_passkey_the_answer_is_one() {
     let long = "A".repeat(90_000);
     assert_eq!(browser.submit(&page, LOGIN_KEY, &[("answer", &long)]).status, 413);
     assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:#?}");
+    for word in ["ERROR", "parser", "Credential"] {
+        assert!(!gate.log().contains(word), "{word}: {}", gate.log());
+    }
     // None of it harmed the right one.
     assert_eq!(log_in(&mut browser, &mut device, &Lie::default()).status, 303);
 }

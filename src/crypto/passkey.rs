@@ -107,7 +107,7 @@ impl Party {
         if answer.type_ != PUBLIC_KEY {
             return Err(Wrong("passkey-malformed"));
         }
-        let made = self.webauthn.finish_passkey_registration(&answer, &making.0);
+        let made = quietly(|| self.webauthn.finish_passkey_registration(&answer, &making.0));
         made.map(Passkey).map_err(word)
     }
 
@@ -140,10 +140,11 @@ impl Party {
         if is_from_a_frame(&answer.0.response.client_data_json) {
             return Err(Wrong("passkey-origin"));
         }
-        let result = self
-            .webauthn
-            .finish_discoverable_authentication_v2(&answer.0, asking.0, &key.0)
-            .map_err(word)?;
+        let result = quietly(|| {
+            self.webauthn
+                .finish_discoverable_authentication_v2(&answer.0, asking.0, &key.0)
+        });
+        let result = result.map_err(word)?;
         // The options ask for it, and the library looks; all that "two factors" means hangs on it.
         if !result.user_verified() {
             return Err(Wrong("passkey-unverified"));
@@ -187,6 +188,12 @@ fn kept_by_the_authenticator(options: &CreationChallengeResponse) -> String {
         selection["requireResidentKey"] = Value::from(false);
     }
     options.to_string()
+}
+
+/// Without what the library prints: errors, for what anybody may send, and all the bytes of it. What it has
+/// to say is in its answer.
+fn quietly<T>(look: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), look)
 }
 
 /// Web Authentication, section 5.8.1: whether a page of another origin stands around the one that asked.
