@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::Value;
 use support::authenticator::{Authenticator, Lie};
-use support::house::{PASSWORD, add, audit, backup_codes, enrol, type_code};
+use support::house::{PASSWORD, add, backup_codes, enrol, type_code};
 use support::{Answer, Backend, Browser, Sidegate, eventually};
 
 const LOGIN: &str = "/_sidegate/login";
@@ -90,8 +90,8 @@ fn factors(gate: &Sidegate, name: &str) -> Value {
 
 fn await_audit(gate: &Sidegate, text: &str) {
     eventually(
-        || audit(gate).contains(text),
-        || format!("no {text} in {}", audit(gate)),
+        || gate.written_audit().contains(text),
+        || format!("no {text} in {}", gate.written_audit()),
     );
 }
 
