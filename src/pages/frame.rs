@@ -13,22 +13,38 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::language::Words;
-use super::{House, Visit};
+use super::{House, Visit, logo};
 use crate::authn::Method;
+use crate::config::settings::Pages;
 use crate::crypto::mac;
 use crate::wire::Body;
 
 /// One style sheet, in every page: no second request, and nothing from elsewhere.
 const STYLE: &str = include_str!("../../templates/style.css");
 
-/// No script, no request, no frame around it, forms to ourselves only; the style by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(mac::sha256(STYLE.as_bytes()));
+static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+
+fn hash(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(mac::sha256(text.as_bytes())))
+}
+
+/// No script, no request but for the logo, no frame around it, forms to ourselves only; the styles by their hashes.
+fn policy(own: &Pages) -> HeaderValue {
+    let mut styles = STYLE_HASH.clone();
+    if !own.style.is_empty() {
+        styles.push(' ');
+        styles.push_str(&hash(&own.style));
+    }
+    let images = if own.logo.is_some() {
+        "img-src 'self'; "
+    } else {
+        ""
+    };
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src {styles}; {images}form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
     HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
-});
+}
 
 /// For the template `base.html`, which all others extend.
 pub(super) struct Frame<'a> {
@@ -36,6 +52,9 @@ pub(super) struct Frame<'a> {
     pub(super) prefix: &'a str,
     pub(super) title: String,
     pub(super) style: &'static str,
+    pub(super) own: &'a Pages,
+    /// Its address; empty: there is none.
+    pub(super) logo: String,
     pub(super) theme: &'static str,
     /// Who is there; empty: nobody.
     pub(super) who: String,
@@ -53,6 +72,8 @@ impl<'a> Frame<'a> {
             prefix: &house.site.prefix,
             title: title.into(),
             style: STYLE,
+            own: &house.settings.pages,
+            logo: logo::address(house),
             theme: visit.theme.as_str(),
             who: identity
                 .map(|identity| identity.name().to_owned())
@@ -65,13 +86,13 @@ impl<'a> Frame<'a> {
 }
 
 /// The page as an answer; a template of ours cannot fail.
-pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
+pub(super) fn page(house: &House<'_>, status: StatusCode, template: &impl Template) -> Response<Body> {
     let text = template.render().unwrap_or_default();
     let mut response = Response::new(Body::from(text.into_bytes()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, policy(&house.settings.pages));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         HeaderName::from_static("cross-origin-opener-policy"),

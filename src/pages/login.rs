@@ -334,7 +334,7 @@ fn shown(
         remember: filled.remember,
         again: filled.again,
     };
-    let mut response = frame::page(status, &page);
+    let mut response = frame::page(house, status, &page);
     response.headers_mut().append(SET_COOKIE, binding.cookie());
     response
 }

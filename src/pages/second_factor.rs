@@ -308,14 +308,13 @@ fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Bo
                 notice: "",
                 problem: "",
                 text: words.factor_missing.to_owned(),
-                code: String::new(),
                 link: match rd {
                     Some(rd) => format!("{app}?rd={}", query::encode(rd)),
                     None => app,
                 },
                 link_text: words.app_set_up,
             };
-            frame::page(StatusCode::FORBIDDEN, &page)
+            frame::page(house, StatusCode::FORBIDDEN, &page)
         }
     }
 }
@@ -338,7 +337,7 @@ fn shown(
         lead: fill(words.factor_lead, asked.user()),
         may_remember: house.settings.session.remember_device.is_some(),
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
 fn subject(cookie: &str) -> String {
