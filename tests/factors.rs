@@ -409,8 +409,8 @@ fn a_wrong_clock_is_told_to_those_who_are_known() {
     // One of the future would be, soon.
     assert!(typed("203.0.113.9", 10).contains("That code is wrong."));
     eventually(
-        || audit(&gate).contains("\"reason\":\"code-early\""),
-        || audit(&gate),
+        || gate.written_audit().contains("\"reason\":\"code-early\""),
+        || gate.written_audit(),
     );
     assert!(audit(&gate).contains("\"reason\":\"code-old\""));
 }

@@ -78,8 +78,8 @@ fn strangers_cannot_lock_out_who_was_there_before() {
         assert_eq!(browser.login("anna", PASSWORD).status, 429, "{from}");
     }
     eventually(
-        || audit(&gate).contains("\"reason\":\"guesses\""),
-        || audit(&gate),
+        || gate.written_audit().contains("\"reason\":\"guesses\""),
+        || gate.written_audit(),
     );
 }
 

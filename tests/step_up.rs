@@ -78,8 +78,8 @@ fn a_browser_with_one_factor_is_asked_for_the_other_in_place() {
     old.cookies.insert("sidegate".into(), before);
     assert_eq!(old.get("/app").status, 303);
     eventually(
-        || audit(&gate).contains("\"reason\":\"factors\""),
-        || audit(&gate),
+        || gate.written_audit().contains("\"reason\":\"factors\""),
+        || gate.written_audit(),
     );
 }
 

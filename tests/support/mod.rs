@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -142,6 +142,25 @@ impl Sidegate {
     /// The data directory.
     pub fn state(&self) -> PathBuf {
         self.data.path().join("state")
+    }
+
+    /// All that was written down about what was answered until now. A thread of its own writes the file, in
+    /// order: so one more question is asked, and waited for.
+    pub fn audit(&self) -> String {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let path = format!("/until-here-{}", ASKED.fetch_add(1, Ordering::Relaxed));
+        self.get(&path, &[]);
+        let read = || self.written_audit();
+        eventually(|| read().contains(&path), read);
+        let text = read();
+        let lines = text.lines().filter(|line| !line.contains("/until-here-"));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// What is in the audit file by now.
+    pub fn written_audit(&self) -> String {
+        let file = self.state().join("audit.jsonl");
+        std::fs::read_to_string(file).expect("the audit file is there")
     }
 
     /// Starts the server and waits until it is ready.
