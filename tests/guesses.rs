@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::house::{PASSWORD, add, audit, house};
+use support::house::{PASSWORD, add, house};
 use support::{Backend, Browser, Sidegate, base64, eventually};
 
 /// Every client has the address that it says, and bans stay out of the way.

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::asking::{Asked, ROADS};
-use support::house::{PASSWORD, add, age_logins, audit, enrol, logged_in, type_code};
+use support::house::{PASSWORD, add, age_logins, enrol, logged_in, type_code};
 use support::{Answer, Backend, Browser, Sidegate, base64, eventually};
 
 const SECOND: &str = "/_sidegate/second-factor";
