@@ -49,6 +49,8 @@ start_nothing = There is nothing here that you may open. Ask whoever runs this s
 
 logout_title = Log out?
 logout_button = Log out
+logout_everywhere = Log out everywhere
+logout_everywhere_hint = Or in every browser at once, also in those where no code is asked for. API tokens go on working.
 
 profile_title = Your profile
 account = Account
@@ -111,6 +113,8 @@ need_recent_link = Log in again
 minted_title = Your new token
 minted_lead = Copy it now: nobody will ever see it again.
 minted_use = To try it, in a terminal:
+minted_scan = For a phone: show it as a picture
+minted_picture = QR code of the token
 minted_back = Back to your profile
 token_exists = You have a token of that name already. Choose another name, or revoke that one first.
 token_name_bad = That name cannot be: 1 to 64 letters and digits, because it is a part of the token.
@@ -120,8 +124,13 @@ networks_bad = Those networks cannot be read. Write for example: 192.168.1.0/24,
 gone = That is not there any more.
 
 denied_title = Not allowed
-denied_lead = You are { $value }, who may not open this. If you should, ask whoever runs this server, and name this number:
+denied_lead = You are { $value }, who may not open this.
 denied_other = Log in as somebody else
+ask_whom = Whom to ask
+ask_anybody = Whoever runs this server
+ask_number = Number to name
+ask_help = Help:
+start_link = Start page
 
 email = E-mail (optional)
 email_bad = That address cannot be. Write for example: anna@home.example

@@ -73,6 +73,76 @@ fn journey(view: View) {
     play("journey", &gate, view);
 }
 
+// "Custom logo, title and CSS variables by configuration"; "at least English, German, French, Spanish, Dutch"
+#[test]
+#[ignore = "needs Chromium: run tests/browser/install first"]
+fn a_house_with_looks_of_its_own_is_as_readable_in_every_language() {
+    let backend = Backend::start();
+    let settings = format!(
+        "[[route]]\npath = \"/admin\"\nupstream = \"http://{}\"\naccess = \"admin\"\n[[route]]\npath = \"/gone\"\nupstream = \
+         \"http://127.0.0.1:{}\"\n[pages]\ntitle = \"Villa Kunterbunt\"\nlogo = \"logo.svg\"\ncontact = \
+         \"anna@home.example\"\nlight = {{ accent = \"#8a3ffc\" }}\ndark = {{ accent = \"#be95ff\" }}\n",
+        backend.address,
+        support::free_port()
+    );
+    let gate = Sidegate::prepare(&settings);
+    let logo = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"40\" height=\"40\"><circle cx=\"20\" cy=\"20\" \
+                r=\"18\" fill=\"#8a3ffc\"/><script>document.title = 'run'; alert(1)</script></svg>";
+    std::fs::write(gate.data.path().join("logo.svg"), logo).unwrap();
+    let gate = gate.run();
+    play(
+        "looks",
+        &gate,
+        View {
+            name: "looks",
+            ..PHONE
+        },
+    );
+}
+
+// "screenshots looked at, the best ones in the README"
+#[test]
+#[ignore = "needs Chromium: run tests/browser/install first"]
+fn the_pictures_of_the_readme_can_be_taken_again() {
+    let backend = Backend::start();
+    let mut routes = String::new();
+    for place in [
+        "host = \"home.example\"\npath = \"/\"",
+        "host = \"music.home.example\"\npath = \"/\"",
+        "host = \"cameras.home.example\"\npath = \"/\"\naccess = { groups = [\"owner\"] }",
+        "path = \"/lights\"",
+        "path = \"/admin\"\naccess = \"admin\"",
+    ] {
+        routes.push_str(&format!(
+            "[[route]]\n{place}\nupstream = \"http://{}\"\n",
+            backend.address
+        ));
+    }
+    let gate = Sidegate::start(&routes);
+    play(
+        "pictures",
+        &gate,
+        View {
+            name: "pictures",
+            ..DESK
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs Chromium: run tests/browser/install first"]
+fn what_every_page_is_checked_for_is_found_where_it_is() {
+    let gate = Sidegate::with_anna(&Backend::start(), "");
+    play(
+        "checks_bite",
+        &gate,
+        View {
+            name: "checks",
+            ..PHONE
+        },
+    );
+}
+
 // "on for passkeys (virtual authenticator)"
 #[test]
 #[ignore = "needs Chromium: run tests/browser/install first"]

@@ -97,6 +97,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         limits,
         password,
         session,
+        pages,
         scopes: _,
         aliases,
     } = settings;
@@ -162,6 +163,12 @@ fn settings_rows(settings: &Settings) -> Rows {
         remember,
         remember_device,
     } = session;
+    let s::Pages {
+        title,
+        logo,
+        contact,
+        style,
+    } = pages;
     let proxies = trusted_proxies
         .iter()
         .map(ToString::to_string)
@@ -275,6 +282,19 @@ fn settings_rows(settings: &Settings) -> Rows {
         (
             "session.remember_device",
             remember_device.as_ref().map_or_else(off, time),
+        ),
+        ("pages.title", title.clone()),
+        (
+            "pages.logo",
+            or_not_set(logo.as_ref().map(|logo| format!("{logo:?}"))),
+        ),
+        (
+            "pages.contact",
+            or_not_set(contact.as_ref().map(|contact| &contact.text)),
+        ),
+        (
+            "pages.light and pages.dark",
+            or_not_set((!style.is_empty()).then_some(style)),
         ),
         ("compat.aliases", list(aliases)),
     ]);

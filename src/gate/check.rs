@@ -193,7 +193,7 @@ impl Gate {
         };
         let mut answer = match spent {
             Ok(()) => {
-                let answer = asker.dialect.refuse(rejection, record.id(), refused.form());
+                let answer = asker.dialect.refuse(rejection, record.id(), refused.form(""));
                 record.rejected(&refused, rejection, answer.status());
                 record.explain_rejection(&refused, rejection, asker.may_ask);
                 answer

@@ -223,7 +223,7 @@ impl Gate {
         };
         match self.upstreams.forward(permit, outgoing, parts, body).await {
             Ok(response) => response,
-            Err(failure) => record.failed(&failure, Refused::of(parts, host).form()),
+            Err(failure) => record.failed(&failure, Refused::of(parts, host).form(&snapshot.site.prefix)),
         }
     }
 
@@ -328,7 +328,8 @@ impl Gate {
             return self.throttle(&*self.direct, record, refused, &throttled);
         }
         record.rejected(refused, rejection, rejection.status);
-        self.direct.refuse(rejection, record.id(), refused.form())
+        self.direct
+            .refuse(rejection, record.id(), refused.form(&lane.snapshot.site.prefix))
     }
 
     /// Turns away, unjudged, whoever is banned or too fast.
@@ -339,7 +340,8 @@ impl Gate {
         refused: &Refused<'_>,
         throttled: &Throttled,
     ) -> Response<Body> {
-        let answer = dialect.turn_away(throttled.retry_after, record.id(), refused.form());
+        // Our own pages are not for them either.
+        let answer = dialect.turn_away(throttled.retry_after, record.id(), refused.form(""));
         record.throttled(refused, throttled.why, answer.status());
         answer
     }

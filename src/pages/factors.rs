@@ -8,7 +8,7 @@ use super::journal::{self, Undone};
 use super::login::{self, Entry};
 use super::profile::{self, Person};
 use super::tokens::Draft;
-use super::{House, Visit, back, passwords, second_factor};
+use super::{House, Visit, agent, back, passwords, second_factor};
 use crate::accounts::{AccountsError, CodeOutcome};
 use crate::crypto::{Secret, totp};
 use crate::observe::audit::Event;
@@ -68,10 +68,7 @@ pub(super) fn of(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Listed {
             .into_iter()
             .map(|device| Device {
                 id: device.id,
-                agent: match device.agent.is_empty() {
-                    true => visit.words.other_browser.to_owned(),
-                    false => device.agent,
-                },
+                agent: agent::name(&device.agent, visit.words.other_browser),
                 created: profile::moment(device.created),
                 expires: profile::moment(device.expires),
             })
@@ -263,7 +260,7 @@ fn app(
         address,
         draft,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
 /// Backup codes, this once.
@@ -284,7 +281,7 @@ pub(super) fn printed(
             .collect(),
         link: rd.unwrap_or(&profile).to_owned(),
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(house, StatusCode::OK, &page)
 }
 
 /// For whoever types it.

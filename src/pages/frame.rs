@@ -13,33 +13,51 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::language::Words;
-use super::{House, Visit};
+use super::{House, Visit, logo};
 use crate::authn::Method;
+use crate::config::settings::Pages;
 use crate::crypto::mac;
 use crate::wire::Body;
 
 /// One style sheet, in every page: no second request, and nothing from elsewhere.
 const STYLE: &str = include_str!("../../templates/style.css");
 
-/// No script, no request, no frame around it, forms to ourselves only; the style by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(mac::sha256(STYLE.as_bytes()));
+static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+
+fn hash(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(mac::sha256(text.as_bytes())))
+}
+
+/// No script, no request but for the logo, no frame around it, forms to ourselves only; the styles by their hashes.
+fn policy(own: &Pages) -> HeaderValue {
+    let mut styles = STYLE_HASH.clone();
+    if !own.style.is_empty() {
+        styles.push(' ');
+        styles.push_str(&hash(&own.style));
+    }
+    let images = if own.logo.is_some() {
+        "img-src 'self'; "
+    } else {
+        ""
+    };
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src {styles}; {images}form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
     HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
-});
+}
 
 /// The only script, in the few pages that may ask for a passkey: browsers do so for scripts alone.
 const SCRIPT: &str = include_str!("../../templates/passkey.js");
 
+static SCRIPT_HASH: LazyLock<String> = LazyLock::new(|| hash(SCRIPT));
+
 /// The same with that script, by its hash, and requests to ourselves, which it makes.
-static POLICY_WITH_SCRIPT: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(mac::sha256(SCRIPT.as_bytes()));
-    let policy = POLICY.to_str().unwrap_or_default();
-    let policy = format!("{policy}; script-src 'sha256-{hash}'; connect-src 'self'");
+fn policy_with_script(own: &Pages) -> HeaderValue {
+    let policy = policy(own);
+    let policy = policy.to_str().unwrap_or_default();
+    let policy = format!("{policy}; script-src {}; connect-src 'self'", *SCRIPT_HASH);
     HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
-});
+}
 
 /// For the template `base.html`, which all others extend.
 pub(super) struct Frame<'a> {
@@ -49,6 +67,9 @@ pub(super) struct Frame<'a> {
     pub(super) style: &'static str,
     /// Empty on all pages but a few.
     pub(super) script: &'static str,
+    pub(super) own: &'a Pages,
+    /// Its address; empty: there is none.
+    pub(super) logo: String,
     pub(super) theme: &'static str,
     /// Who is there; empty: nobody.
     pub(super) who: String,
@@ -75,6 +96,8 @@ impl<'a> Frame<'a> {
             title: title.into(),
             style: STYLE,
             script: "",
+            own: &house.settings.pages,
+            logo: logo::address(house),
             theme: visit.theme.as_str(),
             who: identity
                 .map(|identity| identity.name().to_owned())
@@ -87,11 +110,14 @@ impl<'a> Frame<'a> {
 }
 
 /// A page that may ask for a passkey: its frame has the script.
-pub(super) fn page_with_script(status: StatusCode, template: &impl Template) -> Response<Body> {
-    let mut response = page(status, template);
-    response
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, POLICY_WITH_SCRIPT.clone());
+pub(super) fn page_with_script(
+    house: &House<'_>,
+    status: StatusCode,
+    template: &impl Template,
+) -> Response<Body> {
+    let mut response = page(house, status, template);
+    let policy = policy_with_script(&house.settings.pages);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     response
 }
 
@@ -106,13 +132,13 @@ pub(super) fn json(text: String) -> Response<Body> {
 }
 
 /// The page as an answer; a template of ours cannot fail.
-pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
+pub(super) fn page(house: &House<'_>, status: StatusCode, template: &impl Template) -> Response<Body> {
     let text = template.render().unwrap_or_default();
     let mut response = Response::new(Body::from(text.into_bytes()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, policy(&house.settings.pages));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         HeaderName::from_static("cross-origin-opener-policy"),

@@ -349,8 +349,8 @@ pub(super) fn shown(
         why: if filled.again { "again" } else { "" },
     };
     let mut response = match scripted {
-        true => frame::page_with_script(status, &page),
-        false => frame::page(status, &page),
+        true => frame::page_with_script(house, status, &page),
+        false => frame::page(house, status, &page),
     };
     response.headers_mut().append(SET_COOKIE, binding.cookie());
     response

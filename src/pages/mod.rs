@@ -7,6 +7,7 @@
 //! before it is made ([`journal`]).
 
 mod admin;
+mod agent;
 mod back;
 mod denied;
 mod factors;
@@ -15,6 +16,7 @@ mod frame;
 mod journal;
 mod language;
 mod login;
+mod logo;
 mod logout;
 mod passkey_shown;
 mod passkeys;
@@ -74,6 +76,7 @@ struct Visit<'v> {
     who: Option<Arc<Identity>>,
     words: &'static Words,
     theme: Theme,
+    prefix: &'v str,
 }
 
 /// Answers a request under the prefix. Nothing below it is ever proxied.
@@ -109,6 +112,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/setup" if posts => setup::send(house, visit, body).await,
         "/login" if reads => login::show(house, visit),
         "/login" if posts => login::send(house, visit, body).await,
+        "/logo" if reads => logo::show(house, visit),
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
         "/second-factor" if reads => second_factor::show(house, visit),
@@ -135,7 +139,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
-        "" | "/" => visit.refused_method("GET, HEAD"),
+        "" | "/" | "/logo" => visit.refused_method("GET, HEAD"),
         "/setup" | "/login" | "/logout" | "/second-factor" | "/profile/app" | "/profile/passkey" => {
             visit.refused_method("GET, HEAD, POST")
         }
@@ -162,7 +166,7 @@ fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
 }
 
 impl<'v> Visit<'v> {
-    fn new(house: &House<'_>, facts: &Facts<'v>, who: Option<Arc<Identity>>) -> Self {
+    fn new(house: &House<'v>, facts: &Facts<'v>, who: Option<Arc<Identity>>) -> Self {
         // As it is now: a choice takes no identity out of the memory of verified ones.
         let name = who.as_deref().filter(|who| who.session().is_some());
         let account = name.and_then(|who| house.authority.accounts.user(who.name()));
@@ -173,6 +177,7 @@ impl<'v> Visit<'v> {
             who,
             words: language::of(facts.headers, &language),
             theme,
+            prefix: &house.site.prefix,
         }
     }
 }
@@ -203,7 +208,7 @@ impl Visit<'_> {
     }
 
     fn refused(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
-        let form = direct::form(self.facts.headers, self.facts.expects);
+        let form = direct::form(self.facts.headers, self.facts.expects, self.prefix);
         problem(status, title, detail, &self.facts.id.to_string(), form)
     }
 
@@ -279,7 +284,6 @@ struct Message<'a> {
     notice: &'a str,
     problem: &'a str,
     text: String,
-    code: String,
     link: String,
     link_text: &'a str,
 }
@@ -291,11 +295,10 @@ fn message(house: &House<'_>, visit: &Visit<'_>, status: StatusCode, problem: &s
         notice: "",
         problem,
         text: String::new(),
-        code: String::new(),
         link: format!("{}/", house.site.prefix),
         link_text: visit.words.go_on,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
 /// An answer that is its status.

@@ -282,8 +282,8 @@ fn shown(
         },
     };
     match works {
-        true => frame::page_with_script(status, &page),
-        false => frame::page(status, &page),
+        true => frame::page_with_script(house, status, &page),
+        false => frame::page(house, status, &page),
     }
 }
 

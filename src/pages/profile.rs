@@ -12,7 +12,7 @@ use super::journal::{self, Undone};
 use super::language::{LANGUAGES, Words, fill};
 use super::login::Entry;
 use super::tokens::{Draft, Shown};
-use super::{House, Visit, factors, login, passkeys, passwords, tokens};
+use super::{House, Visit, agent, factors, login, passkeys, passwords, tokens};
 use crate::accounts::{Account, LiveSession};
 use crate::model::{Preferences, Role, Theme};
 use crate::observe::audit::{Event, Line};
@@ -369,7 +369,7 @@ pub(super) fn shown(
         open_create: !draft.name.is_empty(),
         draft,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
 pub(super) fn person(visit: &Visit<'_>) -> Option<Person> {
@@ -393,10 +393,7 @@ fn listed(words: &Words, person: &Person, session: &LiveSession) -> Session {
     Session {
         id: session.id().to_owned(),
         own: session.id() == person.session.id(),
-        agent: match session.agent() {
-            "" => words.other_browser.to_owned(),
-            agent => agent.to_owned(),
-        },
+        agent: agent::name(session.agent(), words.other_browser),
         began: moment(session.began()),
         seen,
         ends: moment(session.expires()),

@@ -334,7 +334,7 @@ pub(super) fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> 
                 rd,
                 passkeys: passkeys::party(house, visit).is_some(),
             };
-            frame::page(StatusCode::FORBIDDEN, &page)
+            frame::page(house, StatusCode::FORBIDDEN, &page)
         }
     }
 }
@@ -373,8 +373,8 @@ pub(super) fn shown(
         why: "",
     };
     match scripted {
-        true => frame::page_with_script(status, &page),
-        false => frame::page(status, &page),
+        true => frame::page_with_script(house, status, &page),
+        false => frame::page(house, status, &page),
     }
 }
 

@@ -31,7 +31,7 @@ words! {
 
     start_title start_lead start_nothing
 
-    logout_title logout_button
+    logout_title logout_button logout_everywhere logout_everywhere_hint
 
     profile_title account role groups role_owner role_admin role_user role_read_only save
     current_password change_password password_changed
@@ -43,10 +43,10 @@ words! {
     state_overlap state_expired new_token token_name token_name_hint token_expires days_30 days_90
     year token_more token_scope token_scope_hint token_networks token_networks_hint create rotate
     rotate_hint at_once hour day revoke revoke_hint token_revoked need_recent need_recent_link
-    minted_title minted_lead minted_use minted_back token_exists token_name_bad scope_bad
+    minted_title minted_lead minted_use minted_scan minted_picture minted_back token_exists token_name_bad scope_bad
     scope_unknown networks_bad gone
 
-    denied_title denied_lead denied_other
+    denied_title denied_lead denied_other ask_whom ask_anybody ask_number ask_help start_link
 
     email email_bad email_taken names_saved preferences language language_auto theme theme_system theme_light
     theme_dark preferences_saved

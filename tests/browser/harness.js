@@ -60,7 +60,7 @@ class Browser {
     });
     this.page.on('console', (message) => {
       // A refusal is a page of ours, and Chromium notes its status.
-      const status = /^Failed to load resource: the server responded with a status of 4/.test(message.text());
+      const status = /^Failed to load resource: the server responded with a status of [45]/.test(message.text());
       if (['error', 'warning'].includes(message.type()) && !status) complain(`console: ${message.text()}`);
     });
     this.page.on('pageerror', (error) => complain(`script: ${error}`));
@@ -232,7 +232,8 @@ async function run(scenario) {
   } catch (error) {
     console.error(error);
     for (const [index, { page }] of browsers.entries()) {
-      console.error(`--- browser ${index} is at ${page.url()}:\n${await page.innerText('body').catch(() => '')}`);
+      const text = await page.innerText('body').catch(() => '');
+      console.error(`--- browser ${index} is at ${page.url()}:\n${text.slice(0, 2000)}`);
       const file = path.join(told.shots, `failed-${index}.png`);
       await page.screenshot({ path: file, fullPage: true }).catch(() => {});
     }
@@ -242,4 +243,4 @@ async function run(scenario) {
   }
 }
 
-module.exports = { assert, code, run, sidegate, told, virtualAuthenticator };
+module.exports = { LARGEST, assert, code, run, sidegate, told, virtualAuthenticator };

@@ -88,7 +88,6 @@ run(async (open) => {
   await bob.look('denied-administration');
   await bob.go('/_sidegate/nothing');
   await bob.look('nothing-here');
-  await bob.go('/%2e%2e/x');
 
   // "session ended elsewhere → back at login"
   await bob.go('/_sidegate/profile');
@@ -96,6 +95,14 @@ run(async (open) => {
   sidegate(['session', 'revoke', '--user', 'bob']);
   await bob.go('/_sidegate/profile');
   assert.equal(await bob.title(), 'Log in');
+
+  // "log out everywhere"
+  await anna.go('/_sidegate/profile');
+  await anna.follow('Log out everywhere');
+  await anna.send('Log out everywhere');
+  assert.match(await anna.text(), /You are logged out/);
+  await anna.go('/app');
+  assert.equal(await anna.title(), 'Log in');
 });
 
 async function administration(anna) {

@@ -8,6 +8,7 @@ use super::{Clerk, Desk, Said, listed, shown_role};
 use crate::control::protocol::{Ending, Request, Selector};
 use crate::control::view::{FactorsView, PasskeyView, SessionView, TokenView, UserView};
 use crate::control::{Failure, Payload};
+use crate::pages::agent;
 use crate::pages::form::Form;
 use crate::pages::frame::{self, Frame};
 use crate::pages::language::{Words, fill};
@@ -73,7 +74,7 @@ struct Link<'a> {
 
 pub(super) async fn show(clerk: &Clerk<'_>, name: &str, said: Said) -> Response<Body> {
     match fill_in(clerk, name, &said).await {
-        Ok(page) => frame::page(said.status.unwrap_or(StatusCode::OK), &page),
+        Ok(page) => frame::page(clerk.house, said.status.unwrap_or(StatusCode::OK), &page),
         Err(failure) => clerk.failed(&failure),
     }
 }
@@ -204,7 +205,7 @@ async fn link(clerk: &Clerk<'_>, name: &str) -> Response<Body> {
                 expires: moment(expires),
                 person: name,
             };
-            frame::page(StatusCode::OK, &page)
+            frame::page(clerk.house, StatusCode::OK, &page)
         }
         Ok(_) => clerk.odd(),
         Err(failure) => show(clerk, name, clerk.said(&failure)).await,
@@ -234,10 +235,7 @@ fn token(words: &Words, token: &TokenView) -> Token {
 fn session(words: &Words, session: &SessionView) -> Session {
     Session {
         id: session.id.clone(),
-        agent: match session.agent.as_str() {
-            "" => words.other_browser.to_owned(),
-            agent => agent.to_owned(),
-        },
+        agent: agent::name(&session.agent, words.other_browser),
         began: moment(session.began),
         seen: match session.last_address {
             Some(address) => format!("{}, {address}", moment(session.last_used)),
