@@ -350,6 +350,19 @@ fn a_browser_is_not_asked_again_if_it_was_told_so() {
     anna.cookies.remove("sidegate");
     assert_eq!(location(&anna.login("anna", PASSWORD)), (303, SECOND));
 
+    // "log out everywhere": this browser too, and none is spared the code.
+    let mut here = halfway(&gate, "anna");
+    let page = here.get(SECOND);
+    let fields = [("code", codes[2].as_str()), ("remember_device", "1")];
+    assert_eq!(here.submit(&page, SECOND, &fields).status, 303);
+    let mut there = halfway(&gate, "anna");
+    assert_eq!(type_code(&mut there, &codes[3]).status, 303);
+    let page = here.get("/_sidegate/logout");
+    let out = here.submit(&page, "/_sidegate/logout", &[("everywhere", "1")]);
+    assert_eq!(location(&out), (303, "/_sidegate/login?why=out"));
+    assert_eq!((here.get("/app").status, there.get("/app").status), (303, 303));
+    assert_eq!(location(&here.login("anna", PASSWORD)), (303, SECOND));
+
     // A new password, and the end of the factor, forget it too.
     let mut ben = halfway(&gate, "ben");
     let page = ben.get(SECOND);

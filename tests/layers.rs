@@ -18,6 +18,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("argon2", &["crypto"]),
     ("bcrypt", &["crypto"]),
     ("totp_rs", &["crypto"]),
+    ("webauthn_rs", &["crypto"]),
     ("rusqlite", &["store"]),
     ("governor", &["decision"]),
     ("moka", &["authn"]),

@@ -922,6 +922,10 @@ fn a_person_makes_replaces_and_revokes_a_token() {
     ] {
         assert!(made.text().contains(line), "{}", made.text());
     }
+    // "a QR for phones": the token and nothing else
+    let picture = sidegate::wire::qr::svg(&token).expect("short enough");
+    assert!(made.text().contains(&picture), "{}", made.text());
+    assert!(made.body.len() < 30 * 1024, "{}", made.body.len());
     let works = |token: &str, method| {
         gate.send(method, "/", &[&format!("Authorization: Bearer {token}")], b"")
             .status

@@ -1,7 +1,7 @@
 //! Second factors: enrolled, shown, taken away. What has to stay secret is sealed under the keys of the
 //! instance, so a store without them is worth nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::RwLock;
 
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use super::backup_codes::{self, BackupCode};
 use super::keys::TokenKeys;
+use super::passkeys::{Held, PasskeyView};
 use super::record::{Edit, Record, factors_key};
 use super::table::{read, write};
 use super::{Accounts, AccountsError, Writing, names};
 use crate::crypto::totp::{self, TimeCode};
 use crate::crypto::{Secret, seal};
-use crate::model::FactorsRecord;
+use crate::model::{FactorsRecord, PasskeyLookup};
 use crate::store::{Expect, Revision};
 use crate::time::Timestamp;
 use crate::wire::hex;
@@ -30,6 +31,8 @@ pub struct Factors {
     pub totp: Option<Timestamp>,
     /// Backup codes that are left.
     pub backup_codes: usize,
+    /// In the order in which they were made.
+    pub passkeys: Vec<PasskeyView>,
 }
 
 /// What a typed code is.
@@ -52,7 +55,9 @@ pub enum CodeOutcome {
 #[serde(deny_unknown_fields)]
 pub(super) struct Contents {
     totp: Option<App>,
-    codes: Vec<BackupCode>,
+    pub(super) codes: Vec<BackupCode>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) passkeys: Vec<Held>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,13 +73,14 @@ struct App {
 impl Contents {
     /// Without a factor, backup codes stand for nothing.
     fn is_empty(&self) -> bool {
-        self.totp.is_none()
+        self.totp.is_none() && self.passkeys.is_empty()
     }
 
     fn summary(&self) -> Factors {
         Factors {
             totp: self.totp.as_ref().map(|app| app.since),
             backup_codes: self.codes.len(),
+            passkeys: self.passkeys.iter().map(Held::view).collect(),
         }
     }
 
@@ -110,38 +116,68 @@ impl App {
 
 /// Everyone's, sealed as they are stored.
 #[derive(Default)]
-pub(super) struct SealedFactors(RwLock<BTreeMap<String, (FactorsRecord, Revision)>>);
+pub(super) struct SealedFactors {
+    records: RwLock<BTreeMap<String, (FactorsRecord, Revision)>>,
+    /// Whose a passkey is.
+    owners: RwLock<HashMap<PasskeyLookup, String>>,
+}
 
 impl SealedFactors {
     /// Whether the user had none before.
     pub(super) fn put(&self, record: FactorsRecord, revision: Revision) -> bool {
-        write(&self.0)
-            .insert(record.user.clone(), (record, revision))
-            .is_none()
+        let mut records = write(&self.records);
+        let mut owners = write(&self.owners);
+        if let Some((before, _)) = records.get(&record.user) {
+            forget(&mut owners, before);
+        }
+        for passkey in &record.passkeys {
+            owners.insert(*passkey, record.user.clone());
+        }
+        records.insert(record.user.clone(), (record, revision)).is_none()
     }
 
     pub(super) fn remove(&self, user: &str) {
-        write(&self.0).remove(user);
+        let mut records = write(&self.records);
+        if let Some((before, _)) = records.remove(user) {
+            forget(&mut write(&self.owners), &before);
+        }
+    }
+
+    pub(super) fn owner_of(&self, passkey: PasskeyLookup) -> Option<String> {
+        read(&self.owners).get(&passkey).cloned()
+    }
+
+    pub(super) fn has_passkeys(&self) -> bool {
+        !read(&self.owners).is_empty()
     }
 
     pub(super) fn get(&self, user: &str) -> Option<(FactorsRecord, Revision)> {
-        read(&self.0).get(user).cloned()
+        read(&self.records).get(user).cloned()
     }
 
     fn has(&self, user: &str) -> bool {
-        read(&self.0).contains_key(user)
+        read(&self.records).contains_key(user)
     }
 
     fn all(&self) -> Vec<(FactorsRecord, Revision)> {
-        read(&self.0).values().cloned().collect()
+        read(&self.records).values().cloned().collect()
     }
 
     /// How many rest on that pair of keys.
     pub(super) fn count(&self, keys: u32) -> usize {
-        read(&self.0)
+        read(&self.records)
             .values()
             .filter(|(record, _)| record.keys == keys)
             .count()
+    }
+}
+
+/// Another's is left alone, should two records name one.
+fn forget(owners: &mut HashMap<PasskeyLookup, String>, record: &FactorsRecord) {
+    for passkey in &record.passkeys {
+        if owners.get(passkey) == Some(&record.user) {
+            owners.remove(passkey);
+        }
     }
 }
 
@@ -156,10 +192,14 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Corrupt`].
     pub fn factors(&self, user: &str) -> Result<Factors, AccountsError> {
-        let Some((record, _)) = self.memory().factors.get(&names::fold(user)) else {
-            return Ok(Factors::default());
-        };
-        Ok(self.unseal(&record)?.summary())
+        Ok(self.contents(user)?.summary())
+    }
+
+    pub(super) fn contents(&self, user: &str) -> Result<Contents, AccountsError> {
+        match self.memory().factors.get(&names::fold(user)) {
+            Some((record, _)) => self.unseal(&record),
+            None => Ok(Contents::default()),
+        }
     }
 
     /// A secret for an app that is being set up, sealed for whoever sets it up now. It is kept nowhere:
@@ -310,7 +350,7 @@ impl Accounts {
     }
 
     /// `change` answers none when nothing is to be written.
-    async fn change_factors<T>(
+    pub(super) async fn change_factors<T>(
         &self,
         writing: Writing,
         user: &str,
@@ -349,6 +389,7 @@ impl Accounts {
         Ok(FactorsRecord {
             keys: keys.newest().id,
             sealed: sealed.ok_or_else(|| cannot_open(&factors_key(&user)))?,
+            passkeys: contents.passkeys.iter().map(Held::lookup).collect(),
             user,
         })
     }

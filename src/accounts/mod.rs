@@ -20,6 +20,7 @@ use crate::store::{Revision, Store, StoreError};
 
 mod backup_codes;
 mod bans;
+mod ceremonies;
 mod devices;
 mod error;
 mod factors;
@@ -33,6 +34,7 @@ mod live;
 mod live_session;
 mod memory;
 mod names;
+mod passkeys;
 mod passwords;
 mod pending;
 mod record;
@@ -46,6 +48,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub use ceremonies::Page;
 pub use error::AccountsError;
 pub use factors::{CodeOutcome, Factors};
 pub use flag::Flag;
@@ -55,6 +58,7 @@ pub use links::Purpose;
 pub use live::LiveToken;
 pub use live_session::LiveSession;
 pub use names::fold as fold_name;
+pub use passkeys::{PasskeyOutcome, PasskeyView};
 pub use passwords::{PasswordFault, PasswordOutcome};
 pub use pending::Pending;
 pub use sessions::{FoundSession, NewSession};
@@ -125,6 +129,8 @@ pub struct Accounts {
     pending: pending::PendingLogins,
     /// Logins on their way to another domain.
     hops: hops::Hops,
+    /// Passkeys that browsers are asked for.
+    ceremonies: ceremonies::Ceremonies,
 }
 
 struct Shared {
@@ -215,6 +221,7 @@ impl Accounts {
             unseen: std::sync::Mutex::default(),
             pending: pending::PendingLogins::default(),
             hops: hops::Hops::default(),
+            ceremonies: ceremonies::Ceremonies::default(),
         };
         accounts.check_factors()?;
         accounts.check_owner()?;

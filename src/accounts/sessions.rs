@@ -241,6 +241,23 @@ impl Accounts {
         Ok(count)
     }
 
+    /// Ends all logins of a user, and every browser is asked for the second factor again.
+    ///
+    /// # Errors
+    /// [`AccountsError::NotFound`] without the user, [`AccountsError::Store`].
+    pub async fn log_out_everywhere(&self, user: &str) -> Result<(), AccountsError> {
+        let user = names::fold(user);
+        let writing = self.writing().await;
+        if self.memory().user(&user).is_none() {
+            return Err(AccountsError::no_user(&user));
+        }
+        let edits = self.goings(&user);
+        if !edits.is_empty() {
+            self.commit(writing, edits).await?;
+        }
+        Ok(())
+    }
+
     /// Notes that a login was used. One load in the usual case; once in a while it is put down for
     /// [`Accounts::flush_used`].
     pub fn note_session_used(&self, session: &LiveSession, now: Timestamp, address: Option<IpAddr>) {

@@ -286,7 +286,7 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         Method::DELETE,
         "/users/{name}/factors",
         "resetFactors",
-        "Take an account's second factor away, so that the password alone lets in",
+        "Take all second factors of an account away: app, passkeys, backup codes, remembered browsers",
         Whose::OwnAnew,
         Gives::One("factors", of::<FactorsView>),
         |call| {

@@ -241,6 +241,13 @@ impl Authenticator {
         self.verified.mac().digest("sidegate presented code 1", &parts)
     }
 
+    /// The same of what a browser showed for a passkey.
+    pub fn passkey_key(&self, answer: &[u8]) -> Digest {
+        self.verified
+            .mac()
+            .digest("sidegate presented passkey 1", &[answer])
+    }
+
     /// The same of a one-time link.
     pub fn link_key(&self, code: &[u8]) -> Digest {
         self.verified.mac().digest("sidegate presented link 1", &[code])

@@ -43,9 +43,9 @@ pub(super) enum User {
     Recover(Name),
     /// Show what a user has besides the password, or take it away
     ///
-    /// For a person who lost the phone and the backup codes: after --reset the password alone lets in,
-    /// until the person sets an app up again. Removes the authenticator app, the backup codes and the
-    /// browsers that are not asked for a code.
+    /// For a person who lost phone, passkeys and backup codes: after --reset the password alone lets in,
+    /// until the person sets a factor up again. Removes the authenticator app, the passkeys, the backup
+    /// codes and the browsers that are not asked for a code.
     Factors(Factors),
 }
 
@@ -281,10 +281,26 @@ fn factors(Factors { name, reset }: Factors, reach: &Reach<'_>, io: &mut Io<'_>)
         return show::changed(io, reach.output(), &factors, &sentence);
     }
     let since = |moment| format!("yes, since {}", show::moment(moment));
+    let passkeys = factors.passkeys.iter().map(|passkey| {
+        let used = passkey.last_used.map_or_else(
+            || "not used yet".to_owned(),
+            |used| format!("used {}", show::moment(used)),
+        );
+        let made = show::moment(passkey.created);
+        format!("{} for {}, made {made}, {used}", passkey.name, passkey.site)
+    });
+    let passkeys: Vec<String> = passkeys.collect();
     let lines = [
         ("user", factors.user.clone()),
         ("second factor", yes(factors.second_factor)),
         ("authenticator app", factors.app.map_or_else(|| yes(false), since)),
+        (
+            "passkeys",
+            match passkeys.as_slice() {
+                [] => yes(false),
+                some => some.join("; "),
+            },
+        ),
         ("backup codes", factors.backup_codes.to_string()),
         ("not asked in", format!("{} browsers", factors.remembered_devices)),
     ];

@@ -102,6 +102,7 @@ fn settings_rows(settings: &Settings) -> Rows {
         limits,
         password,
         session,
+        pages,
         scopes: _,
         aliases,
     } = settings;
@@ -169,6 +170,12 @@ fn settings_rows(settings: &Settings) -> Rows {
         remember_device,
         keep_form,
     } = session;
+    let s::Pages {
+        title,
+        logo,
+        contact,
+        style,
+    } = pages;
     let proxies = trusted_proxies
         .iter()
         .map(ToString::to_string)
@@ -287,6 +294,19 @@ fn settings_rows(settings: &Settings) -> Rows {
         (
             "session.keep_form",
             keep_form.map_or_else(off, |most| size_text(most as u64)),
+        ),
+        ("pages.title", title.clone()),
+        (
+            "pages.logo",
+            or_not_set(logo.as_ref().map(|logo| format!("{logo:?}"))),
+        ),
+        (
+            "pages.contact",
+            or_not_set(contact.as_ref().map(|contact| &contact.text)),
+        ),
+        (
+            "pages.light and pages.dark",
+            or_not_set((!style.is_empty()).then_some(style)),
         ),
         ("compat.aliases", list(aliases)),
     ]);

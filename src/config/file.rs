@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::file_names::{Alias, Compat, IdentityHeaders, Preset};
+use super::pages::Pages;
 use super::people::{Password, Session};
 
 /// The configuration of Sidegate: TOML, usually `/etc/sidegate/sidegate.toml`.
@@ -46,6 +47,8 @@ pub(super) struct File {
     pub(super) password: Password,
     /// How long people stay logged in. What is changed here counts for logins from then on.
     pub(super) session: Session,
+    /// Our own pages: login, profile, administration and refusals. They take no script and no style sheet of yours.
+    pub(super) pages: Pages,
     /// Words for the scope of a token, by name: `[scope."admin.items"]`. A token with several words may do what any of them allows, within the rights of its user. A name may not be that of a role (owner, admin, user, read-only).
     pub(super) scope: BTreeMap<String, Scope>,
     /// Addresses that other servers have, for clients that were made for them.
@@ -284,7 +287,7 @@ pub(super) struct AccessTable {
     /// Only from these networks.
     #[schemars(extend("x-kind" = "network", "examples" = [["192.168.1.0/24"]]))]
     pub(super) networks: Option<Vec<String>>,
-    /// Only a login with so many factors: 2 is a password and a code. A browser that showed one is asked for the other in place.
+    /// Only a login with so many factors: 2 is a password and a code, or a passkey. A browser that showed one is asked for the other in place.
     #[schemars(range(min = 1, max = 2), extend("examples" = [2]))]
     pub(super) factors: Option<u8>,
     /// Only a login that is no older; an older one is asked again in place. Tokens are no login.

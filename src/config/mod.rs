@@ -9,6 +9,7 @@ mod file;
 mod file_names;
 mod grammar;
 mod load;
+mod pages;
 mod people;
 mod print;
 mod reference;

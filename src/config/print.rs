@@ -28,6 +28,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "limits",
     "password",
     "session",
+    "pages",
     "scope",
     "compat",
 ];
@@ -131,6 +132,7 @@ fn in_force(loaded: &Loaded, key: &str) -> Option<String> {
             .decision_secret
             .as_ref()
             .map(|secret| path(&secret.file)),
+        "pages.logo" => settings.pages.logo.as_ref().map(|logo| path(&logo.file)),
         "tls.certificates" => {
             let pairs = settings.tls.iter().flat_map(|tls| &tls.certificates);
             let pairs: Vec<String> = pairs

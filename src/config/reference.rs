@@ -34,6 +34,7 @@ files that are only read (certificates, keys) are relative to the directory of t
 | network | CIDR without bits beyond the mask: `192.168.1.0/24`, `fd00::/8`; or one address. Not `/0` |
 | address | `127.0.0.1:8480`, `[::1]:8480`; where said, also `unix:/path` |
 | header name | letters, digits and `-` |
+| color | `#2352cc`, or `#25c` for `#2255cc` |
 | path prefix | starts with `/` and covers whole segments: `/public` does not cover `/publicity` |
 ";
 

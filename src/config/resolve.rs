@@ -15,7 +15,7 @@ use super::settings::{
 use super::shape::{Problems, at};
 use super::source::reason;
 use super::tree::{Origin, element, join, quoted, shortened};
-use super::{compare, decisions, grammar, people, route, schema, units};
+use super::{compare, decisions, grammar, pages, people, route, schema, units};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -82,6 +82,7 @@ impl Resolver<'_> {
             limits: self.limits(&file.limits),
             password: people::password(self, &file.password),
             session: people::session(self, &file.session),
+            pages: pages::resolve(self, &file.pages),
             scopes: file
                 .scope
                 .iter()

@@ -1,9 +1,11 @@
 //! The settings as used: parsed, resolved, complete. What was written is in `file.rs`.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
 use ipnet::IpNet;
 
@@ -42,6 +44,8 @@ pub struct Settings {
     pub password: Password,
     /// `[session]`
     pub session: Session,
+    /// `[pages]`
+    pub pages: Pages,
     /// `[scope.NAME]`, by name.
     pub scopes: Vec<ScopeRule>,
     /// `compat.aliases`
@@ -460,6 +464,53 @@ pub struct Session {
     pub remember_device: Option<Duration>,
     /// Largest form that is kept until after a login; none: none is.
     pub keep_form: Option<usize>,
+}
+
+/// `[pages]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// What stands at the top of every page.
+    pub title: String,
+    /// The picture before it.
+    pub logo: Option<Logo>,
+    /// Whom people can ask.
+    pub contact: Option<Contact>,
+    /// CSS rules that set the variables that were written; empty: none was.
+    pub style: String,
+}
+
+/// `pages.logo`
+#[derive(Clone, PartialEq, Eq)]
+pub struct Logo {
+    /// Where it was read.
+    pub file: PathBuf,
+    /// By its content.
+    pub media_type: &'static str,
+    /// The content.
+    pub bytes: Bytes,
+    /// Another for another content; letters and digits.
+    pub version: String,
+}
+
+impl fmt::Debug for Logo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ({}, {})",
+            self.file.display(),
+            self.media_type,
+            self.version
+        )
+    }
+}
+
+/// `pages.contact`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// As it is shown.
+    pub text: String,
+    /// Where it leads; empty: these are words.
+    pub link: String,
 }
 
 /// `[scope.NAME]`: what a token with that word in its scope may do.

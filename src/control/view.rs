@@ -46,8 +46,29 @@ pub struct FactorsView {
     pub app: Option<Timestamp>,
     /// Backup codes that are left.
     pub backup_codes: usize,
+    /// In the order in which they were made.
+    pub passkeys: Vec<PasskeyView>,
     /// Browsers that are not asked for a second factor.
     pub remembered_devices: usize,
+}
+
+/// A passkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PasskeyView {
+    /// Its id, `[a-z0-9]{12}`.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// The name of the host that it is for.
+    pub site: String,
+    /// When it was made.
+    #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
+    pub created: Timestamp,
+    /// When it was shown last.
+    #[serde(with = "rfc3339_option")]
+    #[schemars(with = "Option<Moment>")]
+    pub last_used: Option<Timestamp>,
 }
 
 impl From<&UserRecord> for UserView {

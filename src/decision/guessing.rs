@@ -1,4 +1,4 @@
-//! Passwords and codes that somebody typed: counted per account before they are judged, wherever they
+//! Passwords and codes that somebody typed, and passkeys: counted per account before they are judged, wherever they
 //! came in.
 
 use std::sync::Arc;
@@ -80,6 +80,26 @@ impl Authority {
         let key = self.authenticator.code_key(user, code);
         let guess = self.guess(facts, user, Guessed::Code, key);
         self.guard.admit_guess(&guess, facts.now)?;
+        Ok(guess)
+    }
+
+    /// The same of a passkey, of nobody knows whom if no account is named: then nothing is counted for
+    /// an account.
+    ///
+    /// # Errors
+    /// The client is banned or too fast, or too many passkeys of this account were wrong.
+    pub fn admit_passkey(
+        &self,
+        facts: &Facts<'_>,
+        user: Option<&str>,
+        answer: &[u8],
+    ) -> Result<Guess, Throttled> {
+        self.guard.admit(facts.client, facts.now)?;
+        let key = self.authenticator.passkey_key(answer);
+        let guess = self.guess(facts, user.unwrap_or_default(), Guessed::Passkey, key);
+        if user.is_some() {
+            self.guard.admit_guess(&guess, facts.now)?;
+        }
         Ok(guess)
     }
 

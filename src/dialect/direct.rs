@@ -50,6 +50,7 @@ impl Dialect for Direct {
             // An answer to an allowed request in proxy mode would be a request that a permit was
             // thrown away for: our fault.
             Decision::Allow(_) | Decision::Fail(_) => refusal(
+                site,
                 facts,
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This gate cannot tell now whether you may pass. Try again; if it stays so, give the \
@@ -58,24 +59,24 @@ impl Dialect for Direct {
             Decision::Challenge(challenge) if facts.expects == Expects::Page && !challenge.presented => {
                 to_login(site, facts, challenge.why)
             }
-            Decision::Challenge(_) => challenge(facts),
+            Decision::Challenge(_) => challenge(site, facts),
             Decision::Deny(denial) => {
                 let who = denial.user.as_deref().unwrap_or("nobody");
                 let detail = format!(
                     "You are {who}, who may not do this here. Ask whoever runs this server, and name the request id."
                 );
-                refusal(facts, StatusCode::FORBIDDEN, &detail)
+                refusal(site, facts, StatusCode::FORBIDDEN, &detail)
             }
             Decision::Throttle { retry_after, .. } => {
                 let (seconds, detail) = wait(*retry_after);
-                let mut response = refusal(facts, StatusCode::TOO_MANY_REQUESTS, &detail);
+                let mut response = refusal(site, facts, StatusCode::TOO_MANY_REQUESTS, &detail);
                 response.headers_mut().insert(RETRY_AFTER, seconds);
                 response
             }
         }
     }
 
-    fn refuse(&self, rejection: &Rejection, id: RequestId, form: Form) -> Response<Body> {
+    fn refuse(&self, rejection: &Rejection, id: RequestId, form: Form<'_>) -> Response<Body> {
         let title = rejection.status.canonical_reason().unwrap_or("Refused");
         let mut response = problem(rejection.status, title, rejection.message, &id.to_string(), form);
         if rejection.close {
@@ -86,7 +87,7 @@ impl Dialect for Direct {
         response
     }
 
-    fn turn_away(&self, retry_after: Duration, id: RequestId, form: Form) -> Response<Body> {
+    fn turn_away(&self, retry_after: Duration, id: RequestId, form: Form<'_>) -> Response<Body> {
         let status = StatusCode::TOO_MANY_REQUESTS;
         let (seconds, detail) = wait(retry_after);
         let mut response = problem(status, title(status), &detail, &id.to_string(), form);
@@ -106,8 +107,9 @@ fn wait(retry_after: Duration) -> (HeaderValue, String) {
 
 /// The 401. `Basic` is offered only to programs: a browser would show its own password box for it, and
 /// wget sends `http://token@host/` only after it (product contract, section 6.3).
-fn challenge(facts: &Facts<'_>) -> Response<Body> {
+fn challenge(site: &Site, facts: &Facts<'_>) -> Response<Body> {
     let mut response = refusal(
+        site,
         facts,
         StatusCode::UNAUTHORIZED,
         "This address needs a credential. Send an API token as `Authorization: Bearer TOKEN`, as \
@@ -135,24 +137,25 @@ fn to_login(site: &Site, facts: &Facts<'_>, why: &str) -> Response<Body> {
             response
         }
         // Path and authority were checked, so this cannot be; without an address there is no redirect.
-        Err(_) => challenge(facts),
+        Err(_) => challenge(site, facts),
     }
 }
 
-fn refusal(facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body> {
+fn refusal(site: &Site, facts: &Facts<'_>, status: StatusCode, detail: &str) -> Response<Body> {
     problem(
         status,
         title(status),
         detail,
         &facts.id.to_string(),
-        form(facts.headers, facts.expects),
+        form(facts.headers, facts.expects, &site.prefix),
     )
 }
 
-/// JSON when it is accepted, a page for browsers (product contract, section 6.6).
-pub fn form(headers: &Fields<'_>, expects: Expects) -> Form {
+/// JSON when it is accepted, a page for browsers (product contract, section 6.6), with a link to our pages below
+/// `prefix` unless that is empty.
+pub fn form<'p>(headers: &Fields<'_>, expects: Expects, prefix: &'p str) -> Form<'p> {
     if expects == Expects::Page {
-        Form::Html
+        Form::Html { prefix }
     } else if accept::wants_json(headers) {
         Form::Json
     } else {

@@ -62,10 +62,10 @@ pub trait Dialect: Send + Sync {
     }
 
     /// The answer to what nobody could judge, or to what is for nothing that is served.
-    fn refuse(&self, rejection: &Rejection, id: RequestId, form: Form) -> Response<Body>;
+    fn refuse(&self, rejection: &Rejection, id: RequestId, form: Form<'_>) -> Response<Body>;
 
     /// The answer to a client who is banned or too fast, and asks what nobody decides.
-    fn turn_away(&self, retry_after: Duration, id: RequestId, form: Form) -> Response<Body>;
+    fn turn_away(&self, retry_after: Duration, id: RequestId, form: Form<'_>) -> Response<Body>;
 }
 
 /// Where a gateway asks: at its own name below the decision endpoints.

@@ -62,11 +62,11 @@ impl Dialect for Traefik {
         COLUMN.answer(site, facts, decision)
     }
 
-    fn refuse(&self, rejection: &Rejection, _: RequestId, _: Form) -> Response<Body> {
+    fn refuse(&self, rejection: &Rejection, _: RequestId, _: Form<'_>) -> Response<Body> {
         COLUMN.refuse(rejection)
     }
 
-    fn turn_away(&self, retry_after: Duration, _: RequestId, _: Form) -> Response<Body> {
+    fn turn_away(&self, retry_after: Duration, _: RequestId, _: Form<'_>) -> Response<Body> {
         COLUMN.turn_away(retry_after)
     }
 }

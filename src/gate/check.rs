@@ -194,7 +194,7 @@ impl Gate {
         };
         let answer = match spent {
             Ok(()) => {
-                let answer = asker.dialect.refuse(rejection, record.id(), refused.form());
+                let answer = asker.dialect.refuse(rejection, record.id(), refused.form(""));
                 record.rejected(&refused, rejection, answer.status());
                 record.explain_rejection(&refused, rejection, asker.may_ask);
                 answer

@@ -298,7 +298,8 @@ impl Gate {
             return self.throttle(&*self.direct, record, refused, &throttled);
         }
         record.rejected(refused, rejection, rejection.status);
-        self.direct.refuse(rejection, record.id(), refused.form())
+        self.direct
+            .refuse(rejection, record.id(), refused.form(&lane.snapshot.site.prefix))
     }
 
     /// Turns away, unjudged, whoever is banned or too fast.
@@ -309,7 +310,8 @@ impl Gate {
         refused: &Refused<'_>,
         throttled: &Throttled,
     ) -> Response<Body> {
-        let answer = dialect.turn_away(throttled.retry_after, record.id(), refused.form());
+        // Our own pages are not for them either.
+        let answer = dialect.turn_away(throttled.retry_after, record.id(), refused.form(""));
         record.throttled(refused, throttled.why, answer.status());
         answer
     }

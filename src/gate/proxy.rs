@@ -178,7 +178,9 @@ impl Gate {
                 dead_cookie,
                 secure: scheme == Scheme::Https,
             }),
-            Err(failure) => record.failed(&failure, Refused::of(received, host).form()).into(),
+            Err(failure) => record
+                .failed(&failure, Refused::of(received, host).form(&snapshot.site.prefix))
+                .into(),
         }
     }
 
@@ -215,7 +217,9 @@ impl Gate {
                     path: "",
                     headers: &fields,
                 };
-                record.failed(&failure, refused.form()).into()
+                record
+                    .failed(&failure, refused.form(&snapshot.site.prefix))
+                    .into()
             }
         }
     }

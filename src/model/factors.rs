@@ -18,7 +18,15 @@ pub struct FactorsRecord {
     /// Secrets, backup codes and what was used of them.
     #[serde(with = "hex_bytes")]
     pub sealed: Vec<u8>,
+    /// By which the passkeys inside are found, when one is shown without a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passkeys: Vec<PasskeyLookup>,
 }
+
+/// SHA-256 of what an authenticator calls a passkey; first 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PasskeyLookup(#[serde(with = "hex16")] pub [u8; 16]);
 
 /// Stored under `device/<lookup hex>`: a browser that is not asked for a second factor. Never holds
 /// what is in the cookie.

@@ -11,7 +11,7 @@ pub mod token;
 pub mod user;
 
 pub use ban::BanRecord;
-pub use factors::{DeviceRecord, FactorsRecord};
+pub use factors::{DeviceRecord, FactorsRecord, PasskeyLookup};
 pub use group::GroupRecord;
 pub use link::LinkRecord;
 pub use role::Role;

@@ -2,13 +2,25 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use http::{Response, StatusCode};
 
+use super::frame::{self, Frame};
 use super::language::fill;
-use super::{House, Visit, frame};
+use super::{House, Visit};
 use crate::authn::Identity;
 use crate::request::Facts;
 use crate::wire::{Body, query};
+
+#[derive(Template)]
+#[template(path = "denied.html")]
+struct Page<'a> {
+    f: Frame<'a>,
+    lead: String,
+    id: String,
+    /// Where to log in as somebody else, and come back.
+    other: String,
+}
 
 /// Says who they are, so that they can tell whom to ask, or come back as somebody else.
 pub fn denied(house: &House<'_>, facts: &Facts<'_>, who: &Arc<Identity>) -> Response<Body> {
@@ -20,16 +32,13 @@ fn page(house: &House<'_>, visit: &Visit<'_>, name: &str) -> Response<Body> {
     let (words, facts) = (visit.words, &visit.facts);
     let question = if facts.query.is_empty() { "" } else { "?" };
     let back = format!("{}{question}{}", facts.path.raw(), facts.query);
-    let page = super::Message {
-        f: frame::Frame::new(house, visit, words.denied_title),
-        notice: "",
-        problem: "",
-        text: fill(words.denied_lead, name),
-        code: facts.id.to_string(),
-        link: format!("{}/login?rd={}", house.site.prefix, query::encode(&back)),
-        link_text: words.denied_other,
+    let page = Page {
+        f: Frame::new(house, visit, words.denied_title),
+        lead: fill(words.denied_lead, name),
+        id: facts.id.to_string(),
+        other: format!("{}/login?rd={}", house.site.prefix, query::encode(&back)),
     };
-    frame::page(StatusCode::FORBIDDEN, &page)
+    frame::page(house, StatusCode::FORBIDDEN, &page)
 }
 
 /// The same for a page of ours that is for administrators only.

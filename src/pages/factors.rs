@@ -8,7 +8,7 @@ use super::journal::{self, Undone};
 use super::login::{self, Entry};
 use super::profile::{self, Person};
 use super::tokens::Draft;
-use super::{House, Visit, back, passwords, second_factor};
+use super::{House, Visit, agent, back, passwords, second_factor};
 use crate::accounts::{AccountsError, CodeOutcome};
 use crate::crypto::{Secret, totp};
 use crate::observe::audit::Event;
@@ -68,10 +68,7 @@ pub(super) fn of(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Listed {
             .into_iter()
             .map(|device| Device {
                 id: device.id,
-                agent: match device.agent.is_empty() {
-                    true => visit.words.other_browser.to_owned(),
-                    false => device.agent,
-                },
+                agent: agent::name(&device.agent, visit.words.other_browser),
                 created: profile::moment(device.created),
                 expires: profile::moment(device.expires),
             })
@@ -266,10 +263,11 @@ fn app(
         address,
         draft,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
-fn printed(
+/// Backup codes, this once.
+pub(super) fn printed(
     house: &House<'_>,
     visit: &Visit<'_>,
     notice: &str,
@@ -286,7 +284,7 @@ fn printed(
             .collect(),
         link: back::location(rd.unwrap_or(&profile), house.site),
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(house, StatusCode::OK, &page)
 }
 
 /// For whoever types it.

@@ -131,7 +131,13 @@ impl Binding {
 
     /// Whether form and cookie belong together.
     pub(super) fn holds(house: &House<'_>, facts: &Facts<'_>, form: &Form) -> bool {
-        Self::is_word(house, facts, &form.text("form"), "browser")
+        Self::held(house, facts, form).is_some()
+    }
+
+    /// What names the browser, if form and cookie belong together.
+    pub(super) fn held(house: &House<'_>, facts: &Facts<'_>, form: &Form) -> Option<String> {
+        let accounts = &house.authority.accounts;
+        Self::sent(facts).filter(|nonce| accounts.is_form_token(&form.text("form"), "browser", nonce))
     }
 
     /// Whether that is the word of the browser's cookie, for that use.

@@ -13,8 +13,9 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::language::Words;
-use super::{House, Visit};
+use super::{House, Visit, logo};
 use crate::authn::Method;
+use crate::config::settings::Pages;
 use crate::crypto::mac;
 use crate::dialect::Site;
 use crate::wire::Body;
@@ -22,18 +23,44 @@ use crate::wire::Body;
 /// One style sheet, in every page: no second request, and nothing from elsewhere.
 const STYLE: &str = include_str!("../../templates/style.css");
 
-/// No script, no request, no frame around it, forms to ourselves only; the style by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("form-action 'self'; "));
-/// The same for a form whose answer may lead anywhere: browsers hold redirects against `form-action` too.
-static POLICY_OF_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| policy(""));
+/// Forms to ourselves only.
+const FORMS: &str = "form-action 'self'; ";
 
-fn policy(forms: &str) -> HeaderValue {
-    let hash = STANDARD.encode(mac::sha256(STYLE.as_bytes()));
+static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+
+fn hash(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(mac::sha256(text.as_bytes())))
+}
+
+/// No script, no request but for the logo, no frame around it, forms to ourselves only; the styles by their hashes.
+fn policy(own: &Pages) -> HeaderValue {
+    let mut styles = STYLE_HASH.clone();
+    if !own.style.is_empty() {
+        styles.push(' ');
+        styles.push_str(&hash(&own.style));
+    }
+    let images = if own.logo.is_some() {
+        "img-src 'self'; "
+    } else {
+        ""
+    };
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; {forms}frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src {styles}; {images}{FORMS}frame-ancestors 'none'; base-uri 'none'"
     );
-    HeaderValue::from_str(&policy)
-        .expect("fixed words, checked addresses and Base64 are a valid header value")
+    HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
+}
+
+/// The only script, in the few pages that may ask for a passkey: browsers do so for scripts alone.
+const SCRIPT: &str = include_str!("../../templates/passkey.js");
+
+static SCRIPT_HASH: LazyLock<String> = LazyLock::new(|| hash(SCRIPT));
+
+/// The same with that script, by its hash, and requests to ourselves, which it makes.
+fn policy_with_script(own: &Pages) -> HeaderValue {
+    let policy = policy(own);
+    let policy = policy.to_str().unwrap_or_default();
+    let policy = format!("{policy}; script-src {}; connect-src 'self'", *SCRIPT_HASH);
+    HeaderValue::from_str(&policy).expect("fixed words and Base64 are a valid header value")
 }
 
 /// For the template `base.html`, which all others extend.
@@ -42,6 +69,11 @@ pub(super) struct Frame<'a> {
     pub(super) prefix: &'a str,
     pub(super) title: String,
     pub(super) style: &'static str,
+    /// Empty on all pages but a few.
+    pub(super) script: &'static str,
+    pub(super) own: &'a Pages,
+    /// Its address; empty: there is none.
+    pub(super) logo: String,
     pub(super) theme: &'static str,
     /// Who is there; empty: nobody.
     pub(super) who: String,
@@ -54,6 +86,14 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// For [`page_with_script`].
+    pub(super) fn with_script(self) -> Self {
+        Self {
+            script: SCRIPT,
+            ..self
+        }
+    }
+
     pub(super) fn new(house: &House<'a>, visit: &Visit<'_>, title: impl Into<String>) -> Self {
         let identity = visit.who.as_deref();
         Self {
@@ -61,6 +101,9 @@ impl<'a> Frame<'a> {
             prefix: &house.site.prefix,
             title: title.into(),
             style: STYLE,
+            script: "",
+            own: &house.settings.pages,
+            logo: logo::address(house),
             theme: visit.theme.as_str(),
             who: identity
                 .map(|identity| identity.name().to_owned())
@@ -83,14 +126,36 @@ fn is_this_machine(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
+/// A page that may ask for a passkey: its frame has the script.
+pub(super) fn page_with_script(
+    house: &House<'_>,
+    status: StatusCode,
+    template: &impl Template,
+) -> Response<Body> {
+    let mut response = page(house, status, template);
+    let policy = policy_with_script(&house.settings.pages);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+/// For the script.
+pub(super) fn json(text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    private(&mut response);
+    response
+}
+
 /// The page as an answer; a template of ours cannot fail.
-pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
+pub(super) fn page(house: &House<'_>, status: StatusCode, template: &impl Template) -> Response<Body> {
     let text = template.render().unwrap_or_default();
     let mut response = Response::new(Body::from(text.into_bytes()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, policy(&house.settings.pages));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         HeaderName::from_static("cross-origin-opener-policy"),
@@ -109,7 +174,7 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response<Bod
 
 /// A form of ours may lead to another domain of ours: by a login there, or a logout.
 pub(super) fn let_forms_lead_to(site: &Site, response: &mut Response<Body>) {
-    if site.domains.is_empty() || response.headers().get(CONTENT_SECURITY_POLICY) != Some(&*POLICY) {
+    if site.domains.is_empty() {
         return;
     }
     let ours: Vec<&str> = site
@@ -118,14 +183,24 @@ pub(super) fn let_forms_lead_to(site: &Site, response: &mut Response<Body>) {
         .chain(&site.domains)
         .map(String::as_str)
         .collect();
-    let policy = policy(&format!("form-action 'self' {}; ", ours.join(" ")));
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    with_forms(response, &format!("form-action 'self' {}; ", ours.join(" ")));
 }
 
 /// For the form of an application: where its answer leads is the application's business.
 pub(super) fn forms_lead_anywhere(response: &mut Response<Body>) {
+    with_forms(response, "");
+}
+
+/// Browsers hold redirects of a form's answer against `form-action` too.
+fn with_forms(response: &mut Response<Body>, forms: &str) {
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY_OF_FORMS.clone());
+    let policy = headers
+        .get(CONTENT_SECURITY_POLICY)
+        .and_then(|policy| policy.to_str().ok())
+        .map(|policy| policy.replace(FORMS, forms));
+    if let Some(policy) = policy.and_then(|policy| HeaderValue::from_str(&policy).ok()) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
 }
 
 /// Sends the browser to another page of this host, with GET.

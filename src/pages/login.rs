@@ -10,7 +10,8 @@ use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
 use super::loops::{self, Loop};
-use super::{House, Visit, back, journal, second_factor};
+use super::passkeys::Offer;
+use super::{House, Visit, back, journal, passkey_shown, second_factor};
 use crate::accounts::{Accounts, AccountsError, LiveSession, NewSession, PasswordFault, PasswordOutcome};
 use crate::authn::Method;
 use crate::decision::guard::Throttled;
@@ -39,6 +40,10 @@ struct Page<'a> {
     remember: bool,
     again: bool,
     choice: Vec<Chosen>,
+    passkey: Option<Offer>,
+    /// For the form of the passkey.
+    at: &'static str,
+    why: &'static str,
 }
 
 /// Whether a login is so new, and with all factors that its user has, that it may do that.
@@ -50,12 +55,12 @@ pub fn is_recent(accounts: &Accounts, session: &LiveSession, now: Timestamp) -> 
 
 /// What is in the form when it is shown.
 #[derive(Default)]
-struct Filled {
-    rd: String,
-    name: String,
-    remember: bool,
+pub(super) struct Filled {
+    pub(super) rd: String,
+    pub(super) name: String,
+    pub(super) remember: bool,
     /// Whoever is there shows once more who they are.
-    again: bool,
+    pub(super) again: bool,
 }
 
 /// The form. Whoever is there already may go on, or log in as somebody else.
@@ -438,7 +443,7 @@ pub(super) async fn begin(
     Ok(())
 }
 
-fn shown(
+pub(super) fn shown(
     house: &House<'_>,
     visit: &Visit<'_>,
     status: StatusCode,
@@ -459,8 +464,14 @@ fn shown(
         "" => format!("{}/", house.site.prefix),
         rd => back::location(rd, house.site),
     };
+    let passkey = passkey_shown::offer(house, visit);
+    let scripted = matches!(passkey, Some(Offer::Works));
+    let frame = Frame::new(house, visit, words.login_title);
     let page = Page {
-        f: Frame::new(house, visit, words.login_title),
+        f: match scripted {
+            true => frame.with_script(),
+            false => frame,
+        },
         notice,
         problem,
         here_as,
@@ -476,8 +487,14 @@ fn shown(
             choice(house, visit)
         },
         again: filled.again,
+        passkey,
+        at: "login",
+        why: if filled.again { "again" } else { "" },
     };
-    let mut response = frame::page(status, &page);
+    let mut response = match scripted {
+        true => frame::page_with_script(house, status, &page),
+        false => frame::page(house, status, &page),
+    };
     response.headers_mut().append(SET_COOKIE, binding.cookie());
     response
 }

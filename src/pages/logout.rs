@@ -1,4 +1,4 @@
-//! The end of a login, by its user. Never by GET: a foreign page could do that.
+//! The end of a login, or of all, by their user. Never by GET: a foreign page could do that.
 
 use askama::Template;
 use http::header::SET_COOKIE;
@@ -30,7 +30,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         here_as: fill(visit.words.here_as, session.user()),
         form: form::token_of(house, session),
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(house, StatusCode::OK, &page)
 }
 
 /// Ends it, for every core and for what is still open.
@@ -45,13 +45,20 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     if !form::comes_from_here(house, &visit.facts) || !form::belongs(house, visit, &form) {
         return super::message(house, visit, StatusCode::FORBIDDEN, visit.words.foreign);
     }
-    let line = Line {
-        credential: session.id(),
-        ..journal::line(visit, Event::SessionEnd, session.user(), "logout")
+    let accounts = &house.authority.accounts;
+    let ended = if form.is_ticked("everywhere") {
+        let line = journal::line(visit, Event::SessionEnd, session.user(), "everywhere");
+        journal::noted(house, &line, accounts.log_out_everywhere(session.user())).await
+    } else {
+        let line = Line {
+            credential: session.id(),
+            ..journal::line(visit, Event::SessionEnd, session.user(), "logout")
+        };
+        let end = async { accounts.end_session(session.id()).await.map(|_| ()) };
+        journal::noted(house, &line, end).await
     };
-    let end = house.authority.accounts.end_session(session.id());
-    match journal::noted(house, &line, end).await {
-        Ok(_) | Err(journal::Undone::Refused(crate::accounts::AccountsError::NotFound { .. })) => {
+    match ended {
+        Ok(()) | Err(journal::Undone::Refused(crate::accounts::AccountsError::NotFound { .. })) => {
             let mut response = out(house);
             response
                 .headers_mut()

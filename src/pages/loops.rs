@@ -141,11 +141,10 @@ pub(super) fn explain(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> Respon
         notice: "",
         problem: &problem,
         text: String::new(),
-        code: visit.facts.id.to_string(),
         link: String::new(),
         link_text: "",
     };
-    let mut response = frame::page(StatusCode::BAD_REQUEST, &page);
+    let mut response = frame::page(house, StatusCode::BAD_REQUEST, &page);
     // Who tries again begins anew.
     response
         .headers_mut()

@@ -1,11 +1,13 @@
 //! What people see under the reserved prefix: set-up, login, logout, profile, and where they may go.
-//! No page needs JavaScript, and none fetches anything.
+//! No page needs JavaScript, and none fetches anything; where a passkey can be shown or made, one small
+//! script asks the browser for it.
 //!
 //! A page looks at the visitor, reads a form if one was sent, asks the accounts for a change, and
 //! says what came of it. Every change needs a form of ours ([`form`]) and a line in the audit file
 //! before it is made ([`journal`]).
 
 mod admin;
+mod agent;
 mod back;
 mod denied;
 mod domains;
@@ -16,8 +18,11 @@ mod journal;
 mod kept;
 mod language;
 mod login;
+mod logo;
 mod logout;
 mod loops;
+mod passkey_shown;
+mod passkeys;
 mod passwords;
 mod profile;
 mod resend;
@@ -82,6 +87,7 @@ struct Visit<'v> {
     who: Option<Arc<Identity>>,
     words: &'static Words,
     theme: Theme,
+    prefix: &'v str,
 }
 
 /// Answers a request under the prefix. Nothing below it is ever proxied.
@@ -122,6 +128,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/login" if reads => login::show(house, visit),
         "/login" if posts => login::send(house, visit, body).await,
         "/login/choose" if posts => login::choose(house, visit, body).await,
+        "/logo" if reads => logo::show(house, visit),
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,
         "/hop" if reads => domains::hop(house, visit).await,
@@ -129,10 +136,19 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/resend" if posts => resend::discard(house, visit, body).await,
         "/second-factor" if reads => second_factor::show(house, visit),
         "/second-factor" if posts => second_factor::send(house, visit, body).await,
+        "/login/passkey" if posts => passkey_shown::log_in(house, visit, body).await,
+        "/login/passkey/options" if posts => passkey_shown::login_options(house, visit, body).await,
+        "/second-factor/passkey" if posts => passkey_shown::show_factor(house, visit, body).await,
+        "/second-factor/passkey/options" if posts => passkey_shown::factor_options(house, visit, body).await,
         "/profile" if reads => profile::show(house, visit),
         "/profile/app" if reads => factors::show_app(house, visit),
         "/profile/app" if posts => factors::enrol_app(house, visit, body).await,
         "/profile/factors/remove" if posts => factors::remove(house, visit, body).await,
+        "/profile/passkey" if reads => passkeys::show(house, visit),
+        "/profile/passkey" if posts => passkeys::enrol(house, visit, body).await,
+        "/profile/passkey/options" if posts => passkeys::options(house, visit, body).await,
+        "/profile/passkeys/rename" if posts => passkeys::rename(house, visit, body).await,
+        "/profile/passkeys/remove" if posts => passkeys::remove(house, visit, body).await,
         "/profile/codes" if posts => factors::renew_codes(house, visit, body).await,
         "/profile/devices/forget" if posts => factors::forget_devices(house, visit, body).await,
         "/profile/name" if posts => profile::rename(house, visit, body).await,
@@ -142,11 +158,20 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,
-        "" | "/" | "/hop" => visit.refused_method("GET, HEAD"),
-        "/setup" | "/login" | "/logout" | "/resend" | "/second-factor" | "/profile/app" => {
-            visit.refused_method("GET, HEAD, POST")
-        }
-        "/login/choose" => visit.refused_method("POST"),
+        "" | "/" | "/hop" | "/logo" => visit.refused_method("GET, HEAD"),
+        "/setup" | "/login" | "/logout" | "/resend" | "/second-factor" | "/profile/app"
+        | "/profile/passkey" => visit.refused_method("GET, HEAD, POST"),
+        // Where somebody reloads what an answer of these showed.
+        "/login/passkey" | "/second-factor/passkey" if reads => frame::go(&format!(
+            "{}{}",
+            house.site.prefix,
+            path.trim_end_matches("/passkey")
+        )),
+        "/login/choose"
+        | "/login/passkey"
+        | "/second-factor/passkey"
+        | "/login/passkey/options"
+        | "/second-factor/passkey/options" => visit.refused_method("POST"),
         "/profile" => visit.refused_method("GET, HEAD"),
         _ if path.starts_with("/profile/") && !posts => visit.refused_method("POST"),
         _ => visit.nothing_here(),
@@ -160,7 +185,7 @@ fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
 }
 
 impl<'v> Visit<'v> {
-    fn new(house: &House<'_>, facts: &Facts<'v>, who: Option<Arc<Identity>>) -> Self {
+    fn new(house: &House<'v>, facts: &Facts<'v>, who: Option<Arc<Identity>>) -> Self {
         // As it is now: a choice takes no identity out of the memory of verified ones.
         let name = who.as_deref().filter(|who| who.session().is_some());
         let account = name.and_then(|who| house.authority.accounts.user(who.name()));
@@ -171,6 +196,7 @@ impl<'v> Visit<'v> {
             who,
             words: language::of(facts.headers, &language),
             theme,
+            prefix: &house.site.prefix,
         }
     }
 }
@@ -206,7 +232,7 @@ impl Visit<'_> {
     }
 
     fn refused(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
-        let form = direct::form(self.facts.headers, self.facts.expects);
+        let form = direct::form(self.facts.headers, self.facts.expects, self.prefix);
         problem(status, title, detail, &self.facts.id.to_string(), form)
     }
 
@@ -282,7 +308,6 @@ struct Message<'a> {
     notice: &'a str,
     problem: &'a str,
     text: String,
-    code: String,
     link: String,
     link_text: &'a str,
 }
@@ -294,11 +319,10 @@ fn message(house: &House<'_>, visit: &Visit<'_>, status: StatusCode, problem: &s
         notice: "",
         problem,
         text: String::new(),
-        code: String::new(),
         link: format!("{}/", house.site.prefix),
         link_text: visit.words.go_on,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
 /// An answer that is its status.

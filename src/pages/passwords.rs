@@ -37,6 +37,8 @@ pub(super) fn why(visit: &Visit<'_>, undone: &Undone) -> (String, StatusCode) {
             "e-mail address" => words.email_bad,
             "token name" => words.token_name_bad,
             "scope" => words.scope_bad,
+            "passkey" => words.passkey_enough,
+            "name of a passkey" => words.passkey_name_bad,
             _ => words.networks_bad,
         }),
         AccountsError::Exists { .. } => bad(words.token_exists),

@@ -12,7 +12,7 @@ use super::journal::{self, Undone};
 use super::language::{LANGUAGES, Words, fill};
 use super::login::Entry;
 use super::tokens::{Draft, Shown};
-use super::{House, Visit, factors, login, passwords, tokens};
+use super::{House, Visit, agent, factors, login, passkeys, passwords, tokens};
 use crate::accounts::{Account, LiveSession};
 use crate::model::{Preferences, Role, Theme};
 use crate::observe::audit::{Event, Line};
@@ -41,6 +41,7 @@ struct Page<'a> {
     recent: bool,
     login_again: String,
     factors: Listed,
+    passkeys: Vec<passkeys::Listed>,
     sessions: Vec<Session>,
     more_sessions: bool,
     tokens: Vec<Shown>,
@@ -97,6 +98,9 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         "token" => words.token_revoked,
         "app" => words.app_done,
         "factors" => words.factors_removed,
+        "passkey" => words.passkey_added,
+        "passkey-name" => words.passkey_renamed,
+        "passkey-removed" => words.passkey_removed,
         "devices" => words.devices_forgotten,
         _ => "",
     };
@@ -355,6 +359,7 @@ pub(super) fn shown(
         recent: person.is_recent(house, now),
         login_again: login_again(house, "/profile"),
         factors: factors::of(house, visit, &user.name),
+        passkeys: passkeys::of(house, visit, &user.name),
         more_sessions: sessions.len() > LISTED,
         sessions: sessions
             .iter()
@@ -365,7 +370,7 @@ pub(super) fn shown(
         open_create: !draft.name.is_empty(),
         draft,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }
 
 pub(super) fn person(visit: &Visit<'_>) -> Option<Person> {
@@ -389,10 +394,7 @@ fn listed(words: &Words, person: &Person, session: &LiveSession) -> Session {
     Session {
         id: session.id().to_owned(),
         own: session.id() == person.session.id(),
-        agent: match session.agent() {
-            "" => words.other_browser.to_owned(),
-            agent => agent.to_owned(),
-        },
+        agent: agent::name(session.agent(), words.other_browser),
         began: moment(session.began()),
         seen,
         ends: moment(session.expires()),

@@ -99,11 +99,10 @@ pub async fn keep(house: &House<'_>, facts: &Facts<'_>, ruling: &Ruling, body: B
         notice: "",
         problem: "",
         text: fill(text, &visit.asked()),
-        code: String::new(),
         link: house.site.login_for(facts, why, &back),
         link_text: words.login_button,
     };
-    let mut response = frame::page(StatusCode::UNAUTHORIZED, &page);
+    let mut response = frame::page(house, StatusCode::UNAUTHORIZED, &page);
     if let Some(ticket) = kept {
         let cookie = Cookie::Kept.set(visit.secure(), &ticket.cookie, None);
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -189,7 +188,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
             .form_token("resend", &subject(session, &id)),
         id,
     };
-    let mut response = frame::page(StatusCode::OK, &page);
+    let mut response = frame::page(house, StatusCode::OK, &page);
     frame::forms_lead_anywhere(&mut response);
     response
 }

@@ -10,8 +10,9 @@ use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
 use super::login::{self, Entry};
-use super::{House, Visit, back, journal, loops};
-use crate::accounts::{CodeOutcome, LiveSession, Pending};
+use super::passkeys::{self, Offer};
+use super::{House, Visit, back, journal, loops, passkey_shown};
+use crate::accounts::{self, CodeOutcome, LiveSession, Pending};
 use crate::crypto::{Secret, mac};
 use crate::decision::guard::{Standing, Throttled};
 use crate::observe::metrics::{Factor, LoginOutcome};
@@ -28,10 +29,23 @@ struct Page<'a> {
     rd: String,
     lead: String,
     may_remember: bool,
+    passkey: Option<Offer>,
+    /// For the form of the passkey.
+    at: &'static str,
+    why: &'static str,
+}
+
+/// That what somebody wants needs one, and they have none.
+#[derive(Template)]
+#[template(path = "factor_none.html")]
+struct NonePage<'a> {
+    f: Frame<'a>,
+    rd: String,
+    passkeys: bool,
 }
 
 /// Who has to show one.
-enum Asked {
+pub(super) enum Asked {
     /// Somebody whose password was right; what the cookie holds.
     Pending(Pending, String),
     /// Somebody who is logged in with one factor.
@@ -39,10 +53,18 @@ enum Asked {
 }
 
 impl Asked {
-    fn user(&self) -> &str {
+    pub(super) fn user(&self) -> &str {
         match self {
             Asked::Pending(pending, _) => &pending.user,
             Asked::Session(session) => session.user(),
+        }
+    }
+
+    /// What a challenge is bound to.
+    pub(super) fn page(&self) -> accounts::Page<'_> {
+        match self {
+            Asked::Pending(_, cookie) => accounts::Page::Pending(cookie),
+            Asked::Session(session) => accounts::Page::StepUp(session.id()),
         }
     }
 
@@ -54,7 +76,7 @@ impl Asked {
         }
     }
 
-    fn owns(&self, house: &House<'_>, visit: &Visit<'_>, form: &Form) -> bool {
+    pub(super) fn owns(&self, house: &House<'_>, visit: &Visit<'_>, form: &Form) -> bool {
         match self {
             Asked::Pending(_, cookie) => {
                 let accounts = &house.authority.accounts;
@@ -222,7 +244,8 @@ pub(super) fn away(visit: &Visit<'_>, seconds: i64) -> String {
     }
 }
 
-async fn finish(
+/// They have shown it: on to what they wanted.
+pub(super) async fn finish(
     house: &House<'_>,
     visit: &Visit<'_>,
     asked: &Asked,
@@ -289,7 +312,8 @@ async fn finish(
     response
 }
 
-fn asked(house: &House<'_>, visit: &Visit<'_>) -> Option<Asked> {
+/// Who has to show one here and now.
+pub(super) fn asked(house: &House<'_>, visit: &Visit<'_>) -> Option<Asked> {
     let accounts = &house.authority.accounts;
     if let Found::One(cookie) = Cookie::Pending.find(visit.facts.headers, visit.secure())
         && let Some(pending) = accounts.find_pending(cookie, visit.facts.now)
@@ -304,7 +328,7 @@ fn asked(house: &House<'_>, visit: &Visit<'_>) -> Option<Asked> {
 }
 
 /// Nobody has to show one here and now.
-fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Body> {
+pub(super) fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Body> {
     let start = format!("{}/", house.site.prefix);
     match visit.who.as_deref().and_then(|who| who.session()) {
         None => frame::go(&login::address(house, "", rd.unwrap_or(&start))),
@@ -316,25 +340,21 @@ fn nobody(house: &House<'_>, visit: &Visit<'_>, rd: Option<&str>) -> Response<Bo
         }
         Some(_) => {
             let words = visit.words;
-            let app = format!("{}/profile/app", house.site.prefix);
-            let page = super::Message {
+            let rd = rd
+                .map(|rd| format!("?rd={}", query::encode(rd)))
+                .unwrap_or_default();
+            let page = NonePage {
                 f: Frame::new(house, visit, words.factor_title),
-                notice: "",
-                problem: "",
-                text: words.factor_missing.to_owned(),
-                code: String::new(),
-                link: match rd {
-                    Some(rd) => format!("{app}?rd={}", query::encode(rd)),
-                    None => app,
-                },
-                link_text: words.app_set_up,
+                rd,
+                passkeys: passkeys::party(house, visit).is_some(),
             };
-            frame::page(StatusCode::FORBIDDEN, &page)
+            frame::page(house, StatusCode::FORBIDDEN, &page)
         }
     }
 }
 
-fn shown(
+/// The form, with what was wrong.
+pub(super) fn shown(
     house: &House<'_>,
     visit: &Visit<'_>,
     asked: &Asked,
@@ -343,16 +363,33 @@ fn shown(
     rd: Option<&str>,
 ) -> Response<Body> {
     let words = visit.words;
+    let passkey = passkey_shown::offer_to(house, visit, asked.user());
+    let scripted = matches!(passkey, Some(Offer::Works));
+    let frame = Frame::new(house, visit, words.factor_title);
+    let factors = house.authority.accounts.factors(asked.user()).unwrap_or_default();
+    let lead = match factors.totp {
+        Some(_) => words.factor_lead,
+        None => words.factor_lead_codes,
+    };
     let page = Page {
-        f: Frame::new(house, visit, words.factor_title),
+        f: match scripted {
+            true => frame.with_script(),
+            false => frame,
+        },
         notice: "",
         problem,
         form: asked.token(house),
         rd: rd.unwrap_or_default().to_owned(),
-        lead: fill(words.factor_lead, asked.user()),
+        lead: fill(lead, asked.user()),
         may_remember: house.settings.session.remember_device.is_some(),
+        passkey,
+        at: "second-factor",
+        why: "",
     };
-    frame::page(status, &page)
+    match scripted {
+        true => frame::page_with_script(house, status, &page),
+        false => frame::page(house, status, &page),
+    }
 }
 
 fn subject(cookie: &str) -> String {

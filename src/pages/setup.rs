@@ -164,11 +164,10 @@ fn dead(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         notice: "",
         problem: "",
         text: words.link_dead.to_owned(),
-        code: String::new(),
         link: format!("{}/login", house.site.prefix),
         link_text: words.nav_login,
     };
-    frame::page(StatusCode::FORBIDDEN, &page)
+    frame::page(house, StatusCode::FORBIDDEN, &page)
 }
 
 fn shown(
@@ -208,5 +207,5 @@ fn shown(
         hint: fill(words.password_hint, &least),
         button,
     };
-    frame::page(status, &page)
+    frame::page(house, status, &page)
 }

@@ -51,7 +51,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
             .map(|route| place(visit, route))
             .collect(),
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(house, StatusCode::OK, &page)
 }
 
 /// Whether a GET of the route's own path would be let through.

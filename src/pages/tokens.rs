@@ -13,7 +13,7 @@ use super::{House, Visit, form, profile};
 use crate::accounts::{NewToken, TokenSelector, TokenState, TokenView};
 use crate::crypto::Secret;
 use crate::observe::audit::{Event, Line};
-use crate::wire::Body;
+use crate::wire::{Body, qr};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -22,6 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 struct Page<'a> {
     f: Frame<'a>,
     token: &'a str,
+    picture: String,
     here: String,
     with_token: String,
 }
@@ -209,13 +210,15 @@ fn gone(house: &House<'_>, visit: &Visit<'_>, person: &profile::Person) -> Respo
 
 fn minted(house: &House<'_>, visit: &Visit<'_>, secret: &Secret) -> Response<Body> {
     let here = house.site.public_url.clone().unwrap_or_else(|| visit.here());
+    let token = secret.expose_str().unwrap_or_default();
     let page = Page {
         f: Frame::new(house, visit, visit.words.minted_title),
-        token: secret.expose_str().unwrap_or_default(),
+        token,
+        picture: qr::svg(token).unwrap_or_default(),
         with_token: here.replacen("://", "://$T@", 1),
         here,
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(house, StatusCode::OK, &page)
 }
 
 /// With commas or spaces in between.

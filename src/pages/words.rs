@@ -31,7 +31,7 @@ words! {
 
     start_title start_lead start_nothing
 
-    logout_title logout_button
+    logout_title logout_button logout_everywhere logout_everywhere_hint
 
     profile_title account role groups role_owner role_admin role_user role_read_only save
     current_password change_password password_changed
@@ -43,10 +43,10 @@ words! {
     state_overlap state_expired new_token token_name token_name_hint token_expires days_30 days_90
     year token_more token_scope token_scope_hint token_networks token_networks_hint create rotate
     rotate_hint at_once hour day revoke revoke_hint token_revoked need_recent need_recent_link
-    minted_title minted_lead minted_use minted_back token_exists token_name_bad scope_bad
+    minted_title minted_lead minted_use minted_scan minted_picture minted_back token_exists token_name_bad scope_bad
     scope_unknown networks_bad gone
 
-    denied_title denied_lead denied_other
+    denied_title denied_lead denied_other ask_whom ask_anybody ask_number ask_help start_link
 
     kept_title kept_lead kept_not resend_title resend_lead resend_fields resend_button resend_discard
     resend_gone
@@ -80,5 +80,11 @@ words! {
     login_too_often factor_title factor_lead factor_missing code code_hint code_wrong code_used code_old
     code_early remember_device app app_title app_lead app_picture app_text app_here app_code app_set_up
     app_other app_done codes_title codes_lead codes_renew factors_none factors_remove
-    factors_remove_hint factors_reset factors_removed need_recent_factors devices device_forget devices_forgotten
+    factors_remove_hint factors_removed need_recent_factors devices device_forget devices_forgotten
+
+    factor_lead_codes passkeys passkeys_lead passkey_add passkey_add_lead passkey_name
+    passkey_name_hint passkey_name_bad passkey_site passkey_rename passkey_renamed passkey_added
+    passkey_remove_hint passkey_removed passkey_enough passkey_login passkey_wrong passkey_late
+    passkey_cancelled passkey_known passkey_failed passkey_without passkey_no_address passkey_elsewhere
+    factors_reset
 }

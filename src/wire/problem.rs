@@ -6,11 +6,14 @@ use super::{Body, escape};
 
 /// Who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Form<'p> {
     /// `application/problem+json`.
     Json,
     /// One self-contained page: no script, nothing fetched.
-    Html,
+    Html {
+        /// Where our own pages are, for a link to them; empty: no link.
+        prefix: &'p str,
+    },
     /// A few lines of plain text.
     Text,
 }
@@ -24,7 +27,7 @@ pub fn problem(
     title: &str,
     detail: &str,
     request_id: &str,
-    form: Form,
+    form: Form<'_>,
 ) -> Response<Body> {
     let title = escape::cut(title, 80);
     let detail = escape::cut(detail, 300);
@@ -34,9 +37,9 @@ pub fn problem(
             "application/problem+json",
             json(status, title, detail, request_id),
         ),
-        Form::Html => (
+        Form::Html { prefix } => (
             "text/html; charset=utf-8",
-            html(status, title, detail, request_id).into_bytes(),
+            html(status, title, detail, request_id, prefix).into_bytes(),
         ),
         Form::Text => ("text/plain; charset=utf-8", text(title, detail, request_id)),
     };
@@ -50,7 +53,7 @@ pub fn problem(
         HeaderValue::from_static("nosniff"),
     );
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if form == Form::Html {
+    if matches!(form, Form::Html { .. }) {
         headers.insert(
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(CONTENT_SECURITY_POLICY),
@@ -91,7 +94,7 @@ fn json(status: StatusCode, title: &str, detail: &str, request_id: &str) -> Vec<
     out
 }
 
-fn html(status: StatusCode, title: &str, detail: &str, request_id: &str) -> String {
+fn html(status: StatusCode, title: &str, detail: &str, request_id: &str, prefix: &str) -> String {
     let mut page = String::with_capacity(2048);
     page.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
@@ -107,15 +110,32 @@ fn html(status: StatusCode, title: &str, detail: &str, request_id: &str) -> Stri
     page.push_str("</h1>\n");
     if !detail.is_empty() {
         page.push_str("<p>");
-        escape::html(detail, &mut page);
+        escape::html(&sentence(detail), &mut page);
         page.push_str("</p>\n");
     }
     page.push_str("<p>");
     page.push_str(advice(status));
     page.push_str("</p>\n<p class=\"id\">Request id: <code>");
     escape::html(request_id, &mut page);
-    page.push_str("</code></p>\n</main>\n</body>\n</html>\n");
+    page.push_str("</code></p>\n");
+    if !prefix.is_empty() {
+        page.push_str("<p><a href=\"");
+        escape::html(prefix, &mut page);
+        page.push_str("/\">Start page</a></p>\n");
+    }
+    page.push_str("</main>\n</body>\n</html>\n");
     page
+}
+
+/// What is the end of a line in the log is a sentence on a page.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut sentence: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    sentence.push_str(letters.as_str());
+    if sentence.ends_with(char::is_alphanumeric) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 fn text(title: &str, detail: &str, request_id: &str) -> Vec<u8> {
@@ -132,16 +152,20 @@ fn text(title: &str, detail: &str, request_id: &str) -> Vec<u8> {
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
-body{margin:0;padding:10vh 1.25rem 2rem;font:1.0625rem/1.5 system-ui,sans-serif;background:#fff;color:#1b1b1f}\
-main{max-width:34rem;margin:0 auto;overflow-wrap:anywhere}\
-h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}\
-.status,.id{color:#55555e;font-size:.9375rem;margin:0 0 .25rem}\
-.id{margin-top:2rem}\
-@media(prefers-color-scheme:dark){body{background:#17171a;color:#ececf1}.status,.id{color:#a9a9b4}}";
+body{margin:0;padding:10vh 1rem 2rem;font:1rem/1.55 system-ui,sans-serif;background:#f5f6f8;color:#171a21}\
+main{max-width:30rem;margin:0 auto;padding:1.5rem;overflow-wrap:anywhere;background:#fff;border:1px solid #e1e4ea;\
+border-radius:.875rem}\
+h1{font-size:1.5rem;line-height:1.25;letter-spacing:-.02em;margin:0 0 .75rem}\
+a{color:#2352cc}\
+.status,.id{color:#596070;font-size:.9375rem;margin:0 0 .25rem}\
+.id{margin:1.5rem 0 .5rem}\
+p:last-child{margin-bottom:0}\
+@media(prefers-color-scheme:dark){body{background:#0f1116;color:#e9ebf1}main{background:#181b22;border-color:#2b2f3a}\
+.status,.id{color:#a2a9b8}a{color:#8fb4ff}}";
 
 /// Nothing but the style above, by its hash: no script, no request, no frame, no form.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-DMgQSEvwDeA3qpeztv3pC1cKvvz3NHdDPMyBuIZZFqY='; \
+    style-src 'sha256-OKd01gpR32lYRsO9JRQgonngLVV4rsm/Fbo1nreIjPo='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]
@@ -193,7 +217,13 @@ mod tests {
 
     #[test]
     fn the_page_needs_no_script_and_fetches_nothing() {
-        let response = problem(StatusCode::BAD_GATEWAY, "Bad gateway", "", "00ff", Form::Html);
+        let response = problem(
+            StatusCode::BAD_GATEWAY,
+            "Bad gateway",
+            "",
+            "00ff",
+            Form::Html { prefix: "" },
+        );
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].clone();
         assert!(policy.to_str().expect("ASCII").starts_with("default-src 'none'"));
         let page = body(response);
@@ -202,6 +232,23 @@ mod tests {
         }
         assert!(page.contains("<html lang=\"en\">") && page.contains("<code>00ff</code>"));
         assert!(page.contains("tell whoever runs this server the request id"));
+        let form = Form::Html { prefix: "/_sidegate" };
+        let page = body(problem(StatusCode::BAD_GATEWAY, "Bad gateway", "", "00ff", form));
+        assert!(page.contains("<a href=\"/_sidegate/\">Start page</a>"));
+    }
+
+    #[test]
+    fn a_page_has_whole_sentences() {
+        for (text, expected) in [
+            (
+                "nothing is served at this host",
+                "Nothing is served at this host.",
+            ),
+            ("Wait. Then try again.", "Wait. Then try again."),
+            ("être", "Être."),
+        ] {
+            assert_eq!(sentence(text), expected);
+        }
     }
 
     #[test]
@@ -229,9 +276,9 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_text_a_body_is_small_and_closed(text in "[\\x00-\\x7f<>&\"'\u{2028}é]{0,600}") {
-            let page = body(problem(StatusCode::BAD_REQUEST, &text, &text, &text, Form::Html));
+            let page = body(problem(StatusCode::BAD_REQUEST, &text, &text, &text, Form::Html { prefix: "/_sidegate" }));
             prop_assert!(page.len() < 4096, "{}", page.len());
-            let empty = body(problem(StatusCode::BAD_REQUEST, "x", "x", "x", Form::Html));
+            let empty = body(problem(StatusCode::BAD_REQUEST, "x", "x", "x", Form::Html { prefix: "/_sidegate" }));
             let tags = |page: &str| page.matches('<').count();
             prop_assert_eq!(tags(&page), tags(&empty) - if text.is_empty() { 2 } else { 0 });
             let json = body(problem(StatusCode::BAD_REQUEST, &text, &text, &text, Form::Json));

@@ -68,6 +68,16 @@ impl Browser {
         self.post(action, &fields)
     }
 
+    /// Sends what the form of a page with that action holds to another address, as a script does.
+    pub fn fetch(&mut self, page: &Answer, action: &str, to: &str) -> Answer {
+        let all = filled_in(page, action, &[]);
+        let fields: Vec<(&str, &str)> = all
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.post(to, &fields)
+    }
+
     /// The same, and goes away before the answer.
     pub fn submit_and_hang_up(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) {
         let all = filled_in(page, action, fields);

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub mod aging;
 pub mod asking;
+pub mod authenticator;
 pub mod backend;
 pub mod browser;
 pub mod client;

@@ -4,7 +4,7 @@ use super::{Operations, refused};
 use crate::accounts::{AccountsError, LiveSession, Purpose};
 use crate::control::failure::Failure;
 use crate::control::protocol::{Ending, Payload, SecretField};
-use crate::control::view::{FactorsView, SessionView};
+use crate::control::view::{FactorsView, PasskeyView, SessionView};
 use crate::crypto::Secret;
 use crate::observe::audit::{Event, Line};
 use crate::time::Timestamp;
@@ -61,6 +61,17 @@ impl Operations {
             second_factor: self.accounts.has_second_factor(&user),
             app: factors.totp,
             backup_codes: factors.backup_codes,
+            passkeys: factors
+                .passkeys
+                .into_iter()
+                .map(|passkey| PasskeyView {
+                    id: passkey.id,
+                    name: passkey.name,
+                    site: passkey.site,
+                    created: passkey.created,
+                    last_used: passkey.used,
+                })
+                .collect(),
             remembered_devices: self.accounts.devices(&user, now).len(),
             user,
         }))

@@ -24,7 +24,7 @@ const MOST_SEEN: usize = 65_536;
 /// A network is known for so long after a right password.
 const SEEN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What is guessed at: an account's password, or the code of its second factor.
+/// What is guessed at: an account's password, the code of its second factor, or its passkey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Guessed {
     /// A password.
@@ -32,6 +32,9 @@ pub enum Guessed {
     /// A code of a second factor. It has a million values only, so strangers share one count with
     /// everyone: whoever guesses here knows the password.
     Code,
+    /// A passkey. It cannot be guessed; so that nobody tries all day, it is counted, and apart from what
+    /// others wear out.
+    Passkey,
 }
 
 /// Who guesses, as seen from the account.
@@ -171,7 +174,7 @@ fn counts(guess: &Guess, most: usize) -> Vec<(Counted, usize)> {
     match (guess.standing, what) {
         (Standing::Browser(browser), _) => vec![(Counted::Browser(account, what, browser), most)],
         (Standing::Network, _) => vec![(network(), most)],
-        (Standing::Stranger, Guessed::Password) => vec![
+        (Standing::Stranger, Guessed::Password | Guessed::Passkey) => vec![
             (network(), most),
             (Counted::Strangers(account, what), most.saturating_mul(STRANGERS)),
         ],

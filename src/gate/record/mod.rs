@@ -79,10 +79,10 @@ impl<'r> Refused<'r> {
         }
     }
 
-    /// The form of an error for this client.
-    pub fn form(&self) -> Form {
+    /// The form of an error for this client; a page links to ours below `prefix` unless that is empty.
+    pub fn form<'p>(&self, prefix: &'p str) -> Form<'p> {
         let expects = accept::expects(self.method, self.headers, false);
-        direct::form(self.headers, expects)
+        direct::form(self.headers, expects, prefix)
     }
 }
 
@@ -308,7 +308,7 @@ impl<'g> Record<'g> {
     }
 
     /// No upstream answered, or the client broke off. `form` is that of an error for this client.
-    pub fn failed(&self, failure: &Failure, form: Form) -> Response<Body> {
+    pub fn failed(&self, failure: &Failure, form: Form<'_>) -> Response<Body> {
         if let Some(why) = upstream_failure(failure) {
             self.counters.upstream_failed(why);
         }

@@ -15,6 +15,8 @@ pub enum Factor {
     BackupCode,
     /// A choice in a trusted network, without a password.
     Network,
+    /// A passkey, alone or after the password.
+    Passkey,
 }
 
 /// How that ended: the label `outcome`.
@@ -29,12 +31,13 @@ pub enum LoginOutcome {
 }
 
 impl Factor {
-    const ALL: [Factor; 5] = [
+    const ALL: [Factor; 6] = [
         Factor::Password,
         Factor::Link,
         Factor::Totp,
         Factor::BackupCode,
         Factor::Network,
+        Factor::Passkey,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Factor {
             Factor::Totp => "totp",
             Factor::BackupCode => "backup-code",
             Factor::Network => "network",
+            Factor::Passkey => "passkey",
         }
     }
 }

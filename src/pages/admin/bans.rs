@@ -61,7 +61,7 @@ async fn shown(clerk: &Clerk<'_>, said: Said, network: String) -> Response<Body>
             .collect(),
         network,
     };
-    frame::page(said.status.unwrap_or(StatusCode::OK), &page)
+    frame::page(clerk.house, said.status.unwrap_or(StatusCode::OK), &page)
 }
 
 pub(super) async fn add(clerk: &Clerk<'_>, form: &Form) -> Response<Body> {

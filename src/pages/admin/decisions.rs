@@ -94,7 +94,7 @@ pub(super) async fn show(clerk: &Clerk<'_>) -> Response<Body> {
         is_first: filter.before.is_none(),
         filter,
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(clerk.house, StatusCode::OK, &page)
 }
 
 pub(super) async fn explain(clerk: &Clerk<'_>, id: &str) -> Response<Body> {
@@ -111,7 +111,7 @@ pub(super) async fn explain(clerk: &Clerk<'_>, id: &str) -> Response<Body> {
         outcome: outcome(words, told.decision.as_str()),
         told,
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(clerk.house, StatusCode::OK, &page)
 }
 
 fn whats(words: &Words, chosen: What) -> Vec<Choice> {

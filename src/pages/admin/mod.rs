@@ -233,11 +233,10 @@ impl<'c> Clerk<'c> {
             notice: "",
             problem: said.problem,
             text: said.detail,
-            code: String::new(),
             link: format!("{}/admin", self.house.site.prefix),
             link_text: self.visit.words.admin_title,
         };
-        frame::page(said.status.unwrap_or(StatusCode::OK), &page)
+        frame::page(self.house, said.status.unwrap_or(StatusCode::OK), &page)
     }
 
     /// What is no answer to the question.

@@ -34,5 +34,5 @@ pub(super) async fn show(clerk: &Clerk<'_>) -> Response<Body> {
         listen: status.listen.join(", "),
         status,
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(clerk.house, StatusCode::OK, &page)
 }

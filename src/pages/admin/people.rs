@@ -105,7 +105,7 @@ async fn shown(clerk: &Clerk<'_>, said: Said, draft: Draft) -> Response<Body> {
         roles: roles(clerk, Role::User),
         draft,
     };
-    frame::page(said.status.unwrap_or(StatusCode::OK), &page)
+    frame::page(clerk.house, said.status.unwrap_or(StatusCode::OK), &page)
 }
 
 /// A new account, without a password: a link lets its person set one.

@@ -6,8 +6,9 @@ use http::{Response, StatusCode};
 use super::people::{RoleChoice, roles};
 use super::{Clerk, Desk, Said, listed, shown_role};
 use crate::control::protocol::{Ending, Request, Selector};
-use crate::control::view::{SessionView, TokenView, UserView};
+use crate::control::view::{FactorsView, PasskeyView, SessionView, TokenView, UserView};
 use crate::control::{Failure, Payload};
+use crate::pages::agent;
 use crate::pages::form::Form;
 use crate::pages::frame::{self, Frame};
 use crate::pages::language::{Words, fill};
@@ -34,8 +35,16 @@ struct Page<'a> {
     more_tokens: bool,
     sessions: Vec<Session>,
     more_sessions: bool,
-    /// Since when there is a second factor; empty: there is none.
-    second_factor: String,
+    factors: FactorsView,
+    app_since: String,
+    passkeys: Vec<Passkey>,
+}
+
+struct Passkey {
+    name: String,
+    site: String,
+    created: String,
+    used: String,
 }
 
 struct Token {
@@ -65,7 +74,7 @@ struct Link<'a> {
 
 pub(super) async fn show(clerk: &Clerk<'_>, name: &str, said: Said) -> Response<Body> {
     match fill_in(clerk, name, &said).await {
-        Ok(page) => frame::page(said.status.unwrap_or(StatusCode::OK), &page),
+        Ok(page) => frame::page(clerk.house, said.status.unwrap_or(StatusCode::OK), &page),
         Err(failure) => clerk.failed(&failure),
     }
 }
@@ -92,11 +101,11 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
     let Payload::Sessions(sessions) = clerk.ask(Request::SessionList { user: of() }).await? else {
         return Err(odd());
     };
-    let request = Request::UserFactors {
+    let asked = Request::UserFactors {
         name: user.name.clone(),
         reset: false,
     };
-    let Payload::Factors(factors) = clerk.ask(request).await? else {
+    let Payload::Factors(factors) = clerk.ask(asked).await? else {
         return Err(odd());
     };
     let words = clerk.visit.words;
@@ -126,11 +135,9 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
             .take(LISTED)
             .map(|view| session(words, view))
             .collect(),
-        second_factor: match (factors.second_factor, factors.app) {
-            (false, _) => String::new(),
-            (true, Some(since)) => moment(since),
-            (true, None) => "+".to_owned(),
-        },
+        app_since: factors.app.map(moment).unwrap_or_default(),
+        passkeys: factors.passkeys.iter().map(|view| passkey(words, view)).collect(),
+        factors,
         user,
     })
 }
@@ -160,12 +167,12 @@ pub(super) async fn change(clerk: &Clerk<'_>, name: &str, what: &str, form: &For
             name: name.clone(),
             enabled: what == "enable",
         },
+        "remove" => Request::UserRemove { name: name.clone() },
+        "link" => return Some(link(clerk, &name).await),
         "factors" => Request::UserFactors {
             name: name.clone(),
             reset: true,
         },
-        "remove" => Request::UserRemove { name: name.clone() },
-        "link" => return Some(link(clerk, &name).await),
         "token" => Request::TokenRevoke {
             token: Selector::Id(form.text("id")),
         },
@@ -198,7 +205,7 @@ async fn link(clerk: &Clerk<'_>, name: &str) -> Response<Body> {
                 expires: moment(expires),
                 person: name,
             };
-            frame::page(StatusCode::OK, &page)
+            frame::page(clerk.house, StatusCode::OK, &page)
         }
         Ok(_) => clerk.odd(),
         Err(failure) => show(clerk, name, clerk.said(&failure)).await,
@@ -228,14 +235,22 @@ fn token(words: &Words, token: &TokenView) -> Token {
 fn session(words: &Words, session: &SessionView) -> Session {
     Session {
         id: session.id.clone(),
-        agent: match session.agent.as_str() {
-            "" => words.other_browser.to_owned(),
-            agent => agent.to_owned(),
-        },
+        agent: agent::name(&session.agent, words.other_browser),
         began: moment(session.began),
         seen: match session.last_address {
             Some(address) => format!("{}, {address}", moment(session.last_used)),
             None => moment(session.last_used),
         },
+    }
+}
+
+fn passkey(words: &Words, passkey: &PasskeyView) -> Passkey {
+    Passkey {
+        name: passkey.name.clone(),
+        site: passkey.site.clone(),
+        created: moment(passkey.created),
+        used: passkey
+            .last_used
+            .map_or_else(|| words.not_used.to_owned(), moment),
     }
 }

@@ -28,5 +28,5 @@ pub(super) async fn show(clerk: &Clerk<'_>) -> Response<Body> {
         d: clerk.desk("settings", "/settings", &Said::default()),
         settings,
     };
-    frame::page(StatusCode::OK, &page)
+    frame::page(clerk.house, StatusCode::OK, &page)
 }
