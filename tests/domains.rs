@@ -503,7 +503,7 @@ fn a_form_at_a_domain_survives_the_way_to_the_login_and_back() {
         .post("/films/add?to=list", &[("title", "a b")]);
     assert_eq!(late.status, 401);
     let text = late.text();
-    let (_, rest) = text.split_once("<p><a href=\"").expect("a link");
+    let (_, rest) = text.split_once("<p><a class=\"button\" href=\"").expect("a link");
     let link = rest.split('"').next().expect("it ends").replace("&#38;", "&");
     assert!(
         link.starts_with("http://gate.test/_sidegate/login?rd=http%3A%2F%2Fmedia.test"),

@@ -13,7 +13,7 @@ const RESEND: &str = "/_sidegate/resend";
 /// The link of the page that says that a form is kept, as a path.
 fn link(answer: &Answer) -> String {
     let text = answer.text();
-    let (_, rest) = text.split_once("<p><a href=\"").expect("a link");
+    let (_, rest) = text.split_once("<p><a class=\"button\" href=\"").expect("a link");
     let link = rest.split('"').next().expect("it ends");
     let link = link.replace("&#38;", "&");
     link.strip_prefix("http://gate.test")

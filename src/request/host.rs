@@ -129,7 +129,7 @@ fn simple(text: &str) -> Option<(&str, Option<u16>)> {
     let end = loop {
         match bytes.get(at) {
             Some(byte @ b'0'..=b'9') => {
-                value = value.saturating_mul(10) + u32::from(byte - b'0');
+                value = value.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
                 label += 1;
             }
             Some(b'a'..=b'z' | b'-' | b'_') => {
