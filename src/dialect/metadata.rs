@@ -12,7 +12,7 @@ use crate::request::Scheme;
 use crate::request::admission::Rejection;
 use crate::request::host::Authority;
 use crate::request::received::is_plain_target;
-use crate::wire::Fields;
+use crate::wire::{Fields, Marks};
 
 /// Who tells what is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Family {
 
 /// Every header that tells some server what was asked for. `X-Original-URI` is in no family: it
 /// was trusted where nobody had set it (GHSA-5wcc-hf24-rf5h).
-static ALL: [&str; 10] = [
+const ALL: [&str; 10] = [
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-method",
@@ -55,9 +55,21 @@ impl Family {
         }
     }
 
+    /// Those of [`ALL`] that are not its own.
+    const fn foreign(self) -> Marks {
+        match self {
+            Family::Original => const { Marks::of(&ALL, Family::Original.names()) },
+            Family::Forwarded => const { Marks::of(&ALL, Family::Forwarded.names()) },
+            Family::RequestLine => const { Marks::of(&ALL, Family::RequestLine.names()) },
+        }
+    }
+
     /// Takes the headers of every other family out, so that nothing can read them; which ones
     /// were there.
     pub fn keep_only(self, headers: &mut Fields<'_>) -> Vec<&'static str> {
+        if !headers.may_have_any(self.foreign()) {
+            return Vec::new();
+        }
         let is_there = |name: &&&str| headers.contains_key(**name) && !self.names().contains(name);
         let found: Vec<&str> = ALL.iter().filter(is_there).copied().collect();
         for name in &found {

@@ -6,6 +6,7 @@ use askama::Template;
 use http::header::{ORIGIN, SET_COOKIE, USER_AGENT};
 use http::{Response, StatusCode};
 
+use super::choice::{self, Chosen};
 use super::form::{self, Binding, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
@@ -180,84 +181,18 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     }
 }
 
-/// Somebody in a trusted network chose to be one of its users.
-pub(super) async fn choose(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Body> {
-    let form = match Form::read(&visit.facts, body).await {
-        Ok(form) => form,
-        Err(status) => return visit.bad_form(status),
-    };
-    let rd = back::target(&form.text("rd"), house.site, &visit.facts);
-    let again = |status, problem: &str| {
-        let filled = Filled {
-            rd: rd.clone().unwrap_or_default(),
-            ..Filled::default()
-        };
-        shown(house, visit, status, "", problem, filled)
-    };
-    if !form::comes_from_here(house, &visit.facts) {
-        return again(StatusCode::FORBIDDEN, visit.words.foreign);
-    }
-    if !Binding::holds(house, &visit.facts, &form) {
-        return again(StatusCode::FORBIDDEN, visit.words.login_cookie);
-    }
-    // As it is now, whatever the page offered.
-    let name = form.text("choose");
-    let Some(user) = choice(house, visit).into_iter().find(|user| user.name == name) else {
-        journal::login(
-            house,
-            visit,
-            Factor::Network,
-            LoginOutcome::Failure,
-            "",
-            "not-offered",
-        );
-        return again(StatusCode::FORBIDDEN, visit.words.choice_gone);
-    };
-    let in_by = In {
-        user: &user.name,
-        remember: None,
-        again: false,
-        chosen: true,
-    };
-    let entered = enter(house, visit, in_by, rd.as_deref()).await;
-    entered.unwrap_or_else(|| again(StatusCode::SERVICE_UNAVAILABLE, &visit.fault()))
-}
-
-/// Somebody of whom the network offers a choice.
-struct Chosen {
-    name: String,
-    shown: String,
-}
-
-fn choice(house: &House<'_>, visit: &Visit<'_>) -> Vec<Chosen> {
-    let names = house.authority.networks.choice_for(visit.facts.client);
-    let accounts = names
-        .iter()
-        .filter_map(|name| house.authority.accounts.user(name));
-    accounts
-        .filter(|account| !account.user.disabled)
-        .map(|account| Chosen {
-            name: account.user.name.clone(),
-            shown: match account.user.display_name.as_str() {
-                "" => account.user.name.clone(),
-                shown => shown.to_owned(),
-            },
-        })
-        .collect()
-}
-
 /// Who comes in so far.
-struct In<'i> {
-    user: &'i str,
-    remember: Option<Duration>,
+pub(super) struct In<'i> {
+    pub(super) user: &'i str,
+    pub(super) remember: Option<Duration>,
     /// Whether they were asked once more.
-    again: bool,
+    pub(super) again: bool,
     /// Whether they showed no password.
-    chosen: bool,
+    pub(super) chosen: bool,
 }
 
 /// Lets them in, or asks for the second factor; none where the login could not be written down.
-async fn enter(
+pub(super) async fn enter(
     house: &House<'_>,
     visit: &Visit<'_>,
     who: In<'_>,
@@ -484,7 +419,7 @@ pub(super) fn shown(
         choice: if filled.again {
             Vec::new()
         } else {
-            choice(house, visit)
+            choice::offered(house, visit)
         },
         again: filled.again,
         passkey,

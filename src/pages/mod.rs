@@ -9,6 +9,7 @@
 mod admin;
 mod agent;
 mod back;
+mod choice;
 mod denied;
 mod domains;
 mod factors;
@@ -127,7 +128,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/setup" if posts => setup::send(house, visit, body).await,
         "/login" if reads => login::show(house, visit),
         "/login" if posts => login::send(house, visit, body).await,
-        "/login/choose" if posts => login::choose(house, visit, body).await,
+        "/login/choose" if posts => choice::send(house, visit, body).await,
         "/logo" if reads => logo::show(house, visit),
         "/logout" if reads => logout::show(house, visit),
         "/logout" if posts => logout::send(house, visit, body).await,

@@ -82,8 +82,43 @@ pub(super) const fn mark(name: &str) -> u32 {
 }
 
 #[inline]
-fn bit(mark: u32) -> u64 {
+const fn bit(mark: u32) -> u64 {
     1 << (mark.wrapping_mul(0x9e37_79b1) >> 26)
+}
+
+/// What [`Fields::may_have_any`] asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks(u64);
+
+impl Marks {
+    /// Of these names but those.
+    pub const fn of(names: &[&str], but: &[&str]) -> Self {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < names.len() {
+            if !contains(but, names[index]) {
+                bits |= bit(mark(names[index]));
+            }
+            index += 1;
+        }
+        Self(bits)
+    }
+}
+
+const fn contains(names: &[&str], wanted: &str) -> bool {
+    let mut index = 0;
+    while index < names.len() {
+        let (one, other) = (names[index].as_bytes(), wanted.as_bytes());
+        let mut at = 0;
+        while at < one.len() && at < other.len() && one[at] == other[at] {
+            at += 1;
+        }
+        if at == one.len() && at == other.len() {
+            return true;
+        }
+        index += 1;
+    }
+    false
 }
 
 impl<'r> Fields<'r> {
@@ -217,6 +252,12 @@ impl<'r> Fields<'r> {
     /// Every name, as often as it is there.
     pub fn names(&self) -> impl Iterator<Item = Name<'r>> {
         self.list.iter().map(|field| field.name)
+    }
+
+    /// False if none of these names is there.
+    #[inline]
+    pub fn may_have_any(&self, marks: Marks) -> bool {
+        self.seen & marks.0 != 0
     }
 
     /// Takes every field of that name out; whether there was one.
@@ -437,6 +478,20 @@ mod tests {
         assert_eq!(fields.len(), 4);
         assert!(fields.get("x-odd").is_none());
         assert!(fields.names().any(|name| name.starts_with("hO")));
+    }
+
+    #[test]
+    fn marks_of_names_that_are_there_are_seen() {
+        const ALL: [&str; 3] = ["x-forwarded-host", "forwarded", "x-original-url"];
+        for name in ["Forwarded", "X-Original-URL"] {
+            let fields = Fields::from_iter([(name, "a")]);
+            assert!(
+                fields.may_have_any(Marks::of(&ALL, &["x-forwarded-host"])),
+                "{name}"
+            );
+        }
+        assert!(!Fields::new().may_have_any(Marks::of(&ALL, &[])));
+        assert!(!Fields::from_iter([("x-original-url", "a")]).may_have_any(Marks::of(&ALL[..2], &[])));
     }
 
     #[test]

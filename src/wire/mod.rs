@@ -19,7 +19,7 @@ pub mod spare;
 
 pub use answer::{Answer, Lines, Now, each_field};
 pub use body::{Body, BodyError};
-pub use fields::{Field, Fields, Name, Named, NotText, Value};
+pub use fields::{Field, Fields, Marks, Name, Named, NotText, Value};
 pub use names::Known;
 pub use pieces::Pieces;
 pub use problem::{Form, problem};

@@ -138,22 +138,22 @@ pub(super) fn known(name: &str, mark: u32) -> Option<&'static Known> {
 }
 
 /// Whether a name is this one, of the same length and in lower case. Eight bytes at a time: of two letters that differ
-/// in their case alone only one bit does, and no other character of a name is one of these with that bit set.
+/// in their case alone only one bit does, and no other character but a control has one of these with that bit set.
 #[inline]
 fn is_folded(name: &[u8], lower: &[u8]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let same = |one: &[u8; 8], other: &[u8; 8]| {
+        let (one, other) = (u64::from_le_bytes(*one), u64::from_le_bytes(*other));
+        // A byte below 0x20 borrows from its highest bit.
+        let control = one.wrapping_sub(CASE) & !one & HIGH;
+        one | CASE == other | CASE && control == 0
     };
-    let (names, name_rest) = name.as_chunks::<8>();
-    let (lowers, lower_rest) = lower.as_chunks::<8>();
-    let same = names
-        .iter()
-        .zip(lowers)
-        .all(|(one, other)| u64::from_le_bytes(*one) | CASE == u64::from_le_bytes(*other) | CASE);
-    same && word(name_rest) | CASE == word(lower_rest) | CASE && name.iter().all(|byte| *byte > b' ')
+    let Some((last, known_last)) = name.last_chunk::<8>().zip(lower.last_chunk::<8>()) else {
+        return name.eq_ignore_ascii_case(lower);
+    };
+    let (names, lowers) = (name.as_chunks::<8>().0, lower.as_chunks::<8>().0);
+    same(last, known_last) && names.iter().zip(lowers).all(|(one, other)| same(one, other))
 }
 
 #[cfg(test)]
@@ -175,7 +175,17 @@ mod tests {
                 );
             }
         }
-        for other in ["x", "hosts", "x-forwarded-fro", "accepT-", ""] {
+        for other in [
+            "x-real\u{d}ip",
+            "\u{0}uthorization",
+            "authorizatio\u{e}",
+            "cooki\u{5}",
+            "x",
+            "hosts",
+            "x-forwarded-fro",
+            "accepT-",
+            "",
+        ] {
             assert!(known(other, mark(other)).is_none());
         }
     }
