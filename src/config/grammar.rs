@@ -434,6 +434,8 @@ const NOT_FOR_US: &[&str] = &[
     "x-original-method",
     "x-original-uri",
     "x-original-url",
+    "x-request-id",
+    "x-sidegate-hop",
     "x-sidegate-secret",
 ];
 

@@ -156,6 +156,9 @@ where
     fn look_behind(&mut self) {
         let mut ahead = self.line.ahead();
         self.unseen = !ahead.is_empty();
+        if self.unseen {
+            self.since = Instant::now();
+        }
         if !self.unseen && ahead.capacity() > 0 {
             *ahead = BytesMut::new();
         }
@@ -231,7 +234,7 @@ where
             Now::Answered(answer) => {
                 line.pulse().answered(asked.body > 0);
                 let mut reply = visit.reply(line, answer, asked)?;
-                match reply.sending.poll(cx, line) {
+                match reply.sending.poll_write(cx, line) {
                     Poll::Ready(sent) => {
                         sent?;
                         return Ok(Served::Done(reply.after(line)));
@@ -385,6 +388,18 @@ impl Sending {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let sent = self.poll_write(cx, line)?;
+        if sent.is_pending() {
+            line.look_ahead(cx)?;
+        }
+        sent.map(Ok)
+    }
+
+    /// The same without a look at what the client sends: the buffer for that is lent while a head is served.
+    fn poll_write<T>(&mut self, cx: &mut Context<'_>, line: &Line<T>) -> Poll<io::Result<()>>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         loop {
             let waits = !self.over && !self.pieces.has_data() && self.next_piece(cx)?.is_pending();
             if self.pieces.is_empty() {
@@ -392,13 +407,11 @@ impl Sending {
                     return Poll::Ready(Ok(()));
                 }
                 if waits {
-                    line.look_ahead(cx)?;
                     return Poll::Pending;
                 }
                 continue;
             }
             if line.poll_write(cx, &mut self.pieces)?.is_pending() {
-                line.look_ahead(cx)?;
                 return Poll::Pending;
             }
         }

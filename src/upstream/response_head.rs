@@ -94,7 +94,8 @@ fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
             _ => {
                 is_hop_by_hop(lower)
                     || is_forbidden_in_response(lower, identities)
-                    || lower == "content-length"
+                    // How long the body is, and what the request is called, we say ourselves.
+                    || matches!(lower, "content-length" | "x-request-id")
                     || (lower == "set-cookie" && is_our_cookie(value))
             }
         };
@@ -113,8 +114,10 @@ fn absent_length(fields: &Fields<'_>, status: StatusCode, asked: &Method) -> Opt
         return None;
     }
     let mut lengths = fields.get_all(&header::CONTENT_LENGTH);
-    let first = lengths.next()?.to_str().ok()?.parse().ok();
-    first.filter(|_| lengths.next().is_none())
+    let digits = lengths.next()?.to_str().ok()?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let length = is_number.then(|| digits.parse().ok()).flatten();
+    length.filter(|_| lengths.next().is_none())
 }
 
 /// A backend that could set our cookie could log its visitors in as somebody else.

@@ -243,7 +243,7 @@ fn a_response_says_nothing_that_only_we_may_say() {
             |_| {},
             "HTTP/1.1 201 Made\r\ncontent-length: 2\r\nconnection: x-private\r\nx-private: 1\r\n\
              keep-alive: 9\r\nproxy-authenticate: x\r\nx-accel-redirect: /secret\r\nx-sendfile: /etc/passwd\r\n\
-             x-reproxy-url: http://a\r\nRemote-User: root\r\nremote_groups: admin\r\nset-cookie: a=1\r\n\
+             x-reproxy-url: http://a\r\nX-Request-ID: theirs\r\nRemote-User: root\r\nremote_groups: admin\r\nset-cookie: a=1\r\n\
              set-cookie: __Host-Sidegate=stolen; Path=/\r\nset-cookie: sidegate=stolen\r\n\
              set-cookie: =sidegate=stolen\r\nset-cookie: b=2\r\netag: \"x\"\r\n\r\nok",
         )
