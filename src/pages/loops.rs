@@ -141,8 +141,8 @@ pub(super) fn explain(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> Respon
         notice: "",
         problem: &problem,
         text: String::new(),
-        link: String::new(),
-        link_text: "",
+        link: format!("{}/", house.site.prefix),
+        link_text: visit.words.start_link,
     };
     let mut response = frame::page(house, StatusCode::BAD_REQUEST, &page);
     // Who tries again begins anew.

@@ -87,6 +87,9 @@ run(async (open) => {
   await virtualAuthenticator(bob.page);
   await bob.send('Add a passkey');
   assert.equal(await bob.title(), 'Backup codes');
+  await anna.go('/_sidegate/admin/people/bob');
+  await anna.look('admin-person-passkey');
+  await anna.go('/_sidegate/profile');
   const renamed = anna.page.getByRole('article', { name: 'old laptop' });
   await renamed.getByText('Remove').first().click();
   await anna.send('Remove', {}, renamed);
