@@ -114,7 +114,11 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         }
         _ => "",
     };
-    shown(house, visit, StatusCode::OK, notice, "", filled)
+    let mut response = shown(house, visit, StatusCode::OK, notice, "", filled);
+    if why == "out" {
+        loops::begin_anew(visit, &mut response);
+    }
+    response
 }
 
 /// Somebody typed a name and a password.

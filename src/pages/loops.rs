@@ -145,11 +145,14 @@ pub(super) fn explain(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> Respon
         link_text: visit.words.start_link,
     };
     let mut response = frame::page(house, StatusCode::BAD_REQUEST, &page);
-    // Who tries again begins anew.
+    begin_anew(visit, &mut response);
     response
-        .headers_mut()
-        .append(SET_COOKIE, Cookie::Turns.clear(visit.secure()));
-    response
+}
+
+/// Forgets what was: for whoever was told, and for whoever logged out, whose way back to the login is no loop.
+pub(super) fn begin_anew(visit: &Visit<'_>, response: &mut Response<Body>) {
+    let cookie = Cookie::Turns.clear(visit.secure());
+    response.headers_mut().append(SET_COOKIE, cookie);
 }
 
 fn sent(visit: &Visit<'_>, wish: &str) -> Option<u8> {

@@ -44,6 +44,7 @@ run(async (open) => {
   // Alone.
   await logOut(anna);
   await anna.go('/_sidegate/login?rd=%2F_sidegate%2Fprofile');
+  assert.equal(await anna.page.getByRole('alert').count(), 0, 'whoever logged out is blamed for nothing');
   await anna.look('login-passkey');
   await anna.send('Log in with a passkey');
   anna.at('/_sidegate/profile');
