@@ -261,7 +261,7 @@ impl Gate {
             Err(unverified) => {
                 let undecided = record.undecided(facts);
                 let ruling = authority.decide_later(&lane.core, route, facts, unverified).await;
-                undecided.is_decided();
+                undecided.decided();
                 ruling
             }
         };

@@ -21,7 +21,7 @@ pub struct Undecided<'r, 'g> {
 
 impl Undecided<'_, '_> {
     /// The decision is there.
-    pub fn is_decided(mut self) {
+    pub fn decided(mut self) {
         self.gone = false;
     }
 }
@@ -88,7 +88,7 @@ impl<'g> Record<'g> {
         }
     }
 
-    /// It is about to be decided, which may take a while: until [`Undecided::is_decided`] is called, a
+    /// It is about to be decided, which may take a while: until [`Undecided::decided`] is called, a
     /// client that goes away is written down.
     pub fn undecided<'r>(&'r self, facts: &'r Facts<'r>) -> Undecided<'r, 'g> {
         Undecided {
