@@ -133,6 +133,24 @@ pub(super) fn told(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> String {
     }
 }
 
+/// Somebody came from an address that this login is not for. Whoever runs the server may have meant it to
+/// be; whoever wrote the link may have meant no good, so nobody is sent there.
+pub(super) fn not_ours(house: &House<'_>, visit: &Visit<'_>, origin: &str) -> String {
+    let here = visit.here();
+    if house
+        .explained
+        .is_news(&("login-elsewhere", visit.facts.host), visit.facts.now)
+    {
+        tracing::warn!(
+            request.id = %visit.facts.id,
+            address = origin,
+            "a browser was sent from that address to log in at {here}, where its login does not count for it: open \
+             the application at {here}, or list the address in server.domains"
+        );
+    }
+    fill(visit.words.login_elsewhere, origin)
+}
+
 /// A page that says what is wrong, and goes nowhere by itself.
 pub(super) fn explain(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> Response<Body> {
     let problem = told(house, visit, why);
