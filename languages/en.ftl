@@ -129,7 +129,7 @@ denied_lead = You are { $value }, who may not open this.
 denied_other = Log in as somebody else
 ask_whom = Whom to ask
 ask_anybody = Whoever runs this server
-ask_number = Number to name
+ask_number = Number to quote
 ask_help = Help:
 start_link = Start page
 

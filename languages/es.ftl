@@ -129,7 +129,7 @@ denied_lead = Usted es { $value } y no puede abrir esto.
 denied_other = Entrar con otro nombre
 ask_whom = A quién preguntar
 ask_anybody = Quien administra este servidor
-ask_number = Número que debe decir
+ask_number = Número de referencia
 ask_help = Ayuda:
 start_link = Página de inicio
 

@@ -127,9 +127,9 @@ gone = Dat is er niet meer.
 denied_title = Niet toegestaan
 denied_lead = U bent { $value } en mag dit niet openen.
 denied_other = Inloggen als iemand anders
-ask_whom = Aan wie te vragen
+ask_whom = Vraag het aan
 ask_anybody = De beheerder van deze server
-ask_number = Nummer om te noemen
+ask_number = Te vermelden nummer
 ask_help = Hulp:
 start_link = Startpagina
 
@@ -313,13 +313,13 @@ resend_discard = Weggooien
 resend_gone = Dit formulier is er niet meer: het is al verstuurd, weggegooid, of ouder dan tien minuten. Er is nu niets verstuurd.
 
 hop_bad = Dit adres werkt één keer, een minuut lang, in de browser die ernaartoe werd gestuurd. Open de gewenste pagina opnieuw.
-login_elsewhere = U komt van { $value }; inloggen hier geldt daar niet, en u wordt niet teruggestuurd. Hoort dat adres bij dit huis, dan zet wie deze server beheert het in “server.domains”.
+login_elsewhere = U komt van { $value }; inloggen hier geldt daar niet, en u wordt niet teruggestuurd. Hoort dat adres bij dit huis, dan zet de beheerder van deze server het in “server.domains”.
 loop_title = Het inloggen leidt nergens heen
 loop_no_cookie = U bent ingelogd, maar uw browser heeft de cookie daarvan niet teruggestuurd. Sta cookies toe voor { $value } en open de toepassing altijd op dat adres.
-loop_two_cookies = Uw browser stuurt twee inlogcookies voor { $value }, omdat een ander programma met dezelfde hostnaam er ook een plaatst. Verwijder de cookies van deze host en zeg het wie deze server beheert: over https kan dat niet gebeuren.
-loop_unknown = U bent ingelogd, maar deze server kent die login niet meer. Zeg het wie hem beheert: misschien staan er meer servers met eigen opslag achter dit adres, of loopt een klok verkeerd.
-loop_not_passed_on = U bent ingelogd, maar de gateway voor de toepassing geeft uw login niet door en vraagt er steeds opnieuw om. Zeg het wie deze server beheert: het logboek zegt wat er moet veranderen.
-loop_scheme = Uw browser kwam via http, waar hij de cookie van een login voor https niet bewaart. Open in plaats daarvan { $value } en zeg het wie deze server beheert.
+loop_two_cookies = Uw browser stuurt twee inlogcookies voor { $value }, omdat een ander programma met dezelfde hostnaam er ook een plaatst. Verwijder de cookies van deze host en meld het aan de beheerder van deze server: over https kan dat niet gebeuren.
+loop_unknown = U bent ingelogd, maar deze server kent die login niet meer. Meld het aan de beheerder: misschien staan er meer servers met eigen opslag achter dit adres, of loopt een klok verkeerd.
+loop_not_passed_on = U bent ingelogd, maar de gateway voor de toepassing geeft uw login niet door en vraagt er steeds opnieuw om. Meld het aan de beheerder van deze server: het logboek zegt wat er moet veranderen.
+loop_scheme = Uw browser kwam via http, waar hij de cookie van een login voor https niet bewaart. Open in plaats daarvan { $value } en meld het aan de beheerder van deze server.
 
 choice_lead = Uw netwerk laat u binnen zonder wachtwoord. Wie bent u?
 choice_gone = Uw netwerk laat u niet binnen met dat account. Log in met naam en wachtwoord.

@@ -47,6 +47,25 @@ fn a_browser_that_does_not_keep_the_login_is_told_so() {
     assert_eq!(fine.get("/app?a=1").status, 200);
 }
 
+// Whoever logs out and comes back within the minute has no loop.
+#[test]
+fn who_logs_out_and_comes_back_is_told_nothing() {
+    let backend = Backend::start();
+    let gate = house(&backend, "");
+    let mut browser = Browser::new(gate.address);
+    let page = browser.open("/app");
+    browser.submit(&page, LOGIN, &[("name", "anna"), ("password", PASSWORD)]);
+    assert_eq!(browser.open("/app").status, 200);
+    let page = browser.get("/_sidegate/logout");
+    let out = browser.submit(&page, "/_sidegate/logout", &[]);
+    let page = browser.get(out.header("location").expect("to the login"));
+    assert!(page.text().contains("You are logged out."), "{}", page.text());
+    let back = browser.open("/app");
+    assert_eq!(back.status, 200, "{}", back.text());
+    assert!(back.text().contains("name=\"password\"") && !back.text().contains("role=\"alert\""));
+    assert!(!gate.log().contains("a login leads nowhere"));
+}
+
 // A browser without any cookie does not come past the form.
 #[test]
 fn a_browser_without_cookies_is_told_so_at_the_form() {

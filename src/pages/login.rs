@@ -99,7 +99,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     }
     let unlisted = back::foreign(&rd, house.site, &visit.facts);
     if let Some(origin) = unlisted {
-        let problem = not_ours(house, visit, &origin);
+        let problem = loops::not_ours(house, visit, &origin);
         return shown(house, visit, StatusCode::OK, "", &problem, filled);
     }
     let notice = match why.as_str() {
@@ -115,7 +115,11 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         }
         _ => "",
     };
-    shown(house, visit, StatusCode::OK, notice, "", filled)
+    let mut response = shown(house, visit, StatusCode::OK, notice, "", filled);
+    if why == "out" {
+        loops::begin_anew(visit, &mut response);
+    }
+    response
 }
 
 /// Somebody typed a name and a password.
@@ -439,24 +443,6 @@ fn status_with(problem: &str) -> StatusCode {
         "" => StatusCode::OK,
         _ => StatusCode::BAD_REQUEST,
     }
-}
-
-/// Somebody came from an address that this login is not for. Whoever runs the server may have meant it to
-/// be; whoever wrote the link may have meant no good, so nobody is sent there.
-fn not_ours(house: &House<'_>, visit: &Visit<'_>, origin: &str) -> String {
-    let here = visit.here();
-    if house
-        .explained
-        .is_news(&("login-elsewhere", visit.facts.host), visit.facts.now)
-    {
-        tracing::warn!(
-            request.id = %visit.facts.id,
-            address = origin,
-            "a browser was sent from that address to log in at {here}, where its login does not count for it: open \
-             the application at {here}, or list the address in server.domains"
-        );
-    }
-    fill(visit.words.login_elsewhere, origin)
 }
 
 /// Whether the gateway says https of a browser that came over http: then none of our cookies was kept.

@@ -133,6 +133,24 @@ pub(super) fn told(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> String {
     }
 }
 
+/// Somebody came from an address that this login is not for. Whoever runs the server may have meant it to
+/// be; whoever wrote the link may have meant no good, so nobody is sent there.
+pub(super) fn not_ours(house: &House<'_>, visit: &Visit<'_>, origin: &str) -> String {
+    let here = visit.here();
+    if house
+        .explained
+        .is_news(&("login-elsewhere", visit.facts.host), visit.facts.now)
+    {
+        tracing::warn!(
+            request.id = %visit.facts.id,
+            address = origin,
+            "a browser was sent from that address to log in at {here}, where its login does not count for it: open \
+             the application at {here}, or list the address in server.domains"
+        );
+    }
+    fill(visit.words.login_elsewhere, origin)
+}
+
 /// A page that says what is wrong, and goes nowhere by itself.
 pub(super) fn explain(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> Response<Body> {
     let problem = told(house, visit, why);
@@ -141,15 +159,18 @@ pub(super) fn explain(house: &House<'_>, visit: &Visit<'_>, why: Loop) -> Respon
         notice: "",
         problem: &problem,
         text: String::new(),
-        link: String::new(),
-        link_text: "",
+        link: format!("{}/", house.site.prefix),
+        link_text: visit.words.start_link,
     };
     let mut response = frame::page(house, StatusCode::BAD_REQUEST, &page);
-    // Who tries again begins anew.
+    begin_anew(visit, &mut response);
     response
-        .headers_mut()
-        .append(SET_COOKIE, Cookie::Turns.clear(visit.secure()));
-    response
+}
+
+/// Forgets what was: for whoever was told, and for whoever logged out, whose way back to the login is no loop.
+pub(super) fn begin_anew(visit: &Visit<'_>, response: &mut Response<Body>) {
+    let cookie = Cookie::Turns.clear(visit.secure());
+    response.headers_mut().append(SET_COOKIE, cookie);
 }
 
 fn sent(visit: &Visit<'_>, wish: &str) -> Option<u8> {

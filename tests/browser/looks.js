@@ -23,6 +23,12 @@ run(async (open) => {
   }
   await bob.look('start');
 
+  // Over http at a name of a network, where the password can be read on its way.
+  const far = await open();
+  await far.go(`${told.elsewhere}/_sidegate/login`);
+  assert.match(await far.text(), /This connection is not encrypted/);
+  await far.look('login-insecure');
+
   // A script in the logo is in a page of ours when it is opened by itself, and does not run.
   const direct = await open({ javascript: true });
   await direct.go('/_sidegate/logo');

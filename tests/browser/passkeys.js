@@ -44,6 +44,7 @@ run(async (open) => {
   // Alone.
   await logOut(anna);
   await anna.go('/_sidegate/login?rd=%2F_sidegate%2Fprofile');
+  assert.equal(await anna.page.getByRole('alert').count(), 0, 'whoever logged out is blamed for nothing');
   await anna.look('login-passkey');
   await anna.send('Log in with a passkey');
   anna.at('/_sidegate/profile');
@@ -87,6 +88,9 @@ run(async (open) => {
   await virtualAuthenticator(bob.page);
   await bob.send('Add a passkey');
   assert.equal(await bob.title(), 'Backup codes');
+  await anna.go('/_sidegate/admin/people/bob');
+  await anna.look('admin-person-passkey');
+  await anna.go('/_sidegate/profile');
   const renamed = anna.page.getByRole('article', { name: 'old laptop' });
   await renamed.getByText('Remove').first().click();
   await anna.send('Remove', {}, renamed);

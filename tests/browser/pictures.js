@@ -35,8 +35,8 @@ run(async (open) => {
   await logIn(desk);
   assert.equal(await desk.title(), 'Your profile');
   await desk.look('profile-whole');
-  const tokens = await desk.page.locator('section', { hasText: 'For scripts, apps' }).boundingBox();
-  const factor = await desk.page.locator('section', { hasText: 'With an app on your phone' }).boundingBox();
+  const tokens = await desk.page.locator('section[aria-labelledby=tokens]').boundingBox();
+  const factor = await desk.page.locator('section[aria-labelledby=factors]').boundingBox();
   const top = tokens.y - 24;
   await shot(desk, 'profile', { x: 180, y: top, width: 920, height: factor.y + factor.height + 24 - top });
   const night = await open({ dark: true });
