@@ -322,6 +322,52 @@ fn a_code_goes_to_no_address_that_is_not_in_the_settings() {
     assert_eq!(stray.status, 404);
 }
 
+// "Each domain's session is a child of the central one": and opens that domain alone
+#[test]
+fn the_cookie_of_a_domain_opens_nothing_else() {
+    let backend = Backend::start();
+    let gate = house(&backend, SETTINGS);
+    let mut anna = logged_in_at_all(&gate);
+    let part = anna.at("media.test").session().expect("logged in").to_owned();
+    for (host, path, status) in [
+        ("media.test", "/a", 200),
+        ("gate.test", "/a", 303),
+        ("gate.test", "/_sidegate/profile", 303),
+        ("gate.test", "/_sidegate/admin/people", 303),
+        ("tools.test:81", "/a", 303),
+    ] {
+        let mut thief = Person::new(gate.address);
+        thief.at(host).cookies.insert("sidegate".into(), part.clone());
+        let answer = thief.at(host).get(path);
+        assert_eq!(answer.status, status, "{host}{path}: {answer:?}");
+    }
+    let ask = |host: &str, path: &str, cookie: &str| {
+        let headers = [format!("Host: {host}"), format!("Cookie: sidegate={cookie}")];
+        Client::to(gate.address)
+            .get(path, &[&headers[0], &headers[1]])
+            .status
+    };
+    let head = anna.at("gate.test").session().expect("logged in").to_owned();
+    assert_eq!(ask("gate.test", "/_sidegate/api/v1/users", &head), 200);
+    assert_eq!(ask("gate.test", "/_sidegate/api/v1/users", &part), 401);
+    assert_eq!(ask("media.test:80", "/a", &part), 200);
+    assert_eq!(
+        ask("media.test:81", "/a", &part),
+        401,
+        "another port is another site"
+    );
+    eventually(
+        || audit(&gate).contains("\"reason\":\"other-domain\""),
+        || audit(&gate),
+    );
+    let received = backend.take();
+    assert!(
+        received
+            .iter()
+            .all(|request| request.only("remote-user") == Some("anna"))
+    );
+}
+
 // "only hosts named in the configuration": and what is named there can be checked
 #[test]
 fn settings_without_an_address_to_log_in_at_are_refused() {
