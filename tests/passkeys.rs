@@ -1133,19 +1133,68 @@ fn where_browsers_know_no_passkeys_the_page_says_so() {
         !text.contains("<form data-passkey") && !text.contains("<script"),
         "{text}"
     );
+}
 
-    // Below the public address the same passkeys work, with the origin of the page that asks.
-    let mut below = browser(&gate);
-    below.host = "app.localhost";
+// "makes them for `home.example`": and for what the settings name below it
+#[test]
+fn a_page_below_the_public_address_asks_for_passkeys_where_a_route_names_it() {
+    let backend = Backend::start();
+    let route = format!(
+        "[[route]]\nhost = \"app.localhost\"\npath = \"/\"\nupstream = \"http://{}\"\n{PATIENT}",
+        backend.address
+    );
+    let gate = house(
+        &backend,
+        &format!("server: public_url = \"http://localhost\"\n{route}"),
+    );
+    let mut device = Authenticator::at(ORIGIN);
+    assert_eq!(
+        make(&mut logged_in(&gate, "anna"), &mut device, "phone").status,
+        200
+    );
     device.origin = "http://app.localhost".into();
+    let at = |host: &'static str| {
+        let mut browser = browser(&gate);
+        browser.host = host;
+        browser
+    };
+    let mut below = at("app.localhost");
     assert_eq!(log_in(&mut below, &mut device, &Lie::default()).status, 303);
-    let mut below = browser(&gate);
-    below.host = "app.localhost";
     let lie = Lie {
         origin: Some(ORIGIN),
         ..Lie::default()
     };
-    assert_eq!(log_in(&mut below, &mut device, &lie).status, 401);
+    assert_eq!(log_in(&mut at("app.localhost"), &mut device, &lie).status, 401);
+    // Anybody's server may answer there, and pass our page on.
+    for host in [
+        "evil.localhost",
+        "evil.app.localhost",
+        "app.localhost:6666",
+        "localhost:6666",
+    ] {
+        let mut evil = at(host);
+        let page = evil.get(LOGIN);
+        let text = page.text();
+        assert!(
+            !text.contains("data-passkey") && !text.contains("<script"),
+            "{host}"
+        );
+        assert!(
+            text.contains("Your passkeys work only at localhost."),
+            "{host}: {text}"
+        );
+        // The form is made with what the page has for the password.
+        let (_, rest) = text.split_once("name=\"form\" value=\"").expect("a form");
+        let form = rest.split('"').next().expect("it ends").to_owned();
+        let origin = format!("Origin: http://{host}");
+        let fields = [("form", form.as_str()), ("answer", "{}")];
+        let asked = evil.post_as(&format!("{LOGIN_KEY}/options"), &fields, &[&origin]);
+        assert_eq!(asked.status, 409, "{host}: {asked:?}");
+        assert_eq!(evil.post_as(LOGIN_KEY, &fields, &[&origin]).status, 400, "{host}");
+        assert_eq!(evil.login("anna", PASSWORD).status, 303);
+        let page = evil.get(SECOND);
+        assert!(!page.text().contains("data-passkey"), "{host}");
+    }
 }
 
 // Without `public_url` each host has its own.

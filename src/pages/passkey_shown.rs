@@ -22,7 +22,7 @@ pub(super) fn offer(house: &House<'_>, visit: &Visit<'_>) -> Option<Offer> {
     let any = house.authority.accounts.has_passkeys();
     any.then(|| match party(house, visit) {
         Some(_) => Offer::Works,
-        None => Offer::Not(no_party(visit)),
+        None => Offer::Not(no_party(house, visit)),
     })
 }
 
@@ -36,7 +36,7 @@ pub(super) fn offer_to(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Opti
         .passkeys;
     let elsewhere = passkeys.first()?.site.clone();
     let Some(party) = party(house, visit) else {
-        return Some(Offer::Not(no_party(visit)));
+        return Some(Offer::Not(no_party(house, visit)));
     };
     let here = passkeys.iter().any(|passkey| passkey.site == party.site());
     Some(match here {
@@ -96,7 +96,7 @@ pub(super) async fn log_in(house: &House<'_>, visit: &Visit<'_>, body: Body) -> 
         return again(StatusCode::FORBIDDEN, words.login_cookie);
     };
     let Some(party) = party(house, visit) else {
-        return again(StatusCode::BAD_REQUEST, &no_party(visit));
+        return again(StatusCode::BAD_REQUEST, &no_party(house, visit));
     };
     let user = match judge(house, visit, Page::Login(&nonce), None, &party, &form).await {
         Judged::Right(user) => user,
