@@ -125,7 +125,9 @@ impl Accounts {
         }
         let mut heads: Vec<_> = all
             .into_iter()
-            .filter(|other| other.is_head() && over.iter().all(|gone| gone.id() != other.id()))
+            // Whoever needs no password pushes out nobody who showed one.
+            .filter(|other| other.is_head() && other.is_chosen() == new.chosen)
+            .filter(|other| over.iter().all(|gone| gone.id() != other.id()))
             .collect();
         heads.sort_by_key(|other| other.began());
         let most = if new.part_of.is_some() { MOST } else { MOST - 1 };
