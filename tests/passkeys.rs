@@ -1197,6 +1197,37 @@ fn a_page_below_the_public_address_asks_for_passkeys_where_a_route_names_it() {
     }
 }
 
+// "rate limits and throttle apply": whoever asks and asks pushes out their own only
+#[test]
+fn one_client_keeps_nobody_else_from_showing_a_passkey() {
+    let backend = Backend::start();
+    let gate = house(
+        &backend,
+        &format!("server: trusted_proxies = [\"127.0.0.1/32\"]\n{PATIENT}"),
+    );
+    let mut device = Authenticator::at(ORIGIN);
+    assert_eq!(
+        make(&mut logged_in(&gate, "anna"), &mut device, "phone").status,
+        200
+    );
+    let ask = |from: &str| {
+        let mut browser = browser(&gate).at(from);
+        let page = browser.get(LOGIN);
+        let asked = options(&mut browser, &page, LOGIN_KEY);
+        (browser, page, asked)
+    };
+    let (mut anna, page, asked) = ask("2001:db8:1::7");
+    let (mut first, first_page, first_asked) = ask("2001:db8:2::1");
+    for number in 0..128 {
+        ask(&format!("2001:db8:2::{number:x}"));
+    }
+    let answer = device.show(&first_asked, &Lie::default());
+    let late = first.submit(&first_page, LOGIN_KEY, &[("answer", &answer)]);
+    assert_eq!(late.status, 401, "one /64 is one client, and has its share");
+    let answer = device.show(&asked, &Lie::default());
+    assert_eq!(anna.submit(&page, LOGIN_KEY, &[("answer", &answer)]).status, 303);
+}
+
 // Without `public_url` each host has its own.
 #[test]
 fn a_passkey_is_for_one_host() {

@@ -9,11 +9,12 @@ use super::frame;
 use super::login::{self, Entry, Filled};
 use super::passkeys::{Offer, no_party, party};
 use super::second_factor::{self, Asked};
-use super::{House, Visit, back, journal, loops};
+use super::{House, Visit, back, journal, kept, loops};
 use crate::accounts::{Page, PasskeyOutcome};
 use crate::crypto::passkey::{Answer, Party};
 use crate::decision::guard::Throttled;
 use crate::observe::metrics::{Factor, LoginOutcome};
+use crate::request::Client;
 use crate::wire::Body;
 use crate::wire::cookie::Cookie;
 
@@ -62,7 +63,12 @@ pub(super) async fn login_options(house: &House<'_>, visit: &Visit<'_>, body: Bo
         return super::empty(StatusCode::CONFLICT);
     };
     let accounts = &house.authority.accounts;
-    match accounts.ask_passkey(Page::Login(&nonce), &party, visit.facts.now) {
+    let client = match visit.facts.client {
+        Client::Address(address) => Some(kept::neighbourhood(address)),
+        // Everybody behind it is one to us.
+        Client::Proxy(_) | Client::Unix => None,
+    };
+    match accounts.ask_passkey(Page::Login(&nonce), &party, client, visit.facts.now) {
         Ok(options) => frame::json(options),
         Err(_) => super::empty(StatusCode::CONFLICT),
     }
