@@ -322,6 +322,101 @@ fn a_code_goes_to_no_address_that_is_not_in_the_settings() {
     assert_eq!(stray.status, 404);
 }
 
+// "Each domain's session is a child of the central one": and opens that domain alone
+#[test]
+fn the_cookie_of_a_domain_opens_nothing_else() {
+    let backend = Backend::start();
+    let gate = house(&backend, SETTINGS);
+    let mut anna = logged_in_at_all(&gate);
+    let part = anna.at("media.test").session().expect("logged in").to_owned();
+    for (host, path, status) in [
+        ("media.test", "/a", 200),
+        ("gate.test", "/a", 303),
+        ("gate.test", "/_sidegate/profile", 303),
+        ("gate.test", "/_sidegate/admin/people", 303),
+        ("tools.test:81", "/a", 303),
+    ] {
+        let mut thief = Person::new(gate.address);
+        thief.at(host).cookies.insert("sidegate".into(), part.clone());
+        let answer = thief.at(host).get(path);
+        assert_eq!(answer.status, status, "{host}{path}: {answer:?}");
+    }
+    let ask = |host: &str, path: &str, cookie: &str| {
+        let headers = [format!("Host: {host}"), format!("Cookie: sidegate={cookie}")];
+        Client::to(gate.address)
+            .get(path, &[&headers[0], &headers[1]])
+            .status
+    };
+    let head = anna.at("gate.test").session().expect("logged in").to_owned();
+    assert_eq!(ask("gate.test", "/_sidegate/api/v1/users", &head), 200);
+    assert_eq!(ask("gate.test", "/_sidegate/api/v1/users", &part), 401);
+    assert_eq!(ask("media.test:80", "/a", &part), 200);
+    assert_eq!(
+        ask("media.test:81", "/a", &part),
+        401,
+        "another port is another site"
+    );
+    eventually(
+        || audit(&gate).contains("\"reason\":\"other-domain\""),
+        || audit(&gate),
+    );
+    let received = backend.take();
+    assert!(
+        received
+            .iter()
+            .all(|request| request.only("remote-user") == Some("anna"))
+    );
+}
+
+// "ending either ends all within a second (single logout)": whatever a browser sends along
+#[test]
+fn no_cookie_makes_a_login_that_nothing_ends() {
+    let backend = Backend::start();
+    let gate = house(&backend, SETTINGS);
+    let arrive = |browser: &mut Person| {
+        browser.at("media.test").cookies.remove("sidegate-turns");
+        let to = "http://media.test/_sidegate/hop?rd=/";
+        browser.follow_while(to, |to| !to.contains("code=")).0
+    };
+    // The login itself, shown at the domain as it arrives, stays the login of its new part.
+    let mut anna = logged_in_at_all(&gate);
+    let head = anna.at("gate.test").session().expect("logged in").to_owned();
+    let code = arrive(&mut anna);
+    anna.at("media.test")
+        .cookies
+        .insert("sidegate".into(), head.clone());
+    assert_eq!(anna.get(&code).status, 303);
+    let part = anna.at("media.test").session().expect("logged in").to_owned();
+    assert_ne!(part, head);
+    for url in [
+        "http://gate.test/a",
+        "http://media.test/a",
+        "http://tools.test:81/a",
+    ] {
+        assert_eq!(anna.get(url).status, 200, "{url}");
+    }
+    assert_eq!(sessions(&gate), 1);
+    gate.cli(&["session", "revoke", "--user", "anna"]).success();
+    for url in [
+        "http://gate.test/a",
+        "http://media.test/a",
+        "http://tools.test:81/a",
+    ] {
+        assert!(is_out(&mut anna, url), "{url}");
+    }
+    // A part shown in the place of the login gets no code for a part of its own.
+    let mut anna = logged_in_at_all(&gate);
+    let part = anna.at("media.test").session().expect("logged in").to_owned();
+    anna.at("gate.test").cookies.clear();
+    anna.at("gate.test").cookies.insert("sidegate".into(), part);
+    let (at, page) = anna.open("http://media.test/_sidegate/hop?rd=/b");
+    assert!(
+        at.starts_with("http://gate.test/_sidegate/login"),
+        "{at}: {page:?}"
+    );
+    assert_eq!(sessions(&gate), 1);
+}
+
 // "only hosts named in the configuration": and what is named there can be checked
 #[test]
 fn settings_without_an_address_to_log_in_at_are_refused() {
@@ -342,6 +437,19 @@ fn settings_without_an_address_to_log_in_at_are_refused() {
         (
             "server: public_url = \"https://a.test\"\nserver: domains = [\"https://b.test\", \"https://B.test:443\"]",
             "twice",
+        ),
+        // Cookies know no ports (RFC 6265, section 8.5): each login would take the other's cookie away.
+        (
+            "server: public_url = \"http://a.test\"\nserver: domains = [\"http://a.test:81\"]",
+            "has the host of http://a.test: browsers keep one cookie for both",
+        ),
+        (
+            "server: public_url = \"http://[::1]:80\"\nserver: domains = [\"http://[::1]:81\"]",
+            "give each domain a host of its own",
+        ),
+        (
+            "server: public_url = \"https://a.test\"\nserver: domains = [\"https://b.test\", \"https://b.test:444\"]",
+            "has the host of https://b.test:",
         ),
     ] {
         let gate = Sidegate::prepare(settings);

@@ -163,6 +163,71 @@ fn a_choice_is_worth_nothing_outside_its_network() {
     eventually(|| browser.clone().get("/app").status == 303, || gate.log());
 }
 
+// "counts as no factor": a visitor leaves the account as it was, and administers nothing
+#[test]
+fn a_visitor_who_was_chosen_changes_nothing() {
+    let backend = Backend::start();
+    let gate = home(&backend);
+    let mut real = logged_in(&gate, "anna");
+    gate.cli(&["token", "create", "phone", "--user", "anna"])
+        .success();
+    let mut visitor = Browser::new(gate.address).at("203.0.113.7");
+    choose(&mut visitor, "/app", "anna");
+    let profile = "/_sidegate/profile";
+    let again = |answer: &Answer, what: &str| {
+        let to = answer.header("location").unwrap_or_default();
+        assert_eq!(answer.status, 303, "{what}: {answer:?}");
+        assert!(to.contains("/_sidegate/login?why=again"), "{what}: {to}");
+    };
+    for (action, fields) in [
+        ("name", vec![("email", "thief@evil.test")]),
+        ("preferences", vec![("theme", "dark")]),
+        ("sessions/end", vec![("id", "")]),
+        ("tokens/revoke", vec![]),
+    ] {
+        let action = format!("{profile}/{action}");
+        let page = visitor.get(profile);
+        again(&visitor.submit(&page, &action, &fields), &action);
+    }
+    let page = visitor.get("/_sidegate/logout");
+    let everywhere = visitor.submit(&page, "/_sidegate/logout", &[("everywhere", "on")]);
+    again(&everywhere, "everywhere");
+    again(&visitor.get("/_sidegate/admin/people"), "the administration");
+    for (method, path, status) in [
+        ("GET", "/_sidegate/api/v1/users", 403),
+        ("GET", "/_sidegate/api/v1/users/anna", 200),
+        ("DELETE", "/_sidegate/api/v1/users/anna/sessions", 403),
+    ] {
+        let answer = visitor.request(method, path, &["Sec-Fetch-Site: same-origin"], b"");
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+    }
+    let shown = gate.cli(&["user", "show", "anna"]).success().stdout;
+    assert!(!shown.contains("thief"), "{shown}");
+    assert!(gate.cli(&["token", "list"]).success().stdout.contains("phone"));
+    // However many come and go.
+    for _ in 0..101 {
+        let mut next = Browser::new(gate.address).at("203.0.113.8");
+        assert_eq!(choose(&mut next, "/app", "anna").status, 303);
+    }
+    assert_eq!(real.get("/app").status, 200);
+    // By a click the visit itself ends.
+    let page = visitor.get("/_sidegate/logout");
+    assert_eq!(page.status, 303, "a hundred others came since");
+    let mut last = Browser::new(gate.address).at("203.0.113.9");
+    choose(&mut last, "/app", "anna");
+    let page = last.get("/_sidegate/logout");
+    assert_eq!(last.submit(&page, "/_sidegate/logout", &[]).status, 303);
+    assert!(last.session().is_none());
+    // Who is an administrator there is said at the start.
+    let mut gate = gate;
+    gate.kill();
+    gate.restart();
+    eventually(
+        || gate.log().contains("lets everybody in it be an administrator"),
+        || gate.log(),
+    );
+}
+
 // "and, where configured, without a second factor"; it "counts as no factor"
 #[test]
 fn a_choice_is_no_password() {

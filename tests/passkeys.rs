@@ -1134,19 +1134,99 @@ fn where_browsers_know_no_passkeys_the_page_says_so() {
         !text.contains("<form data-passkey") && !text.contains("<script"),
         "{text}"
     );
+}
 
-    // Below the public address the same passkeys work, with the origin of the page that asks.
-    let mut below = browser(&gate);
-    below.host = "app.localhost";
+// "makes them for `home.example`": and for what the settings name below it
+#[test]
+fn a_page_below_the_public_address_asks_for_passkeys_where_a_route_names_it() {
+    let backend = Backend::start();
+    let route = format!(
+        "[[route]]\nhost = \"app.localhost\"\npath = \"/\"\nupstream = \"http://{}\"\n{PATIENT}",
+        backend.address
+    );
+    let gate = house(
+        &backend,
+        &format!("server: public_url = \"http://localhost\"\n{route}"),
+    );
+    let mut device = Authenticator::at(ORIGIN);
+    assert_eq!(
+        make(&mut logged_in(&gate, "anna"), &mut device, "phone").status,
+        200
+    );
     device.origin = "http://app.localhost".into();
+    let at = |host: &'static str| {
+        let mut browser = browser(&gate);
+        browser.host = host;
+        browser
+    };
+    let mut below = at("app.localhost");
     assert_eq!(log_in(&mut below, &mut device, &Lie::default()).status, 303);
-    let mut below = browser(&gate);
-    below.host = "app.localhost";
     let lie = Lie {
         origin: Some(ORIGIN),
         ..Lie::default()
     };
-    assert_eq!(log_in(&mut below, &mut device, &lie).status, 401);
+    assert_eq!(log_in(&mut at("app.localhost"), &mut device, &lie).status, 401);
+    // Anybody's server may answer there, and pass our page on.
+    for host in [
+        "evil.localhost",
+        "evil.app.localhost",
+        "app.localhost:6666",
+        "localhost:6666",
+    ] {
+        let mut evil = at(host);
+        let page = evil.get(LOGIN);
+        let text = page.text();
+        assert!(
+            !text.contains("data-passkey") && !text.contains("<script"),
+            "{host}"
+        );
+        assert!(
+            text.contains("Your passkeys work only at localhost."),
+            "{host}: {text}"
+        );
+        // The form is made with what the page has for the password.
+        let (_, rest) = text.split_once("name=\"form\" value=\"").expect("a form");
+        let form = rest.split('"').next().expect("it ends").to_owned();
+        let origin = format!("Origin: http://{host}");
+        let fields = [("form", form.as_str()), ("answer", "{}")];
+        let asked = evil.post_as(&format!("{LOGIN_KEY}/options"), &fields, &[&origin]);
+        assert_eq!(asked.status, 409, "{host}: {asked:?}");
+        assert_eq!(evil.post_as(LOGIN_KEY, &fields, &[&origin]).status, 400, "{host}");
+        assert_eq!(evil.login("anna", PASSWORD).status, 303);
+        let page = evil.get(SECOND);
+        assert!(!page.text().contains("data-passkey"), "{host}");
+    }
+}
+
+// "rate limits and throttle apply": whoever asks and asks pushes out their own only
+#[test]
+fn one_client_keeps_nobody_else_from_showing_a_passkey() {
+    let backend = Backend::start();
+    let gate = house(
+        &backend,
+        &format!("server: trusted_proxies = [\"127.0.0.1/32\"]\n{PATIENT}"),
+    );
+    let mut device = Authenticator::at(ORIGIN);
+    assert_eq!(
+        make(&mut logged_in(&gate, "anna"), &mut device, "phone").status,
+        200
+    );
+    let ask = |from: &str| {
+        let mut browser = browser(&gate).at(from);
+        let page = browser.get(LOGIN);
+        let asked = options(&mut browser, &page, LOGIN_KEY);
+        (browser, page, asked)
+    };
+    let (mut anna, page, asked) = ask("2001:db8:1::7");
+    let (mut first, first_page, first_asked) = ask("2001:db8:2::1");
+    for number in 0..128 {
+        ask(&format!("2001:db8:2::{number:x}"));
+    }
+    let answer = device.show(&first_asked, &Lie::default());
+    let late = first.submit(&first_page, LOGIN_KEY, &[("answer", &answer)]);
+    assert_eq!(late.status, 401, "one /64 is one client, and has its share");
+    let answer = device.show(&asked, &Lie::default());
+    assert_eq!(anna.submit(&page, LOGIN_KEY, &[("answer", &answer)]).status, 303);
 }
 
 // Without `public_url` each host has its own.

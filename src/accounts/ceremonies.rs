@@ -2,6 +2,7 @@
 //! and used up by the first answer, right or wrong. After a restart the button is pressed again.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crypto::mac;
@@ -10,6 +11,8 @@ use crate::time::Timestamp;
 
 /// How many strangers may have at once; a few hundred bytes each.
 const MOST: usize = 8192;
+/// How many of them one client may have: an office behind one address, and not the whole house.
+const MOST_OF_ONE: usize = 128;
 
 /// Whose page asks: what it is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,7 @@ pub(super) enum Asked {
 
 struct Ceremony {
     began: Timestamp,
+    client: Option<IpAddr>,
     asked: Asked,
 }
 
@@ -69,10 +73,21 @@ impl Ceremony {
 pub(super) struct Ceremonies(Mutex<HashMap<Key, Ceremony>>);
 
 impl Ceremonies {
-    /// In the place of what that page asked before.
-    pub(super) fn begin(&self, page: Page<'_>, asked: Asked, now: Timestamp) {
+    /// In the place of what that page asked before. `client`: whoever asks, if that is a stranger with an
+    /// address of their own.
+    pub(super) fn begin(&self, page: Page<'_>, client: Option<IpAddr>, asked: Asked, now: Timestamp) {
         let key = page.key();
         let mut all = self.lock();
+        if client.is_some() {
+            let own = |(_, other): &(&Key, &Ceremony)| other.client == client;
+            let oldest = all.iter().filter(own).min_by_key(|(_, own)| own.began);
+            let oldest = oldest.map(|(oldest, _)| *oldest);
+            if let Some(oldest) = oldest
+                && all.iter().filter(own).count() >= MOST_OF_ONE
+            {
+                all.remove(&oldest);
+            }
+        }
         let alike = |other: &Key| other.strange == key.strange;
         let is_full = |all: &HashMap<Key, Ceremony>| {
             all.len() >= MOST && all.keys().filter(|other| alike(other)).count() >= MOST
@@ -87,7 +102,9 @@ impl Ceremonies {
                 all.remove(&oldest);
             }
         }
-        all.insert(key, Ceremony { began: now, asked });
+        let began = now;
+        let ceremony = Ceremony { began, client, asked };
+        all.insert(key, ceremony);
     }
 
     /// What that page asked, if it was not long ago; it is used up.
@@ -119,7 +136,7 @@ mod tests {
     fn a_challenge_is_for_one_page_one_answer_and_five_minutes() {
         let all = Ceremonies::default();
         let start = Timestamp::from_millis(1_000_000);
-        all.begin(Page::Pending("one"), asked(), start);
+        all.begin(Page::Pending("one"), None, asked(), start);
         for other in [
             Page::Pending("two"),
             Page::Login("one"),
@@ -131,12 +148,12 @@ mod tests {
         let late = start.plus(LIFE - Duration::from_secs(1));
         assert!(all.take(Page::Pending("one"), late).is_some());
         assert!(all.take(Page::Pending("one"), late).is_none(), "once");
-        all.begin(Page::Pending("one"), asked(), start);
+        all.begin(Page::Pending("one"), None, asked(), start);
         assert!(
             all.take(Page::Pending("one"), start.plus(LIFE)).is_none(),
             "too late"
         );
-        all.begin(Page::Pending("one"), asked(), start.plus(LIFE));
+        all.begin(Page::Pending("one"), None, asked(), start.plus(LIFE));
         assert!(
             all.take(Page::Pending("one"), start).is_none(),
             "a clock that was set back"
@@ -147,12 +164,12 @@ mod tests {
     fn strangers_push_out_strangers_only() {
         let all = Ceremonies::default();
         let start = Timestamp::from_millis(1_000_000);
-        all.begin(Page::Pending("one"), asked(), start);
+        all.begin(Page::Pending("one"), None, asked(), start);
         let party = Party::new("https://home.example", "home.example").expect("a name over https");
         for number in 0..MOST + 10 {
             let (_, asking) = party.ask(std::iter::empty()).expect("a challenge");
             let now = start.plus(Duration::from_millis(1 + number as u64 / 100));
-            all.begin(Page::Login(&number.to_string()), Asked::Show(asking), now);
+            all.begin(Page::Login(&number.to_string()), None, Asked::Show(asking), now);
         }
         assert_eq!(all.lock().len(), MOST + 1);
         let end = start.plus(Duration::from_secs(60));

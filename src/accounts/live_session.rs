@@ -134,6 +134,11 @@ impl LiveSession {
         self.record.part_of.as_deref().unwrap_or(self.id())
     }
 
+    /// The domain that it is for, if it is part of another login.
+    pub fn domain(&self) -> &str {
+        &self.record.domain
+    }
+
     /// How long it may lie still.
     pub fn idle_time(&self) -> Option<Duration> {
         self.idle()

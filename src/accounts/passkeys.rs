@@ -1,6 +1,8 @@
 //! Passkeys: made, shown, named and taken away. What is kept of them lies with the other factors, under
 //! the same seal; outside it is only by what one is found.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::ceremonies::{Asked, Page};
@@ -113,7 +115,8 @@ impl Accounts {
             known.map(|held| &held.key),
         );
         let (options, making) = made.map_err(cannot)?;
-        self.ceremonies.begin(page, Asked::Make(making, handle), now);
+        self.ceremonies
+            .begin(page, None, Asked::Make(making, handle), now);
         Ok(options)
     }
 
@@ -170,7 +173,8 @@ impl Accounts {
         made.await?.map(Ok).ok_or_else(enough)
     }
 
-    /// What the browser is to be told to show any passkey of this site.
+    /// What the browser is to be told to show any passkey of this site. `client`: whoever asks, if it has
+    /// an address of its own.
     ///
     /// # Errors
     /// [`AccountsError::Invalid`], which a page that offers it does not meet.
@@ -178,10 +182,11 @@ impl Accounts {
         &self,
         page: Page<'_>,
         party: &Party,
+        client: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<String, AccountsError> {
         let (options, asking) = party.ask(std::iter::empty()).map_err(cannot)?;
-        self.ceremonies.begin(page, Asked::Show(asking), now);
+        self.ceremonies.begin(page, client, Asked::Show(asking), now);
         Ok(options)
     }
 
@@ -202,7 +207,7 @@ impl Accounts {
             return Ok(None);
         }
         let (options, asking) = party.ask(here.map(|held| &held.key)).map_err(cannot)?;
-        self.ceremonies.begin(page, Asked::Show(asking), now);
+        self.ceremonies.begin(page, None, Asked::Show(asking), now);
         Ok(Some(options))
     }
 

@@ -107,7 +107,7 @@ impl Accounts {
             // It may have ended since the browser was sent here.
             let head = self
                 .session(head)
-                .filter(|head| head.is_live(now) && *head.user == *user);
+                .filter(|head| head.is_head() && head.is_live(now) && *head.user == *user);
             let head = head.ok_or_else(|| AccountsError::NotFound {
                 kind: "session",
                 name: new.part_of.clone().unwrap_or_default().0,
@@ -117,12 +117,17 @@ impl Accounts {
             };
             over.extend(all.iter().filter(before).cloned());
         }
-        if let Some(before) = new.instead_of.as_deref().and_then(|id| self.session(id)) {
+        // Nothing would end a part whose login ends as it begins.
+        let head = new.part_of.as_ref().map(|(head, _)| head.as_str());
+        let before = new.instead_of.as_deref().filter(|id| Some(*id) != head);
+        if let Some(before) = before.and_then(|id| self.session(id)) {
             over.extend(self.with_parts(&before));
         }
         let mut heads: Vec<_> = all
             .into_iter()
-            .filter(|other| other.is_head() && over.iter().all(|gone| gone.id() != other.id()))
+            // Whoever needs no password pushes out nobody who showed one.
+            .filter(|other| other.is_head() && other.is_chosen() == new.chosen)
+            .filter(|other| over.iter().all(|gone| gone.id() != other.id()))
             .collect();
         heads.sort_by_key(|other| other.began());
         let most = if new.part_of.is_some() { MOST } else { MOST - 1 };

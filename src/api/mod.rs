@@ -125,6 +125,7 @@ fn by(authority: &Authority, facts: &Facts<'_>, who: &Identity) -> Result<By, Pr
         authn::Method::Network => return Err(Problem::network()),
         authn::Method::Password => Shown::Other,
         authn::Method::Session => match who.session() {
+            Some(session) if session.is_chosen() => Shown::Chosen,
             Some(session) if pages::is_recent(&authority.accounts, session, facts.now) => Shown::RecentLogin,
             _ => Shown::Login,
         },

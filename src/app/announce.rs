@@ -64,6 +64,14 @@ impl Start<'_> {
         for network in &self.settings.trusted_networks {
             for name in network.users() {
                 let user = self.accounts.user(name);
+                let is_choice = network.user.as_deref() != Some(name);
+                if is_choice
+                    && user
+                        .as_ref()
+                        .is_some_and(|account| account.user.role.administers())
+                {
+                    warn!(network = %network.cidr, user = name, "the trusted network lets everybody in it be an administrator in all applications; our own pages and the API ask for the password");
+                }
                 if user.is_some_and(|account| !account.user.disabled) {
                     continue;
                 }

@@ -409,7 +409,7 @@ pub(super) struct TrustedNetwork {
     #[serde(default)]
     #[schemars(extend("x-kind" = "name", "examples" = ["guest"]))]
     pub(super) user: Option<String>,
-    /// In its place: the accounts of which the login page offers people from here a choice, without a password. Such a login works in this network only, and makes no tokens.
+    /// In its place: the accounts of which the login page offers people from here a choice, without a password. Such a login works in this network only, and changes nothing of the account.
     #[serde(default)]
     #[schemars(extend("x-kind" = "name", "examples" = [["anna", "bert"]]))]
     pub(super) users: Vec<String>,

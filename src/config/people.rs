@@ -129,9 +129,19 @@ pub(super) fn domains(
         }
         return domains;
     };
-    for domain in &domains {
+    for (index, domain) in domains.iter().enumerate() {
+        let earlier = domains.get(..index).unwrap_or_default();
+        let host = host_of(domain);
+        let beside = std::iter::once(public_url)
+            .chain(earlier.iter().map(String::as_str))
+            .find(|other| host_of(other) == host);
         if domain == public_url {
             let wrong = Wrong::new("is server.public_url itself").hint("leave it out");
+            resolver.wrong(key, Some(domain), wrong);
+        } else if let Some(other) = beside {
+            // RFC 6265, section 8.5: cookies know no ports. Each would take the other's away.
+            let message = format!("has the host of {other}: browsers keep one cookie for both");
+            let wrong = Wrong::new(message).hint("give each domain a host of its own");
             resolver.wrong(key, Some(domain), wrong);
         } else if public_url.starts_with("https:") && domain.starts_with("http:") {
             let message = "is not https, so whoever is on the way there can take a login over";
@@ -139,6 +149,15 @@ pub(super) fn domains(
         }
     }
     domains
+}
+
+/// The host in an address that was read already, an IPv6 address in its brackets.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => rest,
+    }
 }
 
 /// `networks.trusted`: who is let in without a password.

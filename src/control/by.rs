@@ -46,6 +46,8 @@ pub enum Shown {
     RecentLogin,
     /// A login.
     Login,
+    /// A login that was chosen in a trusted network: anybody there may be that.
+    Chosen,
     /// A token with the scope `admin` or `owner`.
     AdminToken,
     /// Any other token, or a password over Basic.
@@ -91,7 +93,7 @@ impl By {
             user: &self.name,
             actor: "",
             auth: match self.shown {
-                Shown::RecentLogin | Shown::Login => "session",
+                Shown::RecentLogin | Shown::Login | Shown::Chosen => "session",
                 Shown::AdminToken | Shown::Other => "",
             },
             ..self.sign(Line::new(now, Event::Request))
@@ -108,12 +110,18 @@ impl By {
         accounts: &Accounts,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        self.allowed(request, accounts, now)
+        let need = self.need(request, accounts, now);
+        if self.shown == Shown::Chosen && (need != Need::Own || !reads(request)) {
+            return Err(no(
+                "log in with your password first: this login was chosen in a trusted network",
+            ));
+        }
+        self.allowed(need, request, accounts)
             .map_err(|failure| self.hide(request, failure))
     }
 
-    fn allowed(&self, request: &Request, accounts: &Accounts, now: Timestamp) -> Result<(), Failure> {
-        match self.need(request, accounts, now) {
+    fn allowed(&self, need: Need, request: &Request, accounts: &Accounts) -> Result<(), Failure> {
+        match need {
             Need::Own => Ok(()),
             Need::OwnAnew => {
                 self.has_shown_enough()?;
@@ -211,6 +219,7 @@ impl By {
         }
         match self.shown {
             Shown::RecentLogin | Shown::Login | Shown::AdminToken => Ok(()),
+            Shown::Chosen => Err(no("log in with your password first")),
             Shown::Other => Err(no("the token needs the scope admin for that")),
         }
     }
@@ -218,7 +227,9 @@ impl By {
     fn has_shown_enough(&self) -> Result<(), Failure> {
         match self.shown {
             Shown::RecentLogin | Shown::AdminToken => Ok(()),
-            Shown::Login => Err(no("log in again first: that needs a login of a few minutes ago")),
+            Shown::Login | Shown::Chosen => {
+                Err(no("log in again first: that needs a login of a few minutes ago"))
+            }
             Shown::Other => Err(no(
                 "that needs a login of a few minutes ago, or a token with the scope admin",
             )),
@@ -284,6 +295,14 @@ impl By {
         }
         Failure::missing(format!("you have no such {what}"))
     }
+}
+
+/// Whether it changes nothing of whoever asks.
+fn reads(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::TokenRevoke { .. } | Request::SessionRevoke { .. }
+    )
 }
 
 /// Whose login is ended.

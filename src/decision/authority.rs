@@ -411,9 +411,8 @@ impl Authority {
             let why = "token-source-network";
             return Decision::Challenge(Challenge { why, presented });
         }
-        // A login without a password counts as none outside its network.
-        let left = who.is_some_and(|who| !self.is_at_home(who, facts));
-        let who = who.filter(|_| !left);
+        let astray = who.and_then(|who| self.astray(who, facts));
+        let who = who.filter(|_| astray.is_none());
         if who.is_some_and(|who| who.session().is_some())
             && !policy::may_use_cookie(route.settings.csrf, facts, self.own_url(facts))
         {
@@ -425,8 +424,8 @@ impl Authority {
         match policy::rule(&self.scopes, route, facts, who.map(Arc::as_ref)) {
             Verdict::Grant => Decision::Allow(Permit::new(who.cloned())),
             Verdict::Identify => Decision::Challenge(Challenge {
-                why: if left { "network-left" } else { "none" },
-                presented: presented && !left,
+                why: astray.unwrap_or("none"),
+                presented: presented && astray.is_none(),
             }),
             // Who logs in can do better; a token or a password over Basic cannot.
             Verdict::StepUp(why) if who.is_some_and(|who| who.method.is_interactive()) => {
@@ -442,11 +441,23 @@ impl Authority {
         }
     }
 
-    /// Whether the client may use that identity from where it is: one that was chosen in a trusted network
-    /// is worth nothing elsewhere, and nothing once the network offers it no more.
+    /// Why a login counts as none here: one that was chosen in a trusted network is worth nothing
+    /// elsewhere, and nothing once the network offers it no more; the cookie of a domain opens nothing but
+    /// that domain, whoever got hold of it there.
+    fn astray(&self, who: &Identity, facts: &Facts<'_>) -> Option<&'static str> {
+        let session = who.session()?;
+        if session.is_chosen() && !self.networks.offers(facts.client, who.name()) {
+            return Some("network-left");
+        }
+        let is_here = || {
+            origin::normal(facts.scheme.as_str(), facts.authority)
+                .is_some_and(|here| here == session.domain())
+        };
+        (!session.is_head() && !is_here()).then_some("other-domain")
+    }
+
     fn is_at_home(&self, who: &Identity, facts: &Facts<'_>) -> bool {
-        let chosen = who.session().is_some_and(|session| session.is_chosen());
-        !chosen || self.networks.offers(facts.client, who.name())
+        self.astray(who, facts).is_none()
     }
 
     fn anonymous(&self, facts: &Facts<'_>, permit: Permit) -> Ruling {

@@ -109,7 +109,9 @@ fn give(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
     if visit.facts.expects != Expects::Page {
         return visit.refused_method("GET, HEAD");
     }
-    let Some(session) = visit.who.as_deref().and_then(|who| who.session()) else {
+    let session = visit.who.as_deref().and_then(|who| who.session());
+    // What is part of a login has no parts: nothing would end them.
+    let Some(session) = session.filter(|session| session.is_head()) else {
         return frame::go(&login::address(house, "", &format!("{domain}{path}")));
     };
     let hop = Hop {

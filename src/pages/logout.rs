@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use super::form::{self, Form};
 use super::frame::{self, Frame};
 use super::language::fill;
-use super::{House, Visit, journal};
+use super::{House, Visit, journal, profile};
 use crate::observe::audit::{Event, Line};
 use crate::wire::Body;
 use crate::wire::cookie::Cookie;
@@ -44,6 +44,9 @@ pub(super) async fn send(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Re
     };
     if !form::comes_from_here(house, &visit.facts) || !form::belongs(house, visit, &form) {
         return super::message(house, visit, StatusCode::FORBIDDEN, visit.words.foreign);
+    }
+    if session.is_chosen() && form.is_ticked("everywhere") {
+        return profile::again_first(house, "/logout");
     }
     let accounts = &house.authority.accounts;
     let ended = if form.is_ticked("everywhere") {

@@ -9,11 +9,12 @@ use super::frame;
 use super::login::{self, Entry, Filled};
 use super::passkeys::{Offer, no_party, party};
 use super::second_factor::{self, Asked};
-use super::{House, Visit, back, journal, loops};
+use super::{House, Visit, back, journal, kept, loops};
 use crate::accounts::{Page, PasskeyOutcome};
 use crate::crypto::passkey::{Answer, Party};
 use crate::decision::guard::Throttled;
 use crate::observe::metrics::{Factor, LoginOutcome};
+use crate::request::Client;
 use crate::wire::Body;
 use crate::wire::cookie::Cookie;
 
@@ -22,7 +23,7 @@ pub(super) fn offer(house: &House<'_>, visit: &Visit<'_>) -> Option<Offer> {
     let any = house.authority.accounts.has_passkeys();
     any.then(|| match party(house, visit) {
         Some(_) => Offer::Works,
-        None => Offer::Not(no_party(visit)),
+        None => Offer::Not(no_party(house, visit)),
     })
 }
 
@@ -36,7 +37,7 @@ pub(super) fn offer_to(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Opti
         .passkeys;
     let elsewhere = passkeys.first()?.site.clone();
     let Some(party) = party(house, visit) else {
-        return Some(Offer::Not(no_party(visit)));
+        return Some(Offer::Not(no_party(house, visit)));
     };
     let here = passkeys.iter().any(|passkey| passkey.site == party.site());
     Some(match here {
@@ -62,7 +63,12 @@ pub(super) async fn login_options(house: &House<'_>, visit: &Visit<'_>, body: Bo
         return super::empty(StatusCode::CONFLICT);
     };
     let accounts = &house.authority.accounts;
-    match accounts.ask_passkey(Page::Login(&nonce), &party, visit.facts.now) {
+    let client = match visit.facts.client {
+        Client::Address(address) => Some(kept::neighbourhood(address)),
+        // Everybody behind it is one to us.
+        Client::Proxy(_) | Client::Unix => None,
+    };
+    match accounts.ask_passkey(Page::Login(&nonce), &party, client, visit.facts.now) {
         Ok(options) => frame::json(options),
         Err(_) => super::empty(StatusCode::CONFLICT),
     }
@@ -96,7 +102,7 @@ pub(super) async fn log_in(house: &House<'_>, visit: &Visit<'_>, body: Body) -> 
         return again(StatusCode::FORBIDDEN, words.login_cookie);
     };
     let Some(party) = party(house, visit) else {
-        return again(StatusCode::BAD_REQUEST, &no_party(visit));
+        return again(StatusCode::BAD_REQUEST, &no_party(house, visit));
     };
     let user = match judge(house, visit, Page::Login(&nonce), None, &party, &form).await {
         Judged::Right(user) => user,

@@ -15,6 +15,7 @@ use crate::accounts::{AccountsError, Page, PasskeyOutcome};
 use crate::crypto::passkey::Party;
 use crate::observe::audit::{Event, Line};
 use crate::observe::metrics::Factor;
+use crate::request::origin;
 use crate::wire::{Body, query};
 
 #[derive(Template)]
@@ -64,21 +65,50 @@ pub(super) fn of(house: &House<'_>, visit: &Visit<'_>, user: &str) -> Vec<Listed
     listed.collect()
 }
 
-/// Who asks for passkeys on this page. They are for the host of `server.public_url` on it and on what is
-/// below it, so that one opens all of its applications, and for the host itself elsewhere.
+/// Who asks for passkeys on this page. They are for the host of `server.public_url` on it and on what a
+/// route names below it, so that one opens all of its applications, and for the host itself elsewhere.
 pub(super) fn party(house: &House<'_>, visit: &Visit<'_>) -> Option<Party> {
     let host = visit.facts.host;
-    let public = house.site.public_url.as_deref().and_then(host_of);
-    let site = public.filter(|public| {
-        host.strip_suffix(public)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    Party::new(&visit.here(), site.unwrap_or(host))
+    match public_host(house, visit) {
+        Some(_) if !is_served(house, visit) => None,
+        Some(public) => Party::new(&visit.here(), public),
+        None => Party::new(&visit.here(), host),
+    }
 }
 
-/// That browsers know no passkeys at this address.
-pub(super) fn no_party(visit: &Visit<'_>) -> String {
-    fill(visit.words.passkey_no_address, &visit.here())
+/// That browsers know no passkeys at this address, or that we take none here.
+pub(super) fn no_party(house: &House<'_>, visit: &Visit<'_>) -> String {
+    let words = visit.words;
+    match public_host(house, visit) {
+        Some(public) if !is_served(house, visit) && Party::new(&visit.here(), public).is_some() => {
+            fill(words.passkey_elsewhere, public)
+        }
+        _ => fill(words.passkey_no_address, &visit.here()),
+    }
+}
+
+/// The host of `server.public_url`, if this one is that or below it.
+fn public_host<'h>(house: &House<'h>, visit: &Visit<'_>) -> Option<&'h str> {
+    let public = house.site.public_url.as_deref().and_then(host_of)?;
+    let rest = visit.facts.host.strip_suffix(public)?;
+    (rest.is_empty() || rest.ends_with('.')).then_some(public)
+}
+
+/// Whether this is the address of `server.public_url`, or one of an application beside it. The name of any
+/// other host below it may be anybody's, who has our pages from us and what a passkey signs from its owner:
+/// the browser finds nothing wrong with either.
+fn is_served(house: &House<'_>, visit: &Visit<'_>) -> bool {
+    let facts = &visit.facts;
+    let (Some(public_url), Some(here)) = (
+        house.site.public_url.as_deref(),
+        origin::normal(facts.scheme.as_str(), facts.authority),
+    ) else {
+        return false;
+    };
+    let mut routes = house.settings.routes.iter();
+    here == public_url
+        || host_of(public_url).is_some_and(|public| here == public_url.replacen(public, facts.host, 1))
+            && routes.any(|route| route.host.as_deref() == Some(facts.host))
 }
 
 /// The page on which the browser makes one.
@@ -277,7 +307,11 @@ fn shown(
         form: super::form::token_of(house, &person.session),
         rd: rd.unwrap_or_default().to_owned(),
         name: super::form::shown(name),
-        why_not: if works { String::new() } else { no_party(visit) },
+        why_not: if works {
+            String::new()
+        } else {
+            no_party(house, visit)
+        },
         elsewhere: match elsewhere {
             true => format!("{public}{}/profile/passkey", house.site.prefix),
             false => String::new(),

@@ -273,8 +273,8 @@ pub(super) async fn end_sessions(house: &House<'_>, visit: &Visit<'_>, body: Bod
     }
 }
 
-/// Who sent a form of the profile, and the form: sent by somebody who is logged in, from a page of
-/// ours.
+/// Who sent a form of the profile, and the form: sent by somebody who is logged in by what they showed,
+/// from a page of ours.
 pub(super) async fn open(
     house: &House<'_>,
     visit: &Visit<'_>,
@@ -298,6 +298,10 @@ pub(super) async fn open(
             Draft::default(),
         );
         return Err(page.into());
+    }
+    // A passer-by in a trusted network leaves no trace in an account.
+    if person.session.is_chosen() {
+        return Err(again_first(house, "/profile").into());
     }
     Ok((person, form))
 }

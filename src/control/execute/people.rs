@@ -127,6 +127,13 @@ impl Operations {
             };
             self.noted(&line, end).await?;
         }
+        // Whatever is no login in a list, and began meanwhile.
+        if let Ending::AllOf(name) = ending {
+            match self.accounts.end_sessions(name, None).await {
+                Ok(_) | Err(AccountsError::NotFound { .. }) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
         Ok(Payload::Sessions(
             ended.iter().map(|session| view(session)).collect(),
         ))

@@ -121,6 +121,11 @@ impl<'c> Clerk<'c> {
         if !role.administers() {
             return Err(super::denied::for_administrators(house, visit, who.name()).into());
         }
+        // Whoever is in that network may be that.
+        if session.is_chosen() {
+            let page = if reads { path } else { "" };
+            return Err(super::profile::again_first(house, &format!("/admin{page}")).into());
+        }
         Ok(Self {
             house,
             visit,
