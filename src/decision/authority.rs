@@ -43,7 +43,8 @@ pub struct Authority {
 pub struct Ruling {
     /// The answer.
     pub decision: Decision,
-    /// Who it was, whatever the answer.
+    /// Who it was, whatever the answer; nobody where what was shown counts for nothing, and the route is open
+    /// to nobody as well.
     pub identity: Option<Arc<Identity>>,
     /// How the credential travelled; `network` or `none` without one.
     pub carrier: &'static str,
@@ -137,8 +138,8 @@ impl Authority {
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ok(Ruling {
+                    identity: who_counts(&decision, identity),
                     decision,
-                    identity: Some(identity),
                     carrier,
                     cached: true,
                     banned: None,
@@ -318,8 +319,8 @@ impl Authority {
                 }
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
+                    identity: who_counts(&decision, identity),
                     decision,
-                    identity: Some(identity),
                     carrier,
                     cached: false,
                     banned: None,
@@ -561,6 +562,14 @@ fn refuse(refusal: Refusal) -> Decision {
             why: "password-queue",
         },
         Refusal::Unavailable(why) => Decision::Fail(Fault { why }),
+    }
+}
+
+/// Who was let in, or who was not: a login that counts as none here is not who was.
+fn who_counts(decision: &Decision, identity: Arc<Identity>) -> Option<Arc<Identity>> {
+    match decision {
+        Decision::Allow(permit) if permit.identity().is_none() => None,
+        _ => Some(identity),
     }
 }
 
