@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 
 use super::guard::{Guard, Guessed, Throttled};
-use super::{Challenge, Decision, Denial, Fault, Permit, guessing};
+use super::refusing::{refuse, throttle};
+use super::{Challenge, Decision, Denial, Permit, guessing};
 use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
 use crate::authn::{
@@ -548,35 +548,10 @@ fn is_preflight(route: &Route, facts: &Facts<'_>) -> bool {
             .contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn refuse(refusal: Refusal) -> Decision {
-    match refusal {
-        Refusal::Malformed(why) | Refusal::Invalid(why) | Refusal::Dead(why) => {
-            Decision::Challenge(Challenge { why, presented: true })
-        }
-        Refusal::Absent(why) => Decision::Challenge(Challenge {
-            why,
-            presented: false,
-        }),
-        Refusal::Busy(retry_after) => Decision::Throttle {
-            retry_after,
-            why: "password-queue",
-        },
-        Refusal::Unavailable(why) => Decision::Fail(Fault { why }),
-    }
-}
-
 /// Who was let in, or who was not: a login that counts as none here is not who was.
 fn who_counts(decision: &Decision, identity: Arc<Identity>) -> Option<Arc<Identity>> {
     match decision {
         Decision::Allow(permit) if permit.identity().is_none() => None,
         _ => Some(identity),
-    }
-}
-
-fn throttle(Throttled { retry_after, why }: Throttled) -> Decision {
-    // `Retry-After: 0` invites to come back at once.
-    Decision::Throttle {
-        retry_after: retry_after.max(Duration::from_secs(1)),
-        why,
     }
 }
