@@ -417,6 +417,33 @@ fn no_cookie_makes_a_login_that_nothing_ends() {
     assert_eq!(sessions(&gate), 1);
 }
 
+// "Several protected domains": whoever is logged in takes no code away but their own
+#[test]
+fn one_login_does_not_use_up_the_codes_of_others() {
+    let backend = Backend::start();
+    let gate = house(&backend, SETTINGS);
+    add(&gate, "bert");
+    let code = |browser: &mut Person| {
+        browser.at("media.test").cookies.remove("sidegate-turns");
+        let to = "http://media.test/_sidegate/hop?rd=/";
+        browser.follow_while(to, |to| !to.contains("code=")).0
+    };
+    let [mut anna, mut bert] = ["anna", "bert"].map(|name| {
+        let mut person = Person::new(gate.address);
+        person.log_in("http://gate.test/", name, PASSWORD);
+        person
+    });
+    let other = code(&mut bert);
+    let first = code(&mut anna);
+    let second = code(&mut anna);
+    for _ in 0..31 {
+        code(&mut anna);
+    }
+    assert_eq!(anna.get(&first).status, 400, "pushed out by her own");
+    assert_eq!(anna.get(&second).status, 303);
+    assert_eq!(bert.get(&other).status, 303);
+}
+
 // "only hosts named in the configuration": and what is named there can be checked
 #[test]
 fn settings_without_an_address_to_log_in_at_are_refused() {

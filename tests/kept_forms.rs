@@ -328,6 +328,16 @@ fn every_kind_of_form_is_sent_as_it_was() {
         assert_eq!(received.only("content-type"), Some(kind));
         assert_eq!(received.only("referer"), Some("http://gate.test/form"));
     }
+    // What else comes along takes room as well: a long address of the page before is left out.
+    let mut browser = Browser::new(gate.address);
+    let long = format!("Referer: http://gate.test/form?{}", "x".repeat(2048));
+    let headers = ["Content-Type: text/plain", "Origin: http://gate.test", &long];
+    let late = browser.request("POST", TARGET, &headers, b"a=1");
+    assert_eq!(late.status, 401);
+    let back = log_in_at(&mut browser, &link(&late));
+    let page = browser.get(&back);
+    confirm(&mut browser, &page, &TARGET.replace('&', "&#38;"));
+    assert_eq!(backend.take_one().only("referer"), None);
     // A body that only looks as long as a confirmation goes on untouched.
     let mut browser = logged_in(&gate, "anna");
     let long = "x".repeat(127);

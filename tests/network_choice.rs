@@ -15,7 +15,8 @@ fn home(backend: &Backend) -> Sidegate {
     let route = format!(
         "{SETTINGS}[[route]]\npath = \"/two\"\nupstream = \"http://{0}\"\naccess = {{ factors = 1 }}\n\
          [[route]]\npath = \"/new\"\nupstream = \"http://{0}\"\naccess = {{ max_age = \"1h\" }}\n\
-         [[route]]\npath = \"/free\"\nupstream = \"http://{0}\"\naccess = \"public\"\n",
+         [[route]]\npath = \"/free\"\nupstream = \"http://{0}\"\naccess = \"public\"\n\
+         [audit]\nallowed = \"all\"\n",
         backend.address
     );
     let gate = house(backend, &route);
@@ -148,6 +149,13 @@ fn a_choice_is_worth_nothing_outside_its_network() {
         Some(""),
         "and nobody is named"
     );
+    let line = || {
+        let audit = audit(&gate);
+        let lines = audit.lines().filter(|line| line.contains("\"path\":\"/free\""));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually(|| !line().is_empty(), || gate.log());
+    assert!(line().iter().all(|line| !line.contains("bert")), "{:?}", line());
     assert_eq!(away.clone().get("/_sidegate/profile").status, 303);
     // Once the file names them no more, it is over inside as well.
     browser = away;

@@ -1198,6 +1198,27 @@ fn a_page_below_the_public_address_asks_for_passkeys_where_a_route_names_it() {
     }
 }
 
+// A login that somebody else began in this browser is over with the next one.
+#[test]
+fn a_login_takes_the_one_that_was_begun_before_away() {
+    let backend = Backend::start();
+    let gate = house(&backend, PATIENT);
+    add(&gate, "ben");
+    let mut device = Authenticator::at(ORIGIN);
+    assert_eq!(
+        make(&mut logged_in(&gate, "anna"), &mut device, "phone").status,
+        200
+    );
+    let mut shared = halfway(&gate, "anna");
+    assert_eq!(shared.get(SECOND).status, 200);
+    assert_eq!(location(&shared.login("ben", PASSWORD)), (303, "/_sidegate/"));
+    assert!(
+        !shared.cookies.keys().any(|name| name.contains("pending")),
+        "{:?}",
+        shared.cookies
+    );
+}
+
 // "rate limits and throttle apply": whoever asks and asks pushes out their own only
 #[test]
 fn one_client_keeps_nobody_else_from_showing_a_passkey() {

@@ -17,6 +17,9 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How many there are at once; only people who are logged in can make them.
 const MOST: usize = 4096;
 
+/// How many of them one login may have: a browser that opens all its windows at once needs one for each.
+const MOST_OF_ONE: usize = 32;
+
 /// What a code stands for.
 #[derive(Clone, Debug)]
 pub struct Hop {
@@ -42,10 +45,17 @@ impl Hops {
 }
 
 impl Accounts {
-    /// Makes a code; none when there are too many.
+    /// Makes a code; none when there are too many. A login that asks and asks pushes out its own.
     pub fn begin_hop(&self, hop: Hop, now: Timestamp) -> Option<Secret> {
         let mut all = self.hops.lock();
         all.retain(|_, (_, since)| holds(*since, now));
+        let own = |(_, (other, _)): &(&[u8; 16], &(Hop, Timestamp))| other.session == hop.session;
+        if all.iter().filter(own).count() >= MOST_OF_ONE {
+            let oldest = all.iter().filter(own).min_by_key(|(_, (_, since))| *since);
+            if let Some(oldest) = oldest.map(|(code, _)| *code) {
+                all.remove(&oldest);
+            }
+        }
         if all.len() >= MOST {
             return None;
         }

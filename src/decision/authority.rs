@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 
 use super::guard::{Guard, Guessed, Throttled};
-use super::{Challenge, Decision, Denial, Fault, Permit, guessing};
+use super::refusing::{refuse, throttle};
+use super::{Challenge, Decision, Denial, Permit, guessing};
 use crate::accounts::Accounts;
 use crate::authn::identity::{self, Identity};
 use crate::authn::{
@@ -43,7 +43,8 @@ pub struct Authority {
 pub struct Ruling {
     /// The answer.
     pub decision: Decision,
-    /// Who it was, whatever the answer.
+    /// Who it was, whatever the answer; nobody where what was shown counts for nothing, and the route is open
+    /// to nobody as well.
     pub identity: Option<Arc<Identity>>,
     /// How the credential travelled; `network` or `none` without one.
     pub carrier: &'static str,
@@ -137,8 +138,8 @@ impl Authority {
             Recognised::Known { identity, carrier } => {
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ok(Ruling {
+                    identity: who_counts(&decision, identity),
                     decision,
-                    identity: Some(identity),
                     carrier,
                     cached: true,
                     banned: None,
@@ -318,8 +319,8 @@ impl Authority {
                 }
                 let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
+                    identity: who_counts(&decision, identity),
                     decision,
-                    identity: Some(identity),
                     carrier,
                     cached: false,
                     banned: None,
@@ -547,27 +548,10 @@ fn is_preflight(route: &Route, facts: &Facts<'_>) -> bool {
             .contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn refuse(refusal: Refusal) -> Decision {
-    match refusal {
-        Refusal::Malformed(why) | Refusal::Invalid(why) | Refusal::Dead(why) => {
-            Decision::Challenge(Challenge { why, presented: true })
-        }
-        Refusal::Absent(why) => Decision::Challenge(Challenge {
-            why,
-            presented: false,
-        }),
-        Refusal::Busy(retry_after) => Decision::Throttle {
-            retry_after,
-            why: "password-queue",
-        },
-        Refusal::Unavailable(why) => Decision::Fail(Fault { why }),
-    }
-}
-
-fn throttle(Throttled { retry_after, why }: Throttled) -> Decision {
-    // `Retry-After: 0` invites to come back at once.
-    Decision::Throttle {
-        retry_after: retry_after.max(Duration::from_secs(1)),
-        why,
+/// Who was let in, or who was not: a login that counts as none here is not who was.
+fn who_counts(decision: &Decision, identity: Arc<Identity>) -> Option<Arc<Identity>> {
+    match decision {
+        Decision::Allow(permit) if permit.identity().is_none() => None,
+        _ => Some(identity),
     }
 }

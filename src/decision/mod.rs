@@ -5,6 +5,7 @@ mod authority;
 pub mod guard;
 mod guessing;
 mod permit;
+mod refusing;
 
 pub use answer::{Challenge, Decision, Denial, Fault};
 pub use authority::{Authority, Core, Ruling, Visitor};

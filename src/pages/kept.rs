@@ -64,7 +64,9 @@ impl Held {
     }
 
     fn weight(&self) -> usize {
-        self.form.body.len() + self.form.target.len() + OVERHEAD
+        let form = &self.form;
+        let referer = form.referer.as_deref().map_or(0, <[u8]>::len);
+        form.body.len() + form.target.len() + form.origin.len() + form.kind.len() + referer + OVERHEAD
     }
 }
 
@@ -218,6 +220,21 @@ mod tests {
         let more = (2..40).filter(|last| keep(*last, at(0))).count();
         assert_eq!(more, 15 - MOST_OF_ONE);
         assert!(keep(1, at(601)), "what is too old makes room");
+    }
+
+    #[test]
+    fn whatever_is_kept_with_a_form_takes_its_room() {
+        let forms = KeptForms::default();
+        let kept = (0..4000_u16).take_while(|number| {
+            let client = Client::Address([10, 0, number.to_be_bytes()[0], number.to_be_bytes()[1]].into());
+            let form = Kept {
+                kind: vec![b'k'; 20 << 10].into(),
+                referer: Some(vec![b'r'; 20 << 10].into()),
+                ..form(b"a=1", "")
+            };
+            forms.keep(form, None, client, at(0)).is_some()
+        });
+        assert_eq!(kept.count(), MOST_BYTES / ((40 << 10) + OVERHEAD + 13));
     }
 
     #[test]

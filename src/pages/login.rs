@@ -223,8 +223,11 @@ pub(super) async fn enter(
         goes_on: None,
     };
     begin(house, visit, entry, &mut response).await.ok()?;
-    let cookies = response.headers_mut();
-    cookies.append(SET_COOKIE, Cookie::Form.clear(visit.secure()));
+    // A way that was begun and left may be somebody else's.
+    for spent in [Cookie::Form, Cookie::Pending] {
+        let cookies = response.headers_mut();
+        cookies.append(SET_COOKIE, spent.clear(visit.secure()));
+    }
     if let Some(rd) = rd {
         loops::logged_in(visit, rd, &mut response);
     }

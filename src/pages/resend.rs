@@ -25,6 +25,9 @@ use crate::request::{Facts, Scheme};
 use crate::wire::cookie::{Cookie, Found};
 use crate::wire::{Body, Fields, accept, query};
 
+/// Bytes of a `Referer` that is kept with its form.
+const MOST_REFERER: usize = 2048;
+
 /// What a confirmation starts with; no application has a field of that name.
 const MARK: &[u8] = b"sidegate-resend=";
 /// Between the id and the word that only our page has.
@@ -220,6 +223,7 @@ fn put(house: &House<'_>, visit: &Visit<'_>, body: Bytes) -> Option<Ticket> {
         referer: facts
             .headers
             .get(REFERER)
+            .filter(|referer| referer.as_bytes().len() <= MOST_REFERER)
             .map(|referer| referer.as_bytes().into()),
         body,
     };
