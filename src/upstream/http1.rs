@@ -57,6 +57,9 @@ struct Sending {
     pieces: Pieces,
     upload: Upload,
     framing: Framing,
+    /// The last bytes of a known length, until it is certain that they are the last: a whole request must not
+    /// come of one whose client breaks its word.
+    held: Bytes,
     state: State,
     /// Whether something was written.
     begun: bool,
@@ -97,6 +100,7 @@ impl Exchange {
                 pieces: Pieces::of_head(head),
                 upload,
                 framing: length.map_or(Framing::Chunked, Framing::Length),
+                held: Bytes::new(),
                 state: State::Sending,
                 begun: false,
             },
@@ -186,7 +190,7 @@ impl Exchange {
     pub(super) fn unsent(self) -> Option<Upload> {
         let sending = self.sending;
         // A piece that was taken out of the body cannot be put back.
-        (!sending.begun && !sending.pieces.has_data()).then_some(sending.upload)
+        (!sending.begun && !sending.pieces.has_data() && sending.held.is_empty()).then_some(sending.upload)
     }
 
     /// The socket, and what was read of it beyond the head: for a tunnel.
@@ -355,37 +359,38 @@ impl Sending {
 
     /// Takes the next piece out of the body, if there is one.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Result<(), Cut> {
-        if self.upload.is_end_stream() {
-            return self.last_piece();
-        }
-        let data = loop {
+        loop {
+            if self.upload.is_end_stream() {
+                return self.last_piece();
+            }
             let frame = match Pin::new(&mut self.upload).poll_frame(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => return self.last_piece(),
                 Poll::Ready(Some(frame)) => frame?,
             };
+            let data = frame.into_data().unwrap_or_default();
             // An empty chunk would be the last.
-            match frame.into_data() {
-                Ok(data) if !data.is_empty() => break data,
-                _ => {}
+            if data.is_empty() {
+                continue;
             }
-        };
-        match &mut self.framing {
-            Framing::Length(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or(Cut::ClientGone)?;
-                self.pieces.set_data(data);
-                if *left == 0 {
-                    self.state = State::Last;
+            match &mut self.framing {
+                Framing::Length(left) => {
+                    *left = left.checked_sub(data.len() as u64).ok_or(Cut::ClientGone)?;
+                    if *left == 0 {
+                        self.held = data;
+                        continue;
+                    }
+                    self.pieces.set_data(data);
                 }
+                Framing::Chunked => self.pieces.set_chunk(data),
             }
-            Framing::Chunked => self.pieces.set_chunk(data),
+            return Ok(());
         }
-        Ok(())
     }
 
     fn last_piece(&mut self) -> Result<(), Cut> {
         match self.framing {
-            Framing::Length(0) => {}
+            Framing::Length(0) => self.pieces.set_data(std::mem::take(&mut self.held)),
             Framing::Length(_) => return Err(Cut::ClientGone),
             Framing::Chunked => self.pieces.set_data(Bytes::from_static(chunked::LAST)),
         }
