@@ -103,11 +103,6 @@ impl Lines {
         http1::write_field(name, value, &mut self.bytes);
     }
 
-    /// Adds fields that were written before, without `Date`.
-    pub fn extend(&mut self, written: &[u8]) {
-        self.bytes.extend_from_slice(written);
-    }
-
     /// As they are sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

@@ -3,38 +3,12 @@
 
 use std::cell::RefCell;
 
-use http::HeaderMap;
-
-/// What is kept of each kind, and how large it may be.
+/// How many are kept, and how large they may be.
 const MOST: usize = 16;
-const MOST_FIELDS: usize = 48;
 const MOST_BYTES: usize = 8 * 1024;
 
 thread_local! {
-    static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// An empty map.
-pub fn headers() -> HeaderMap {
-    let kept = MAPS.try_with(|maps| maps.borrow_mut().pop());
-    kept.ok()
-        .flatten()
-        .unwrap_or_else(|| HeaderMap::with_capacity(12))
-}
-
-/// Keeps the room of a map that is needed no more.
-pub fn keep(mut headers: HeaderMap) {
-    if headers.capacity() > MOST_FIELDS {
-        return;
-    }
-    headers.clear();
-    let _ = MAPS.try_with(|maps| {
-        let mut maps = maps.borrow_mut();
-        if maps.len() < MOST {
-            maps.push(headers);
-        }
-    });
 }
 
 /// An empty buffer for a head.
