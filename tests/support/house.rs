@@ -52,11 +52,20 @@ impl App {
     }
 
     /// The code of the step that is so many after the present one.
+    ///
+    /// That of the step before is good until the present one ends; with too little left of it to be typed, as a
+    /// person does, this waits for the next.
     pub fn code(&self, steps: i64) -> String {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .expect("after 1970");
-        let moment = i64::try_from(now.as_secs()).expect("not yet") + 30 * steps;
+        let now = || {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .expect("after 1970")
+                .as_secs()
+        };
+        while steps < 0 && now() % 30 >= 25 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let moment = i64::try_from(now()).expect("not yet") + 30 * steps;
         self.at(u64::try_from(moment).expect("after 1970"))
     }
 
