@@ -12,14 +12,17 @@ pub mod hex;
 pub mod http1;
 mod names;
 mod pieces;
+mod pipe;
 pub mod problem;
 pub mod qr;
 pub mod query;
 pub mod spare;
+mod splice;
 
 pub use answer::{Answer, Lines, Now, each_field};
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Piped};
 pub use fields::{Field, Fields, Marks, Name, Named, NotText, Value};
 pub use names::Known;
 pub use pieces::Pieces;
+pub use pipe::{Pipe, Splice};
 pub use problem::{Form, problem};
