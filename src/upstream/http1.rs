@@ -159,7 +159,7 @@ impl Exchange {
                     continue;
                 }
                 (self.left, self.keeps) = framing(&head, asked)?;
-                self.large = matches!(self.left, Left::Length(length) if length >= LARGE);
+                self.large = matches!(self.left, Left::Length(LARGE..));
                 let relayed = Relayed::of(head.status, head.version, &head.fields, asked, identities);
                 http1.read.advance(length);
                 return Poll::Ready(relayed.map_err(Broken::Refused));
@@ -331,31 +331,29 @@ impl Piped for Exchange {
     fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
         let this = &mut *self;
         // The rest of the request, and what came with the head, go by the other way.
-        let rests = matches!(this.sending.state, State::Done | State::Failed);
-        let http1 = this
-            .http1
-            .as_mut()
-            .filter(|http1| this.large && rests && http1.read.is_empty())?;
+        if !this.large || !matches!(this.sending.state, State::Done | State::Failed) {
+            return None;
+        }
+        let http1 = this.http1.as_mut().filter(|http1| http1.read.is_empty())?;
         let Left::Length(left) = &mut this.left else {
             return None;
         };
         let Poll::Ready(filled) = http1.stream.poll_fill(cx, *left)? else {
             return Some(Poll::Pending);
         };
-        let filled = filled
-            .map_err(BodyError::from)
-            .and_then(|pipe| match pipe.held() {
-                0 => Err(ENDED_EARLY.into()),
-                _ => Ok(pipe),
-            });
-        match &filled {
-            Ok(pipe) => *left = left.saturating_sub(pipe.held() as u64),
-            Err(_) => this.http1 = None,
-        }
-        if matches!(this.left, Left::Length(0)) {
+        let pipe = match filled {
+            Ok(pipe) if pipe.held() > 0 => pipe,
+            ended => {
+                this.http1 = None;
+                let why = ended.map_or_else(BodyError::from, |_| ENDED_EARLY.into());
+                return Some(Poll::Ready(Err(why)));
+            }
+        };
+        *left = left.saturating_sub(pipe.held() as u64);
+        if *left == 0 {
             this.give_back();
         }
-        Some(Poll::Ready(filled))
+        Some(Poll::Ready(Ok(pipe)))
     }
 }
 
