@@ -75,9 +75,8 @@ impl Head {
         };
         let mut say = |name: &str, value: &[u8]| http1::write_field(name.as_bytes(), value, &mut written);
         filter.each(&permit, &mut say);
-        for (name, value) in identity.named(&outgoing.route.identity_headers) {
-            say(name.as_str(), value.as_bytes());
-        }
+        identity.write(&outgoing.route.identity_headers, &mut written);
+        let mut say = |name: &str, value: &[u8]| http1::write_field(name.as_bytes(), value, &mut written);
         if let Some(address) = outgoing.client.address() {
             write_address(address, |text| say("x-forwarded-for", text));
         }

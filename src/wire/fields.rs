@@ -60,6 +60,10 @@ enum Held<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotText;
 
+/// There is more than one value, where one alone can be read in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Several;
+
 /// What names a field, in any case.
 pub trait Named {
     /// The name.
@@ -228,6 +232,20 @@ impl<'r> Fields<'r> {
     #[inline]
     pub fn get(&self, name: impl Named) -> Option<Value<'_>> {
         self.find(name).map(Field::value)
+    }
+
+    /// The only value of that name.
+    ///
+    /// # Errors
+    /// There are several.
+    #[inline]
+    pub fn only(&self, name: impl Named) -> Result<Option<Value<'_>>, Several> {
+        let repeated = self.repeated.has_any(Names::one(name.known()));
+        // Of unknown names it is known only that there are several of them.
+        if repeated && self.get_all(&name).nth(1).is_some() {
+            return Err(Several);
+        }
+        Ok(self.get(name))
     }
 
     /// The first value of that name as it was received, so that it outlives this list; none where it was set since.

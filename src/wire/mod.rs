@@ -22,7 +22,7 @@ mod splice;
 
 pub use answer::{Answer, Lines, Now, each_field};
 pub use body::{Body, BodyError, Piped};
-pub use fields::{Fields, Name, Named, NotText, Value};
+pub use fields::{Fields, Name, Named, NotText, Several, Value};
 pub use names::{Known, Names};
 pub use pieces::Pieces;
 pub use pipe::{Pipe, Splice};
