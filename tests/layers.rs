@@ -38,6 +38,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("askama", &["pages"]),
     ("fluent_bundle", &["pages"]),
     ("qrcode", &["wire"]),
+    ("rustix", &["wire"]),
 ];
 
 /// Folders whose every file is one entry of a table: `(folder, table file, files that are not entries)`.

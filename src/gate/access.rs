@@ -12,7 +12,7 @@ use super::record::agent;
 use crate::observe::access::{AccessLine, AccessLog};
 use crate::request::{Client, Received, RequestId};
 use crate::time::{Clock, Timestamp};
-use crate::wire::{Body, BodyError};
+use crate::wire::{Body, BodyError, Pipe, Piped};
 
 /// What the access line needs after the head has gone to the upstream.
 pub(super) struct Access {
@@ -107,5 +107,15 @@ impl http_body::Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Piped for Counted {
+    fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        let pipe = Pin::new(&mut self.body).poll_pipe(cx)?;
+        if let Poll::Ready(Ok(pipe)) = &pipe {
+            self.line.bytes += pipe.held() as u64;
+        }
+        Some(pipe)
     }
 }

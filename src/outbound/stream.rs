@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use crate::wire::{Pipe, Splice};
+
 /// An open connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -75,6 +77,28 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => stream.is_write_vectored(),
             Stream::Unix(stream) => stream.is_write_vectored(),
             Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+impl Splice for Stream {
+    fn is_bare(&self) -> bool {
+        !matches!(self, Stream::Tls(_))
+    }
+
+    fn poll_fill(&self, cx: &mut Context<'_>, most: u64) -> Option<Poll<io::Result<Pipe>>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_fill(cx, most),
+            Stream::Unix(stream) => stream.poll_fill(cx, most),
+            Stream::Tls(_) => None,
+        }
+    }
+
+    fn poll_drain(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_drain(cx, pipe),
+            Stream::Unix(stream) => stream.poll_drain(cx, pipe),
+            Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }

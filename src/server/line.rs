@@ -16,17 +16,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::counters::Place;
 use super::pulse::Pulse;
 use super::socket::AHEAD;
-use crate::wire::{Body, BodyError, Pieces};
+use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Splice};
 
 /// The most that is read at once while a head is expected.
 pub(super) const READ: usize = 16 * 1024;
 /// The most that is read of a body at once.
 const PIECE: usize = 64 * 1024;
+/// From so many bytes on a body goes by a pipe where it can: measured, docs/performance.md.
+const LARGE: u64 = 64 * 1024;
 
 thread_local! {
     /// One buffer for all connections of a worker: an idle one has none.
     static BUFFER: RefCell<Box<[u8; READ]>> = RefCell::new(Box::new([0; READ]));
 }
+
+/// A socket without TLS.
+pub(super) trait Client: AsyncRead + AsyncWrite + Splice + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Splice + Unpin + 'static> Client for T {}
 
 /// A client's socket. The request under way and its body share it.
 pub(super) struct Line<T> {
@@ -40,7 +47,7 @@ pub(super) struct Line<T> {
     place: Place,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Line<T> {
+impl<T: Client> Line<T> {
     pub(super) fn new(io: T, pulse: Arc<Pulse>, place: Place) -> Self {
         Self {
             io: RefCell::new(io),
@@ -127,6 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Line<T> {
             first => Body::stream(Upload {
                 line: Rc::clone(self),
                 first,
+                large: self.body.get() >= LARGE,
             }),
         }
     }
@@ -179,6 +187,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Line<T> {
         }
     }
 
+    /// The same by a pipe, if that goes.
+    fn poll_body_pipe(&self, cx: &mut Context<'_>) -> Option<Poll<io::Result<Pipe>>> {
+        if self.body.get() == 0 || !self.ahead.borrow().is_empty() || self.pulse.ended.load(Relaxed) {
+            return None;
+        }
+        let filled = self.io.borrow().poll_fill(cx, self.body.get())?;
+        if let Poll::Ready(Ok(pipe)) = &filled {
+            self.came(pipe.held());
+            if pipe.held() == 0 {
+                return Some(Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())));
+            }
+            self.body.set(self.body.get().saturating_sub(pipe.held() as u64));
+        }
+        Some(filled)
+    }
+
     fn came(&self, count: usize) {
         if count == 0 {
             self.pulse.ended.store(true, Relaxed);
@@ -192,15 +216,16 @@ struct Upload<T> {
     line: Rc<Line<T>>,
     /// What came with the head.
     first: Option<Bytes>,
+    large: bool,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Upload<T> {
+impl<T: Client> Upload<T> {
     fn left(&self) -> u64 {
         self.line.body.get() + self.first.as_ref().map_or(0, |first| first.len() as u64)
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> http_body::Body for Upload<T> {
+impl<T: Client> http_body::Body for Upload<T> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -221,5 +246,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> http_body::Body for Upload<T> 
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left())
+    }
+}
+
+impl<T: Client> Piped for Upload<T> {
+    fn poll_pipe(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        if !self.large || self.first.is_some() {
+            return None;
+        }
+        Some(self.line.poll_body_pipe(cx)?.map_err(BodyError::from))
     }
 }

@@ -16,23 +16,22 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::Extensions;
 use http_body::Body as _;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Serve;
 use super::connection::{Connection, Visit, close_after_refusal, linger};
 use super::counters::{Place, count};
 use super::head::{self, Asked, Content, Found, Framing};
-use super::line::{Line, READ};
+use super::line::{Client, Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
 use crate::request::Received;
-use crate::wire::{Answer, Body, Now, Pieces, chunked, spare};
+use crate::wire::{Answer, Body, Now, Pieces, Piped, chunked, spare};
 
 impl<S: Serve> Visit<S> {
     /// Serves a socket without TLS.
     pub(super) async fn plain<T>(self, io: T, place: Place)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: Client + Send,
     {
         let visit = Rc::new(self);
         let pulse = Arc::new(Pulse::default());
@@ -95,7 +94,7 @@ enum After {
 
 impl<T, S> Connection for Lane<T, S>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Client,
     S: Serve,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
@@ -105,7 +104,7 @@ where
 
 impl<T, S> Future for Lane<T, S>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Client,
     S: Serve,
 {
     type Output = ();
@@ -149,7 +148,7 @@ enum Served {
 
 impl<T, S> Lane<T, S>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Client,
     S: Serve,
 {
     /// Whether bytes are here that nobody has looked for a head in; if not, there need be no room for any.
@@ -287,7 +286,7 @@ impl<S: Serve> Visit<S> {
         answer: Pin<Box<dyn Future<Output = Answer> + '_>>,
     ) -> After
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: Client,
     {
         let served = {
             let mut serving = answer;
@@ -309,7 +308,7 @@ impl<S: Serve> Visit<S> {
     /// What is sent for an answer.
     fn reply<T>(&self, line: &Line<T>, mut answer: Answer, asked: Asked) -> io::Result<Reply>
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: Client,
     {
         if answer.status.is_informational() {
             return Err(io::Error::other("no answer is interim"));
@@ -357,7 +356,7 @@ struct Reply {
 impl Reply {
     async fn send<T>(mut self, line: &Line<T>) -> After
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: Client,
     {
         let sent = std::future::poll_fn(|cx| self.sending.poll(cx, line)).await;
         match sent {
@@ -369,7 +368,7 @@ impl Reply {
     /// What follows once it was sent.
     fn after<T>(&self, line: &Line<T>) -> After
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: Client,
     {
         if self.last || !line.is_past_body() {
             let unread = self.bodied || !line.ahead().is_empty();
@@ -391,7 +390,7 @@ struct Sending {
 impl Sending {
     fn poll<T>(&mut self, cx: &mut Context<'_>, line: &Line<T>) -> Poll<io::Result<()>>
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: Client,
     {
         let sent = self.poll_write(cx, line)?;
         if sent.is_pending() {
@@ -403,7 +402,7 @@ impl Sending {
     /// The same without a look at what the client sends: the buffer for that is lent while a head is served.
     fn poll_write<T>(&mut self, cx: &mut Context<'_>, line: &Line<T>) -> Poll<io::Result<()>>
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: Client,
     {
         loop {
             let waits = !self.over && !self.pieces.has_data() && self.next_piece(cx)?.is_pending();
@@ -424,6 +423,15 @@ impl Sending {
 
     /// Takes the next piece out of the body.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Framing::Length(left) = &mut self.framing
+            && let Some(pipe) = Pin::new(&mut self.body).poll_pipe(cx)
+        {
+            let pipe = ready!(pipe).map_err(io::Error::other)?;
+            *left = less(*left, pipe.held())?;
+            self.over = *left == 0;
+            self.pieces.set_pipe(pipe);
+            return Poll::Ready(Ok(()));
+        }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(frame) => frame.map_err(io::Error::other)?,
             None => {
@@ -444,14 +452,16 @@ impl Sending {
         match &mut self.framing {
             Framing::Chunked => self.pieces.set_chunk(data),
             Framing::Length(left) => {
-                let Some(rest) = left.checked_sub(data.len() as u64) else {
-                    return Poll::Ready(Err(io::Error::other("the body is longer than it said")));
-                };
-                *left = rest;
-                self.over = rest == 0;
+                *left = less(*left, data.len())?;
+                self.over = *left == 0;
                 self.pieces.set_data(data);
             }
         }
         Poll::Ready(Ok(()))
     }
+}
+
+fn less(left: u64, count: usize) -> io::Result<u64> {
+    left.checked_sub(count as u64)
+        .ok_or_else(|| io::Error::other("the body is longer than it said"))
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::wire::{Body, BodyError};
+use crate::wire::{Body, BodyError, Piped};
 
 /// True as long as something of a body is still to come.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ struct Watched {
     body: Incoming,
     unread: Unread,
 }
+
+impl Piped for Watched {}
 
 impl http_body::Body for Watched {
     type Data = Bytes;

@@ -16,7 +16,7 @@ use super::names::IdentityNames;
 use super::response_head::strip_trailers;
 use crate::authn::Identity;
 use crate::time::Clock;
-use crate::wire::{self, BodyError};
+use crate::wire::{self, BodyError, Pipe, Piped};
 
 /// How soon a revocation is noticed while nothing else happens: "within one second".
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(750);
@@ -101,9 +101,13 @@ impl Progress {
     }
 
     fn set(&self, state: u8) {
+        self.went_on();
+        self.state.store(state, Ordering::Relaxed);
+    }
+
+    fn went_on(&self) {
         let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(millis, Ordering::Relaxed);
-        self.state.store(state, Ordering::Relaxed);
     }
 
     fn cut(&self, why: Cut) {
@@ -167,6 +171,13 @@ impl<B: Body> Upload<B> {
         self.0.as_ref().map(|body| Arc::clone(&body.progress))
     }
 
+    /// The backend took a part of a piece.
+    pub(super) fn went_on(&self) {
+        if let Some(body) = &self.0 {
+            body.progress.went_on();
+        }
+    }
+
     /// The length, if the client said it; 0 without a body.
     pub(super) fn length(&self) -> Option<u64> {
         self.0
@@ -180,11 +191,7 @@ impl<B: Body<Data = Bytes> + Unpin> Uploading<B> {
         loop {
             let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    self.progress.set(AWAITS_CLIENT);
-                    ready!(self.silence.poll(cx, self.idle));
-                    return Poll::Ready(Some(Err(Cut::ClientSlow)));
-                }
+                Poll::Pending => return self.wait(cx).map(|why| Some(Err(why))),
             };
             self.silence.broken();
             let Some(frame) = frame else {
@@ -199,16 +206,45 @@ impl<B: Body<Data = Bytes> + Unpin> Uploading<B> {
                 // header may not.
                 continue;
             };
-            if let Some(left) = &mut self.left {
-                match left.checked_sub(data.len() as u64) {
-                    Some(rest) => *left = rest,
-                    None => return Poll::Ready(Some(Err(Cut::TooLarge))),
-                }
-            }
-            self.progress
-                .set(if self.inner.is_end_stream() { DONE } else { FLOWING });
-            return Poll::Ready(Some(Ok(frame)));
+            let count = data.len();
+            return Poll::Ready(Some(self.took(count).map(|()| frame)));
         }
+    }
+
+    /// Ready when the client has been silent for too long.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        self.progress.set(AWAITS_CLIENT);
+        ready!(self.silence.poll(cx, self.idle));
+        Poll::Ready(Cut::ClientSlow)
+    }
+
+    /// So many bytes more.
+    fn took(&mut self, count: usize) -> Result<(), Cut> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(count as u64).ok_or(Cut::TooLarge)?;
+        }
+        self.progress
+            .set(if self.inner.is_end_stream() { DONE } else { FLOWING });
+        Ok(())
+    }
+}
+
+impl<B: Body<Data = Bytes> + Piped + Unpin> Upload<B> {
+    /// The next bytes in a pipe; none: ask for a frame.
+    pub(super) fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, Cut>>> {
+        let body = self.0.as_mut()?;
+        let pipe = match Pin::new(&mut body.inner).poll_pipe(cx)? {
+            Poll::Pending => body.wait(cx).map(Err),
+            Poll::Ready(pipe) => {
+                body.silence.broken();
+                let pipe = pipe.map_err(|_| Cut::ClientGone);
+                Poll::Ready(pipe.and_then(|pipe| body.took(pipe.held()).map(|()| pipe)))
+            }
+        };
+        if let Poll::Ready(Err(why)) = &pipe {
+            body.progress.cut(*why);
+        }
+        Some(pipe)
     }
 }
 
@@ -267,6 +303,23 @@ impl<B> Download<B> {
             .as_ref()
             .is_some_and(|(identity, clock)| !identity.lease.is_live(clock.now()))
     }
+
+    /// Ready when the backend has been silent for too long, or the lease has ended.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        let every = match self.watched {
+            Some(_) => self.idle.min(LOOK_EVERY),
+            None => self.idle,
+        };
+        loop {
+            let silence = ready!(self.silence.poll(cx, every));
+            if self.is_revoked() {
+                return Poll::Ready(Cut::Revoked);
+            }
+            if silence >= self.idle {
+                return Poll::Ready(Cut::UpstreamSilent);
+            }
+        }
+    }
 }
 
 impl<B> Body for Download<B>
@@ -284,20 +337,7 @@ where
         loop {
             let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    let every = match this.watched {
-                        Some(_) => this.idle.min(LOOK_EVERY),
-                        None => this.idle,
-                    };
-                    let silence = ready!(this.silence.poll(cx, every));
-                    if this.is_revoked() {
-                        return cut(Cut::Revoked);
-                    }
-                    if silence >= this.idle {
-                        return cut(Cut::UpstreamSilent);
-                    }
-                    continue;
-                }
+                Poll::Pending => return this.wait(cx).map(|why| Some(Err(why.into()))),
             };
             this.silence.broken();
             let mut frame = match frame {
@@ -306,7 +346,7 @@ where
                 Some(Ok(frame)) => frame,
             };
             if this.is_revoked() {
-                return cut(Cut::Revoked);
+                return Poll::Ready(Some(Err(Cut::Revoked.into())));
             }
             if let Some(trailers) = frame.trailers_mut() {
                 match &this.trailers {
@@ -330,6 +370,20 @@ where
     }
 }
 
-fn cut(why: Cut) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    Poll::Ready(Some(Err(why.into())))
+impl<B: Piped + Unpin> Piped for Download<B> {
+    fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        let pipe = match Pin::new(&mut self.inner).poll_pipe(cx)? {
+            Poll::Pending => self.wait(cx).map(|why| Err(why.into())),
+            Poll::Ready(pipe) => {
+                self.silence.broken();
+                Poll::Ready(pipe.and_then(|pipe| match self.is_revoked() {
+                    true => Err(Cut::Revoked.into()),
+                    false => Ok(pipe),
+                }))
+            }
+        };
+        Some(pipe)
+    }
 }
+
+impl Piped for hyper::body::Incoming {}

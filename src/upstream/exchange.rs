@@ -18,7 +18,7 @@ use super::request_head::Head;
 use super::response_head::Relayed;
 use super::{Upstreams, Via};
 use crate::decision::Permit;
-use crate::wire::{Answer, Body, BodyError, Fields};
+use crate::wire::{Answer, Body, BodyError, Fields, Piped};
 
 /// A response of a backend, of which the head is known.
 pub(super) struct Came {
@@ -207,7 +207,7 @@ impl Upstreams {
         trailers: Option<super::IdentityNames>,
     ) -> Body
     where
-        B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin + 'static,
+        B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Piped + Unpin + 'static,
     {
         let mut download = Download::new(body, idle);
         download.watched = permit

@@ -18,12 +18,17 @@ use super::response_head::Relayed;
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Chunks, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
-use crate::wire::{Body, BodyError, Fields, Pieces, names};
+use crate::wire::{Body, BodyError, Fields, Pieces, Pipe, Piped, Splice, names};
 
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
+/// From so many bytes on a response's body goes by a pipe where it can: measured, docs/performance.md.
+const LARGE: u64 = 128 * 1024;
 /// Interim responses before a head, in bytes all together; without a bound they could come for ever.
 const MOST_INTERIM: usize = 64 * 1024;
+
+/// A body that is shorter than it said.
+const ENDED_EARLY: &str = "the upstream closed before the end of its body";
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub(super) struct Exchange {
     sending: Sending,
     /// What is still to come of the response.
     left: Left,
+    /// Whether the body is large enough for pipes.
+    large: bool,
     /// Whether the backend goes on listening after this response.
     keeps: bool,
     /// Bytes of interim responses so far.
@@ -105,6 +112,7 @@ impl Exchange {
                 begun: false,
             },
             left: Left::Length(0),
+            large: false,
             keeps: false,
             interim: 0,
         }
@@ -151,6 +159,7 @@ impl Exchange {
                     continue;
                 }
                 (self.left, self.keeps) = framing(&head, asked)?;
+                self.large = matches!(self.left, Left::Length(LARGE..));
                 let relayed = Relayed::of(head.status, head.version, &head.fields, asked, identities);
                 http1.read.advance(length);
                 return Poll::Ready(relayed.map_err(Broken::Refused));
@@ -222,7 +231,10 @@ impl Exchange {
             return;
         };
         let Some(pool) = http1.home.upgrade() else { return };
-        if self.keeps && self.sending.state == State::Done && http1.read.is_empty() && http1.rests() {
+        // A pipe takes what the body has and not a byte more, so what follows it was not seen yet.
+        let quiet = !self.large || http1.is_quiet();
+        if self.keeps && self.sending.state == State::Done && quiet && http1.read.is_empty() && http1.rests()
+        {
             http1.read = BytesMut::new();
             let mut idle = pool.idle.borrow_mut();
             if idle.len() < MOST_IDLE {
@@ -288,7 +300,7 @@ impl Exchange {
                 self.http1 = None;
                 return Poll::Ready(match self.left {
                     Left::UntilClose => None,
-                    _ => Some(Err("the upstream closed before the end of its body".into())),
+                    _ => Some(Err(ENDED_EARLY.into())),
                 });
             }
         }
@@ -315,6 +327,36 @@ impl http_body::Body for Exchange {
     }
 }
 
+impl Piped for Exchange {
+    fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        let this = &mut *self;
+        // The rest of the request, and what came with the head, go by the other way.
+        if !this.large || !matches!(this.sending.state, State::Done | State::Failed) {
+            return None;
+        }
+        let http1 = this.http1.as_mut().filter(|http1| http1.read.is_empty())?;
+        let Left::Length(left) = &mut this.left else {
+            return None;
+        };
+        let Poll::Ready(filled) = http1.stream.poll_fill(cx, *left)? else {
+            return Some(Poll::Pending);
+        };
+        let pipe = match filled {
+            Ok(pipe) if pipe.held() > 0 => pipe,
+            ended => {
+                this.http1 = None;
+                let why = ended.map_or_else(BodyError::from, |_| ENDED_EARLY.into());
+                return Some(Poll::Ready(Err(why)));
+            }
+        };
+        *left = left.saturating_sub(pipe.held() as u64);
+        if *left == 0 {
+            this.give_back();
+        }
+        Some(Poll::Ready(Ok(pipe)))
+    }
+}
+
 enum SendError {
     Cut(Cut),
     Io(io::Error),
@@ -327,7 +369,7 @@ impl Sending {
             match self.state {
                 State::Done | State::Failed => return Poll::Ready(Ok(())),
                 State::Sending if !self.pieces.has_data() => {
-                    if let Err(why) = self.next_piece(cx) {
+                    if let Err(why) = self.next_piece(cx, stream.is_bare()) {
                         self.state = State::Failed;
                         return Poll::Ready(Err(SendError::Cut(why)));
                     }
@@ -348,7 +390,10 @@ impl Sending {
                 return Poll::Ready(Ok(()));
             }
             match ready!(self.pieces.poll_write(cx, stream)) {
-                Ok(_) => self.begun = true,
+                Ok(_) => {
+                    self.begun = true;
+                    self.upload.went_on();
+                }
                 Err(error) => {
                     self.state = State::Failed;
                     return Poll::Ready(Err(SendError::Io(error)));
@@ -357,11 +402,25 @@ impl Sending {
         }
     }
 
-    /// Takes the next piece out of the body, if there is one.
-    fn next_piece(&mut self, cx: &mut Context<'_>) -> Result<(), Cut> {
+    /// Takes the next piece out of the body, if there is one; in a pipe, if `bare`.
+    fn next_piece(&mut self, cx: &mut Context<'_>, bare: bool) -> Result<(), Cut> {
         loop {
             if self.upload.is_end_stream() {
                 return self.last_piece();
+            }
+            if let Framing::Length(left) = &mut self.framing
+                && bare
+                && let Some(pipe) = self.upload.poll_pipe(cx)
+            {
+                let Poll::Ready(pipe) = pipe else { return Ok(()) };
+                let pipe = pipe?;
+                *left = left.checked_sub(pipe.held() as u64).ok_or(Cut::ClientGone)?;
+                // The last bytes are not held: what goes by a pipe ends where it said.
+                if *left == 0 && !self.upload.is_end_stream() {
+                    return Err(Cut::ClientGone);
+                }
+                self.pieces.set_pipe(pipe);
+                return Ok(());
             }
             let frame = match Pin::new(&mut self.upload).poll_frame(cx) {
                 Poll::Pending => return Ok(()),

@@ -7,12 +7,26 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::Pipe;
+
 /// Why a body ended before its end. The connection is aborted, so that a short body never
 /// looks whole.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A body of which large parts may go by a pipe, where both ends can do that. Most cannot.
+pub trait Piped {
+    /// The next bytes, in a pipe that is not empty. None: ask for a frame. Both may be asked in turn, and each byte
+    /// comes once.
+    fn poll_pipe(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        let _ = cx;
+        None
+    }
+}
+
 /// A body that stays in its worker.
-type Stream = dyn http_body::Body<Data = Bytes, Error = BodyError>;
+pub trait Stream: http_body::Body<Data = Bytes, Error = BodyError> + Piped {}
+
+impl<B> Stream for B where B: http_body::Body<Data = Bytes, Error = BodyError> + Piped {}
 
 /// Empty, there as a whole, or a stream. The first three do not allocate.
 #[derive(Default)]
@@ -25,14 +39,14 @@ pub enum Body {
     /// All of it, at once, from the other side; empty after it was sent.
     Passed(Bytes),
     /// From the other side, piece by piece.
-    Stream(Pin<Box<Stream>>),
+    Stream(Pin<Box<dyn Stream>>),
 }
 
 impl Body {
     /// Wraps a stream.
     pub fn stream<B>(body: B) -> Self
     where
-        B: http_body::Body<Data = Bytes, Error = BodyError> + 'static,
+        B: Stream + 'static,
     {
         Self::Stream(Box::pin(body))
     }
@@ -42,6 +56,17 @@ impl Body {
         matches!(self, Body::Empty | Body::Full(_))
     }
 }
+
+impl Piped for Body {
+    fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        match &mut *self {
+            Body::Stream(stream) => stream.as_mut().poll_pipe(cx),
+            Body::Empty | Body::Full(_) | Body::Passed(_) => None,
+        }
+    }
+}
+
+impl<B, F> Piped for http_body_util::combinators::MapErr<B, F> {}
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::{chunked, spare};
+use super::{Pipe, Splice, chunked, spare};
 
 /// What is to be written next, in this order. Empty ones are not there.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub struct Pieces {
     size: Bytes,
     data: Bytes,
     after: Bytes,
+    pipe: Option<Pipe>,
 }
 
 impl Pieces {
@@ -42,9 +43,14 @@ impl Pieces {
         self.after = Bytes::from_static(chunked::AFTER);
     }
 
+    /// Adds bytes of a body that are in a pipe.
+    pub fn set_pipe(&mut self, pipe: Pipe) {
+        self.pipe = Some(pipe);
+    }
+
     /// Whether bytes of a body are waiting.
     pub fn has_data(&self) -> bool {
-        !self.data.is_empty() || !self.after.is_empty()
+        !self.data.is_empty() || !self.after.is_empty() || self.pipe.is_some()
     }
 
     /// Whether nothing is left to write.
@@ -53,13 +59,24 @@ impl Pieces {
     }
 
     /// Writes as much as the socket takes at once; the number of bytes.
-    pub fn poll_write<T: AsyncWrite + Unpin>(
+    pub fn poll_write<T: AsyncWrite + Splice + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut T,
     ) -> Poll<io::Result<usize>> {
         let head = &self.head[self.written..];
-        let written = if self.has_data() {
+        if let Some(mut pipe) = self.pipe.take_if(|_| head.is_empty() && self.data.is_empty()) {
+            match io.poll_drain(cx, &mut pipe) {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.data = pipe.copy_out()?;
+                }
+                drained => {
+                    self.pipe = Some(pipe).filter(|pipe| pipe.held() > 0);
+                    return drained;
+                }
+            }
+        }
+        let written = if !self.data.is_empty() || !self.after.is_empty() {
             let slices = [head, &self.size, &self.data, &self.after].map(IoSlice::new);
             Pin::new(io).poll_write_vectored(cx, &slices)
         } else {

@@ -11,6 +11,7 @@ mod first_minutes;
 mod guard;
 mod identity;
 mod in_force;
+mod large_bodies;
 mod lifecycle;
 mod load;
 mod operations;

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use sidegate::config::settings::{Limits, Listen, Timeouts};
 use sidegate::request::{Peer, Received};
 use sidegate::server::{Role, Serve, Server, bind};
-use sidegate::wire::{Answer, Body, Now};
+use sidegate::wire::{Answer, Body, Now, Piped};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -127,6 +127,8 @@ impl Serve for Actor {
 
 /// Bytes without end.
 struct Endless;
+
+impl Piped for Endless {}
 
 impl http_body::Body for Endless {
     type Data = bytes::Bytes;
