@@ -312,6 +312,24 @@ resend_button = Senden
 resend_discard = Verwerfen
 resend_gone = Dieses Formular ist nicht mehr da: Es wurde schon gesendet, verworfen, oder ist älter als zehn Minuten. Jetzt wurde nichts gesendet.
 
+consent_title = Eine App einlassen?
+consent_lead = Die App unter { $value } möchte für Sie handeln.
+consent_client = Die App
+consent_may = Sie darf
+consent_all = öffnen, was Sie öffnen dürfen, und dort tun, was Sie tun dürfen; nicht dieses Tor verwalten
+consent_only = nur dies: { $value }
+consent_back_to = Ihre Antwort geht an
+consent_hint = Erlauben Sie das nur, wenn Sie diese App gerade benutzen wollten. Sie hat Zutritt, bis Sie ihn in Ihrem Profil beenden oder sie 90 Tage nicht benutzen.
+consent_allow = Einlassen
+consent_deny = Nicht einlassen
+consent_bad = Eine App hat Sie hierher geschickt und falsch gefragt; deshalb ist nichts geschehen. Wer die App macht, muss das beheben:
+consent_back = Zurück zu { $value }
+grants = Apps, die für Sie handeln
+grants_lead = Diese Apps haben Sie eingelassen. Sie dürfen, was Sie dürfen, soweit Sie es erlaubt haben. Ein neues Passwort beendet ihren Zutritt wie Ihre Anmeldungen.
+grant_end = Zutritt beenden
+grant_ended = Die App hat keinen Zutritt mehr.
+grant_since = Eingelassen
+
 hop_bad = Diese Adresse gilt einmal, eine Minute lang, in dem Browser, der zu ihr geschickt wurde. Öffnen Sie die gewünschte Seite noch einmal.
 login_elsewhere = Sie kommen von { $value }; eine Anmeldung hier gilt dort nicht, und Sie werden nicht dorthin zurückgeschickt. Gehört die Adresse zu diesem Haus, trägt der Betreiber dieses Servers sie in „server.domains“ ein.
 loop_title = Die Anmeldung führt nirgendwohin

@@ -312,6 +312,24 @@ resend_button = Send it
 resend_discard = Discard
 resend_gone = This form is not here any more: it was sent already, was discarded, or is older than ten minutes. Nothing was sent now.
 
+consent_title = Let an app in?
+consent_lead = The app at { $value } asks to act for you.
+consent_client = The app
+consent_may = It may
+consent_all = open what you may open, and do there what you may do; not administer this gate
+consent_only = do only this: { $value }
+consent_back_to = Its answer goes to
+consent_hint = Allow it only if you wanted to use this app just now. It gets in until you end that on your profile, or do not use it for 90 days.
+consent_allow = Let it in
+consent_deny = Do not
+consent_bad = An app sent you here and asked wrongly, so nothing was done. Whoever makes the app has to mend it:
+consent_back = Back to { $value }
+grants = Apps that act for you
+grants_lead = You let these apps in. They may do what you may do, as far as you allowed it. A new password ends them, as it ends your logins.
+grant_end = End its access
+grant_ended = The app has no access any more.
+grant_since = Let in
+
 hop_bad = This address works once, within a minute, in the browser that was sent to it. Open the page that you wanted once more.
 login_elsewhere = You came from { $value }, and a login here does not count there. You will not be sent back. If that address is one of this house, whoever runs this server lists it in “server.domains”.
 loop_title = The login leads nowhere

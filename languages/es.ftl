@@ -312,6 +312,24 @@ resend_button = Enviar
 resend_discard = Descartar
 resend_gone = Este formulario ya no está: ya se envió, se descartó o tiene más de diez minutos. Ahora no se envió nada.
 
+consent_title = ¿Dejar entrar a una aplicación?
+consent_lead = La aplicación de { $value } pide actuar por usted.
+consent_client = La aplicación
+consent_may = Podrá
+consent_all = abrir lo que usted puede abrir y hacer allí lo que usted puede hacer; no administrar esta puerta
+consent_only = hacer solo esto: { $value }
+consent_back_to = Su respuesta va a
+consent_hint = Permítalo solo si quería usar esta aplicación ahora mismo. Tendrá acceso hasta que usted lo termine en su perfil, o no la use durante 90 días.
+consent_allow = Dejar entrar
+consent_deny = No dejar entrar
+consent_bad = Una aplicación le envió aquí con una petición incorrecta; no se ha hecho nada. Quien hace la aplicación tiene que corregirla:
+consent_back = Volver a { $value }
+grants = Aplicaciones que actúan por usted
+grants_lead = Usted dejó entrar a estas aplicaciones. Pueden lo mismo que usted, hasta donde lo permitió. Una contraseña nueva termina su acceso, igual que sus sesiones.
+grant_end = Terminar el acceso
+grant_ended = La aplicación ya no tiene acceso.
+grant_since = Entró
+
 hop_bad = Esta dirección sirve una vez, durante un minuto, en el navegador que fue enviado a ella. Abra otra vez la página que quería.
 login_elsewhere = Viene de { $value }; una sesión iniciada aquí no vale allí y no se le enviará de vuelta. Si esa dirección es de esta casa, quien administra este servidor la añade a «server.domains».
 loop_title = El inicio de sesión no lleva a ninguna parte

@@ -312,6 +312,24 @@ resend_button = Envoyer
 resend_discard = Abandonner
 resend_gone = Ce formulaire n’est plus là : il a déjà été envoyé, a été abandonné, ou a plus de dix minutes. Rien n’a été envoyé maintenant.
 
+consent_title = Laisser entrer une application ?
+consent_lead = L’application à l’adresse { $value } demande à agir pour vous.
+consent_client = L’application
+consent_may = Elle pourra
+consent_all = ouvrir ce que vous pouvez ouvrir et y faire ce que vous pouvez y faire ; pas administrer ce portail
+consent_only = faire seulement ceci : { $value }
+consent_back_to = Sa réponse va à
+consent_hint = N’acceptez que si vous vouliez utiliser cette application à l’instant. Elle aura accès jusqu’à ce que vous y mettiez fin dans votre profil, ou que vous ne l’utilisiez plus pendant 90 jours.
+consent_allow = Laisser entrer
+consent_deny = Refuser
+consent_bad = Une application vous a envoyé ici avec une demande incorrecte ; rien n’a été fait. C’est à son auteur de la corriger :
+consent_back = Retour à { $value }
+grants = Applications qui agissent pour vous
+grants_lead = Vous avez laissé entrer ces applications. Elles peuvent ce que vous pouvez, dans la mesure où vous l’avez permis. Un nouveau mot de passe met fin à leur accès comme à vos sessions.
+grant_end = Mettre fin à l’accès
+grant_ended = L’application n’a plus d’accès.
+grant_since = Entrée
+
 hop_bad = Cette adresse sert une fois, pendant une minute, dans le navigateur qui y a été envoyé. Ouvrez à nouveau la page voulue.
 login_elsewhere = Vous venez de { $value } ; une connexion ici n’y est pas valable et vous n’y serez pas renvoyé. Si cette adresse fait partie de cette maison, la personne qui gère ce serveur l’ajoute à « server.domains ».
 loop_title = La connexion ne mène nulle part

@@ -312,6 +312,24 @@ resend_button = Versturen
 resend_discard = Weggooien
 resend_gone = Dit formulier is er niet meer: het is al verstuurd, weggegooid, of ouder dan tien minuten. Er is nu niets verstuurd.
 
+consent_title = Een app binnenlaten?
+consent_lead = De app op { $value } vraagt om voor u te handelen.
+consent_client = De app
+consent_may = Die mag
+consent_all = openen wat u mag openen, en daar doen wat u mag doen; niet deze poort beheren
+consent_only = alleen dit: { $value }
+consent_back_to = Het antwoord gaat naar
+consent_hint = Sta dit alleen toe als u deze app zojuist wilde gebruiken. De app heeft toegang tot u die in uw profiel beëindigt, of de app 90 dagen niet gebruikt.
+consent_allow = Binnenlaten
+consent_deny = Niet binnenlaten
+consent_bad = Een app stuurde u hierheen en vroeg het verkeerd; er is niets gedaan. Wie de app maakt, moet dat herstellen:
+consent_back = Terug naar { $value }
+grants = Apps die voor u handelen
+grants_lead = Deze apps hebt u binnengelaten. Ze mogen wat u mag, voor zover u dat hebt toegestaan. Een nieuw wachtwoord beëindigt hun toegang, net als uw sessies.
+grant_end = Toegang beëindigen
+grant_ended = De app heeft geen toegang meer.
+grant_since = Binnengelaten
+
 hop_bad = Dit adres werkt één keer, een minuut lang, in de browser die ernaartoe werd gestuurd. Open de gewenste pagina opnieuw.
 login_elsewhere = U komt van { $value }; inloggen hier geldt daar niet, en u wordt niet teruggestuurd. Hoort dat adres bij dit huis, dan zet de beheerder van deze server het in “server.domains”.
 loop_title = Het inloggen leidt nergens heen

@@ -554,6 +554,7 @@ mod tests {
             networks: Vec::new(),
             created: Timestamp::from_millis(0),
             expires: None,
+            grant: None,
         };
         let shown = serde_json::to_string(&TokenView::new(&token, None, "active")).expect("serializes");
         for secret in ["abab", "cdcd", "efef"] {

@@ -12,7 +12,7 @@ use super::journal::{self, Undone};
 use super::language::{LANGUAGES, Words, fill};
 use super::login::Entry;
 use super::tokens::{Draft, Shown};
-use super::{House, Visit, agent, factors, login, passkeys, passwords, tokens};
+use super::{House, Visit, agent, factors, grants, login, passkeys, passwords, tokens};
 use crate::accounts::{Account, LiveSession};
 use crate::model::{Preferences, Role, Theme};
 use crate::observe::audit::{Event, Line};
@@ -44,6 +44,7 @@ struct Page<'a> {
     passkeys: Vec<passkeys::Listed>,
     sessions: Vec<Session>,
     more_sessions: bool,
+    grants: Vec<grants::Listed>,
     tokens: Vec<Shown>,
     open_create: bool,
     draft: Draft,
@@ -96,6 +97,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         "password" => words.password_changed,
         "session" => words.session_ended,
         "token" => words.token_revoked,
+        "grant" => words.grant_ended,
         "app" => words.app_done,
         "factors" => words.factors_removed,
         "passkey" => words.passkey_added,
@@ -370,6 +372,7 @@ pub(super) fn shown(
             .take(LISTED)
             .map(|session| listed(words, person, session))
             .collect(),
+        grants: grants::of(house, visit, &user.name),
         tokens: tokens::of(house, visit, &user.name),
         open_create: !draft.name.is_empty(),
         draft,
