@@ -24,7 +24,11 @@ impl GrantTable {
 
     pub(super) fn by_family(&self, family: &[u8; 16]) -> Option<Arc<GrantRecord>> {
         let index = read(&self.0);
-        index.by_family.get(family).and_then(|id| index.by_id.get(id)).cloned()
+        index
+            .by_family
+            .get(family)
+            .and_then(|id| index.by_id.get(id))
+            .cloned()
     }
 
     pub(super) fn select(&self, which: impl Fn(&GrantRecord) -> bool) -> Vec<Arc<GrantRecord>> {

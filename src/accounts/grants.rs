@@ -106,7 +106,10 @@ impl Accounts {
         if held.account.user.disabled {
             return Err(AccountsError::forbidden(format!("{user} is disabled")));
         }
-        let mut others = self.memory().grants.select(|grant| !grant.ended && grant.user == user);
+        let mut others = self
+            .memory()
+            .grants
+            .select(|grant| !grant.ended && grant.user == user);
         others.sort_by_key(|grant| std::cmp::Reverse(grant.refreshed));
         let over = others.iter().skip(MOST - 1);
         let mut edits: Vec<Edit> = over.flat_map(|grant| self.ending_of(grant)).collect();
@@ -210,20 +213,27 @@ impl Accounts {
     pub fn grant_of(&self, token: &Secret, now: Timestamp) -> Option<Arc<GrantRecord>> {
         let by_refresh = || {
             let (family, _) = halves(token)?;
-            self.memory().grants.by_family(&mac::fingerprint(family.as_bytes()))
+            self.memory()
+                .grants
+                .by_family(&mac::fingerprint(family.as_bytes()))
         };
         let by_access = || match self.find_token(token.expose(), now) {
             Found::Live(live, _) => self.memory().grants.by_id(live.grant?.as_str()),
             _ => None,
         };
-        by_refresh().or_else(by_access).filter(|grant| is_live(grant, now))
+        by_refresh()
+            .or_else(by_access)
+            .filter(|grant| is_live(grant, now))
     }
 
     /// The grants that work, of one user or of everyone: by user, the newest first.
     pub fn grants(&self, user: Option<&str>, now: Timestamp) -> Vec<GrantView> {
         let user = user.map(names::fold);
         let is_of = |grant: &GrantRecord| user.as_ref().is_none_or(|user| grant.user == **user);
-        let mut grants = self.memory().grants.select(|grant| is_live(grant, now) && is_of(grant));
+        let mut grants = self
+            .memory()
+            .grants
+            .select(|grant| is_live(grant, now) && is_of(grant));
         grants.sort_by(|one, other| (&one.user, other.created).cmp(&(&other.user, one.created)));
         grants.into_iter().map(|grant| self.grant_view(grant)).collect()
     }
@@ -251,7 +261,10 @@ impl Accounts {
 
     /// What ends all grants of a user, for the commit that makes them end.
     pub(super) fn grant_endings(&self, user: &str) -> Vec<Edit> {
-        let grants = self.memory().grants.select(|grant| !grant.ended && grant.user == user);
+        let grants = self
+            .memory()
+            .grants
+            .select(|grant| !grant.ended && grant.user == user);
         grants.iter().flat_map(|grant| self.ending_of(grant)).collect()
     }
 
@@ -296,8 +309,13 @@ impl Accounts {
     }
 
     fn grant_view(&self, record: Arc<GrantRecord>) -> GrantView {
-        let used = self.tokens_of(&record).into_iter().filter_map(|token| token.used());
-        let newest = used.max_by_key(|used| used.last).filter(|used| used.last > record.refreshed);
+        let used = self
+            .tokens_of(&record)
+            .into_iter()
+            .filter_map(|token| token.used());
+        let newest = used
+            .max_by_key(|used| used.last)
+            .filter(|used| used.last > record.refreshed);
         GrantView {
             last: newest.as_ref().map_or(record.refreshed, |used| used.last),
             address: newest.map_or(record.address, |used| used.address),

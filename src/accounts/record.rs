@@ -7,8 +7,8 @@ use super::{AccountsError, names};
 use crate::accounts::live::TokenId;
 use crate::crypto::token_hash;
 use crate::model::{
-    DeviceRecord, FactorsRecord, GrantRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord, SetupRecord,
-    TokenRecord, UsedRecord, UserRecord,
+    DeviceRecord, FactorsRecord, GrantRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord,
+    SetupRecord, TokenRecord, UsedRecord, UserRecord,
 };
 use crate::store::{Change, Expect};
 use crate::wire::hex;
@@ -114,7 +114,10 @@ impl Record {
                 names::is_user(&token.user)
                     && token_hash::is_name(&token.name)
                     && TokenId::parse(&token.id).is_some()
-                    && token.grant.as_deref().is_none_or(|id| TokenId::parse(id).is_some())
+                    && token
+                        .grant
+                        .as_deref()
+                        .is_none_or(|id| TokenId::parse(id).is_some())
             }
             Record::Session(session) => {
                 names::is_user(&session.user) && TokenId::parse(&session.id).is_some()

@@ -44,7 +44,15 @@ pub(super) async fn end(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Res
     let own = accounts.grant(&form.text("id"), visit.facts.now);
     let Some(grant) = own.filter(|grant| grant.record.user == person.name()) else {
         let gone = visit.words.gone;
-        return profile::shown(house, visit, &person, StatusCode::NOT_FOUND, "", gone, Draft::default());
+        return profile::shown(
+            house,
+            visit,
+            &person,
+            StatusCode::NOT_FOUND,
+            "",
+            gone,
+            Draft::default(),
+        );
     };
     let line = Line {
         credential: &grant.record.id,
@@ -53,7 +61,9 @@ pub(super) async fn end(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Res
     };
     match journal::noted(house, &line, accounts.end_grant(&grant.record.id)).await {
         // The app was quicker.
-        Ok(()) | Err(journal::Undone::Refused(AccountsError::NotFound { .. })) => profile::done(house, "grant"),
+        Ok(()) | Err(journal::Undone::Refused(AccountsError::NotFound { .. })) => {
+            profile::done(house, "grant")
+        }
         Err(undone) => profile::refused(house, visit, &person, &undone, Draft::default()),
     }
 }

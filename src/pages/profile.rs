@@ -20,7 +20,7 @@ use crate::observe::metrics::Factor;
 use crate::time::Timestamp;
 use crate::wire::Body;
 
-/// More logins than this are not listed one by one; they can all be ended.
+/// More logins or apps than this are not listed one by one; they can all be ended.
 const LISTED: usize = 20;
 
 #[derive(Template)]
@@ -45,6 +45,7 @@ struct Page<'a> {
     sessions: Vec<Session>,
     more_sessions: bool,
     grants: Vec<grants::Listed>,
+    more_grants: bool,
     tokens: Vec<Shown>,
     open_create: bool,
     draft: Draft,
@@ -349,6 +350,7 @@ pub(super) fn shown(
     let chosen = chosen.map(|account| account.user.preferences.language.clone());
     let chosen = chosen.unwrap_or_default();
     let least = house.settings.password.minimum_length.to_string();
+    let grants = grants::of(house, visit, &user.name);
     let page = Page {
         f: Frame::new(house, visit, words.profile_title),
         notice,
@@ -372,7 +374,8 @@ pub(super) fn shown(
             .take(LISTED)
             .map(|session| listed(words, person, session))
             .collect(),
-        grants: grants::of(house, visit, &user.name),
+        more_grants: grants.len() > LISTED,
+        grants: grants.into_iter().take(LISTED).collect(),
         tokens: tokens::of(house, visit, &user.name),
         open_create: !draft.name.is_empty(),
         draft,

@@ -52,7 +52,11 @@ enum Wrong {
     /// Nobody knows whose answer it would be.
     Nobody(&'static str),
     /// The app can be told: the error, by an address of its own.
-    Told { why: &'static str, client: Client, to: String },
+    Told {
+        why: &'static str,
+        shown: String,
+        to: String,
+    },
 }
 
 /// The page.
@@ -120,7 +124,8 @@ impl<'a> Asked<'a> {
         };
         let client = needed("client_id").map_err(|()| Wrong::Nobody("client_id must be there, once"))?;
         let client = Client::parse(&client).map_err(Wrong::Nobody)?;
-        let redirect_uri = needed("redirect_uri").map_err(|()| Wrong::Nobody("redirect_uri must be there, once"))?;
+        let redirect_uri =
+            needed("redirect_uri").map_err(|()| Wrong::Nobody("redirect_uri must be there, once"))?;
         let redirect = client.redirect(&redirect_uri).map_err(Wrong::Nobody)?;
         let (state, broken) = match once(query, "state") {
             Ok(state) => (state, false),
@@ -144,7 +149,7 @@ impl<'a> Asked<'a> {
             Err((error, why)) => Err(Wrong::Told {
                 why,
                 to: asked.answer(house, visit, "error", error),
-                client: asked.client,
+                shown: asked.client.shown,
             }),
         }
     }
@@ -157,23 +162,41 @@ impl<'a> Asked<'a> {
             None => return Err(("invalid_request", "response_type must be there, and be code")),
             Some(_) => return Err(("unsupported_response_type", "response_type must be code")),
         }
-        if read("code_challenge_method", "code_challenge_method must be there once")?.as_deref() != Some("S256") {
-            return Err(("invalid_request", "code_challenge_method must be there, and be S256 (RFC 7636)"));
+        if read(
+            "code_challenge_method",
+            "code_challenge_method must be there once",
+        )?
+        .as_deref()
+            != Some("S256")
+        {
+            return Err((
+                "invalid_request",
+                "code_challenge_method must be there, and be S256 (RFC 7636)",
+            ));
         }
         let challenge = read("code_challenge", "code_challenge must be there once")?.unwrap_or_default();
         // SHA-256 in base 64 for addresses, without padding.
         let is_digest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if challenge.len() != 43 || !challenge.bytes().all(is_digest) {
-            return Err(("invalid_request", "code_challenge must be there, as RFC 7636 makes it: 43 characters"));
+            return Err((
+                "invalid_request",
+                "code_challenge must be there, as RFC 7636 makes it: 43 characters",
+            ));
         }
         for unknown in ["request", "request_uri"] {
             if !matches!(once(self.query, unknown), Ok(None)) {
-                return Err(("request_not_supported", "request and request_uri are not understood here"));
+                return Err((
+                    "request_not_supported",
+                    "request and request_uri are not understood here",
+                ));
             }
         }
         let scope = read("scope", "scope must be there at most once")?.unwrap_or_default();
         if scopes.unknown_word(&scope).is_some() {
-            return Err(("invalid_scope", "scope has a word that is no role and no [scope.NAME] of this gate"));
+            return Err((
+                "invalid_scope",
+                "scope has a word that is no role and no [scope.NAME] of this gate",
+            ));
         }
         let words: Vec<&str> = scope.split_ascii_whitespace().collect();
         self.scope = words.join(" ");
@@ -235,7 +258,7 @@ impl Wrong {
         let words = visit.words;
         let (why, link, link_text) = match self {
             Wrong::Nobody(why) => (why, format!("{}/", house.site.prefix), words.go_on.to_owned()),
-            Wrong::Told { why, client, to } => (why, to.clone(), fill(words.consent_back, &client.shown)),
+            Wrong::Told { why, shown, to } => (why, to.clone(), fill(words.consent_back, shown)),
         };
         let page = Message {
             f: Frame::new(house, visit, words.not_now),

@@ -49,14 +49,22 @@ impl Client {
         let address = place.host.trim_start_matches('[').trim_end_matches(']');
         let address = address.parse::<IpAddr>().ok();
         if address.is_some_and(|address| !is_private(address)) {
-            return Err("client_id may be a numeric address only where that is a private one, or of the same machine");
+            return Err(
+                "client_id may be a numeric address only where that is a private one, or of the same machine",
+            );
         }
         if place.scheme == "http" && address.is_none() && place.host != "localhost" {
-            return Err("client_id must begin with https://, but for localhost and private numeric addresses");
+            return Err(
+                "client_id must begin with https://, but for localhost and private numeric addresses",
+            );
         }
         Ok(Self {
             id: id.to_owned(),
-            shown: place.origin.split_once("://").map_or("", |(_, rest)| rest).to_owned(),
+            shown: place
+                .origin
+                .split_once("://")
+                .map_or("", |(_, rest)| rest)
+                .to_owned(),
             is_here: place.host == "localhost" || address.is_some_and(|address| address.is_loopback()),
             origin: place.origin,
             scheme: place.scheme,
@@ -79,7 +87,10 @@ impl Client {
         }
         let (_, parameters) = place.rest.split_once('?').unwrap_or_default();
         let ours = ["code", "state", "iss", "error", "error_description"];
-        if ours.iter().any(|name| query::values(parameters, name).next().is_some()) {
+        if ours
+            .iter()
+            .any(|name| query::values(parameters, name).next().is_some())
+        {
             return Err("redirect_uri must not have a parameter that the answer has");
         }
         let slash = if place.rest.starts_with('/') { "" } else { "/" };
@@ -88,14 +99,16 @@ impl Client {
 
     /// Whether a page of that origin is the app's.
     pub(super) fn has_origin(&self, origin: &str) -> bool {
-        self.redirect(origin).is_ok_and(|home| home == format!("{origin}/"))
+        self.redirect(origin)
+            .is_ok_and(|home| home == format!("{origin}/"))
     }
 }
 
 impl<'p> Place<'p> {
     fn parse(text: &'p str) -> Option<Self> {
         // What browsers drop, fold or take for a slash.
-        let plain = |byte: u8| (0x21..=0x7e).contains(&byte) && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>');
+        let plain =
+            |byte: u8| (0x21..=0x7e).contains(&byte) && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>');
         if text.len() > LONGEST || !text.bytes().all(plain) {
             return None;
         }
@@ -143,7 +156,11 @@ mod tests {
             ("https://10.0.0.5/", "10.0.0.5"),
             ("http://[fd00::5]/", "[fd00::5]"),
         ] {
-            assert_eq!(Client::parse(id).map(|client| client.shown).as_deref(), Ok(shown), "{id}");
+            assert_eq!(
+                Client::parse(id).map(|client| client.shown).as_deref(),
+                Ok(shown),
+                "{id}"
+            );
         }
         let long = format!("https://app.example/{}", "a".repeat(1100));
         for id in [
@@ -188,8 +205,14 @@ mod tests {
         for (uri, goes) in [
             ("https://app.example", "https://app.example/"),
             ("https://app.example/cb", "https://app.example/cb"),
-            ("https://APP.EXAMPLE:443/cb?a=b%20c", "https://app.example/cb?a=b%20c"),
-            ("https://app.example?x=//evil.example", "https://app.example/?x=//evil.example"),
+            (
+                "https://APP.EXAMPLE:443/cb?a=b%20c",
+                "https://app.example/cb?a=b%20c",
+            ),
+            (
+                "https://app.example?x=//evil.example",
+                "https://app.example/?x=//evil.example",
+            ),
         ] {
             assert_eq!(app.redirect(uri).as_deref(), Ok(goes), "{uri}");
         }
@@ -230,11 +253,22 @@ mod tests {
             tool.redirect("http://127.0.0.1:51004/cb").as_deref(),
             Ok("http://127.0.0.1:51004/cb")
         );
-        for uri in ["http://127.0.0.2:51004/", "https://127.0.0.1/", "http://localhost/", "http://[::1]/"] {
+        for uri in [
+            "http://127.0.0.2:51004/",
+            "https://127.0.0.1/",
+            "http://localhost/",
+            "http://[::1]/",
+        ] {
             assert!(tool.redirect(uri).is_err(), "{uri}");
         }
         assert!(tool.has_origin("http://127.0.0.1:51004") && app.has_origin("https://app.example"));
-        for origin in ["", "null", "https://app.example/", "https://app.example?", "https://evil.example"] {
+        for origin in [
+            "",
+            "null",
+            "https://app.example/",
+            "https://app.example?",
+            "https://evil.example",
+        ] {
             assert!(!app.has_origin(origin), "{origin}");
         }
         let lan = Client::parse("http://192.168.1.20:8123/").expect("an app");

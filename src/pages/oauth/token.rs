@@ -42,10 +42,15 @@ pub(super) fn preflight(visit: &Visit<'_>) -> Response<Body> {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("content-type"),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Origin"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Origin"));
     response
 }
 
@@ -141,7 +146,9 @@ async fn by_code(
     if !is_its || !is_verifier_of(&verifier, &consent.challenge) {
         return Err(Refusal::Wrong("code-of-another"));
     }
-    let Consent { user, client, scope, .. } = consent;
+    let Consent {
+        user, client, scope, ..
+    } = consent;
     let (name, about) = (shown_client(&client), about(&client, &scope));
     let line = Line {
         credential_name: &name,
@@ -186,7 +193,8 @@ async fn by_refresh(
     let (accounts, facts) = (&house.authority.accounts, &visit.facts);
     if !form.text("scope").is_empty() {
         let same = accounts.grant_of(&token, facts.now).is_none_or(|grant| {
-            let words = |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(str::to_owned).collect() };
+            let words =
+                |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(str::to_owned).collect() };
             words(&grant.scope) == words(&form.text("scope"))
         });
         if !same {
@@ -203,9 +211,12 @@ async fn by_refresh(
     match refreshed {
         Ok(Refreshed::Granted(granted, first_today)) => {
             if first_today {
-                house
-                    .audit
-                    .record(&line(visit, Event::AppRefresh, &granted.grant, "first on this day"));
+                house.audit.record(&line(
+                    visit,
+                    Event::AppRefresh,
+                    &granted.grant,
+                    "first on this day",
+                ));
             }
             Ok(granted)
         }
@@ -291,7 +302,8 @@ fn answered(
 }
 
 /// One sentence for all causes.
-const GONE: &str = "what was shown is wrong, used, too old or ended; send the person to the authorization page again";
+const GONE: &str =
+    "what was shown is wrong, used, too old or ended; send the person to the authorization page again";
 
 fn refused(house: &House<'_>, visit: &Visit<'_>, why: &str) {
     house.audit.record(&Line {
