@@ -31,7 +31,7 @@ password_hint = Mindestens { $value } Zeichen. Ein kurzer Satz ist gut.
 password_again = Dasselbe Passwort noch einmal
 setup_button = Konto anlegen
 recover_title = Neues Passwort festlegen
-recover_lead = Für das Konto { $value }. Angemeldete Browser werden abgemeldet; API-Token gelten weiter.
+recover_lead = Für das Konto { $value }. Angemeldete Browser und eingelassene Apps werden abgemeldet; API-Token gelten weiter.
 recover_button = Passwort festlegen
 link_dead_title = Dieser Link gilt nicht
 link_dead = Er wurde schon benutzt, ist älter als ein Tag, oder ein neuerer hat ihn ersetzt. Der Betreiber gibt mit „sidegate setup-link“ einen neuen aus, oder mit „sidegate user recover NAME“ einen für jemanden, der nicht mehr hineinkommt.
@@ -51,7 +51,7 @@ start_nothing = Hier gibt es nichts, was Sie öffnen dürfen. Fragen Sie den Bet
 logout_title = Abmelden?
 logout_button = Abmelden
 logout_everywhere = Überall abmelden
-logout_everywhere_hint = Oder in allen Browsern auf einmal, auch in denen, die keinen Code verlangen. API-Token gelten weiter.
+logout_everywhere_hint = Oder in allen Browsern auf einmal, auch in denen, die keinen Code verlangen, und in den Apps, die Sie eingelassen haben. API-Token gelten weiter.
 
 profile_title = Ihr Profil
 account = Konto

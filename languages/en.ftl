@@ -31,7 +31,7 @@ password_hint = At least { $value } characters. A short sentence is good.
 password_again = The same password again
 setup_button = Make the account
 recover_title = Set a new password
-recover_lead = For the account { $value }. Browsers that are logged in with it will be logged out; API tokens go on working.
+recover_lead = For the account { $value }. Browsers that are logged in with it will be logged out, and apps that were let in; API tokens go on working.
 recover_button = Set the password
 link_dead_title = This link does not work
 link_dead = It was used already, is older than a day, or a newer one took its place. Whoever runs this server prints a new one with “sidegate setup-link”, or with “sidegate user recover NAME” for somebody who is locked out.
@@ -51,7 +51,7 @@ start_nothing = There is nothing here that you may open. Ask whoever runs this s
 logout_title = Log out?
 logout_button = Log out
 logout_everywhere = Log out everywhere
-logout_everywhere_hint = Or in every browser at once, also in those where no code is asked for. API tokens go on working.
+logout_everywhere_hint = Or in every browser at once, also in those where no code is asked for, and in the apps that you let in. API tokens go on working.
 
 profile_title = Your profile
 account = Account

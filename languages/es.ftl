@@ -31,7 +31,7 @@ password_hint = Al menos { $value } caracteres. Una frase corta va bien.
 password_again = La misma contraseña otra vez
 setup_button = Crear la cuenta
 recover_title = Establecer una contraseña nueva
-recover_lead = Para la cuenta { $value }. Los navegadores que la usan se desconectarán; los tokens de API siguen siendo válidos.
+recover_lead = Para la cuenta { $value }. Los navegadores que la usan y las aplicaciones que dejó entrar se desconectarán; los tokens de API siguen siendo válidos.
 recover_button = Establecer la contraseña
 link_dead_title = Este enlace no es válido
 link_dead = Ya se usó, tiene más de un día, o uno más nuevo ocupó su lugar. Quien administra este servidor muestra uno nuevo con «sidegate setup-link», o con «sidegate user recover NOMBRE» para quien no puede entrar.
@@ -51,7 +51,7 @@ start_nothing = Aquí no hay nada que pueda abrir. Pregunte a quien administra e
 logout_title = ¿Cerrar la sesión?
 logout_button = Cerrar sesión
 logout_everywhere = Cerrar todas las sesiones
-logout_everywhere_hint = O en todos los navegadores a la vez, también en los que no se pide código. Los tokens de API siguen siendo válidos.
+logout_everywhere_hint = O en todos los navegadores a la vez, también en los que no se pide código, y en las aplicaciones que dejó entrar. Los tokens de API siguen siendo válidos.
 
 profile_title = Su perfil
 account = Cuenta

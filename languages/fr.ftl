@@ -31,7 +31,7 @@ password_hint = Au moins { $value } caractères. Une courte phrase convient bien
 password_again = Le même mot de passe encore une fois
 setup_button = Créer le compte
 recover_title = Définir un nouveau mot de passe
-recover_lead = Pour le compte { $value }. Les navigateurs connectés avec lui seront déconnectés ; les jetons d’API restent valables.
+recover_lead = Pour le compte { $value }. Les navigateurs connectés avec lui et les applications admises seront déconnectés ; les jetons d’API restent valables.
 recover_button = Définir le mot de passe
 link_dead_title = Ce lien n’est pas valable
 link_dead = Il a déjà servi, date de plus d’un jour, ou un plus récent l’a remplacé. La personne qui gère ce serveur en affiche un nouveau avec « sidegate setup-link », ou avec « sidegate user recover NOM » pour quelqu’un qui ne peut plus entrer.
@@ -51,7 +51,7 @@ start_nothing = Il n’y a rien ici que vous puissiez ouvrir. Demandez à la per
 logout_title = Se déconnecter ?
 logout_button = Se déconnecter
 logout_everywhere = Se déconnecter partout
-logout_everywhere_hint = Ou dans tous les navigateurs à la fois, même ceux où aucun code n’est demandé. Les jetons d’API restent valables.
+logout_everywhere_hint = Ou dans tous les navigateurs à la fois, même ceux où aucun code n’est demandé, et dans les applications que vous avez laissé entrer. Les jetons d’API restent valables.
 
 profile_title = Votre profil
 account = Compte

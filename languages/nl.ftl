@@ -31,7 +31,7 @@ password_hint = Minstens { $value } tekens. Een korte zin is goed.
 password_again = Hetzelfde wachtwoord nog een keer
 setup_button = Account maken
 recover_title = Nieuw wachtwoord instellen
-recover_lead = Voor het account { $value }. Browsers die ermee ingelogd zijn worden uitgelogd; API-tokens blijven geldig.
+recover_lead = Voor het account { $value }. Browsers die ermee ingelogd zijn en binnengelaten apps worden uitgelogd; API-tokens blijven geldig.
 recover_button = Wachtwoord instellen
 link_dead_title = Deze link is niet geldig
 link_dead = Hij is al gebruikt, is ouder dan een dag, of een nieuwere heeft zijn plaats ingenomen. De beheerder van deze server toont een nieuwe met “sidegate setup-link”, of met “sidegate user recover NAAM” voor iemand die er niet meer in kan.
@@ -51,7 +51,7 @@ start_nothing = Er is hier niets dat u mag openen. Vraag het aan de beheerder va
 logout_title = Uitloggen?
 logout_button = Uitloggen
 logout_everywhere = Overal uitloggen
-logout_everywhere_hint = Of in alle browsers tegelijk, ook waarin niet om een code wordt gevraagd. API-tokens blijven geldig.
+logout_everywhere_hint = Of in alle browsers tegelijk, ook waarin niet om een code wordt gevraagd, en in de apps die u hebt binnengelaten. API-tokens blijven geldig.
 
 profile_title = Uw profiel
 account = Account
