@@ -27,7 +27,7 @@ use crate::crypto::Secret;
 use crate::crypto::mac::Digest;
 use crate::crypto::password_pool::Lane;
 use crate::request::Facts;
-use crate::wire::Fields;
+use crate::wire::{Fields, names};
 use carrier::Carrier;
 use scheme::{Asked, Scheme, Verification};
 use verified::Found;
@@ -272,7 +272,7 @@ impl Authenticator {
     fn malformed_key(&self, carrier: &str, facts: &Facts<'_>) -> Digest {
         let header = facts
             .headers
-            .get(http::header::AUTHORIZATION)
+            .get(names::AUTHORIZATION)
             .map_or(&[][..], |value| value.as_bytes());
         self.verified
             .mac()

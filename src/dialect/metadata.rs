@@ -12,7 +12,8 @@ use crate::request::Scheme;
 use crate::request::admission::Rejection;
 use crate::request::host::Authority;
 use crate::request::received::is_plain_target;
-use crate::wire::{Fields, Marks};
+use crate::wire::names::{self, Names};
+use crate::wire::{Fields, Known};
 
 /// Who tells what is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,55 +28,47 @@ pub enum Family {
 
 /// Every header that tells some server what was asked for. `X-Original-URI` is in no family: it
 /// was trusted where nobody had set it (GHSA-5wcc-hf24-rf5h).
-const ALL: [&str; 10] = [
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-method",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-uri",
-    "x-original-method",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
+const ALL: [Known; 10] = [
+    Known::of("forwarded"),
+    names::X_FORWARDED_HOST,
+    names::X_FORWARDED_METHOD,
+    Known::of("x-forwarded-prefix"),
+    names::X_FORWARDED_PROTO,
+    names::X_FORWARDED_URI,
+    names::X_ORIGINAL_METHOD,
+    Known::of("x-original-uri"),
+    names::X_ORIGINAL_URL,
+    Known::of("x-rewrite-url"),
 ];
 
 impl Family {
     /// Its headers.
-    pub const fn names(self) -> &'static [&'static str] {
+    const fn own(self) -> Names {
         match self {
-            Family::Original => &["x-original-url", "x-original-method"],
-            Family::Forwarded => &[
-                "x-forwarded-method",
-                "x-forwarded-proto",
-                "x-forwarded-host",
-                "x-forwarded-uri",
-            ],
-            Family::RequestLine => &["x-forwarded-proto"],
-        }
-    }
-
-    /// Those of [`ALL`] that are not its own.
-    const fn foreign(self) -> Marks {
-        match self {
-            Family::Original => const { Marks::of(&ALL, Family::Original.names()) },
-            Family::Forwarded => const { Marks::of(&ALL, Family::Forwarded.names()) },
-            Family::RequestLine => const { Marks::of(&ALL, Family::RequestLine.names()) },
+            Family::Original => Names::of(&[names::X_ORIGINAL_URL, names::X_ORIGINAL_METHOD]),
+            Family::Forwarded => Names::of(&[
+                names::X_FORWARDED_METHOD,
+                names::X_FORWARDED_PROTO,
+                names::X_FORWARDED_HOST,
+                names::X_FORWARDED_URI,
+            ]),
+            Family::RequestLine => Names::of(&[names::X_FORWARDED_PROTO]),
         }
     }
 
     /// Takes the headers of every other family out, so that nothing can read them; which ones
     /// were there.
     pub fn keep_only(self, headers: &mut Fields<'_>) -> Vec<&'static str> {
-        if !headers.may_have_any(self.foreign()) {
+        let foreign = const { Names::of(&ALL) }.but(self.own());
+        if !headers.seen().has_any(foreign) {
             return Vec::new();
         }
-        let is_there = |name: &&&str| headers.contains_key(**name) && !self.names().contains(name);
-        let found: Vec<&str> = ALL.iter().filter(is_there).copied().collect();
+        let is_there = |name: &Known| foreign.has(*name) && headers.seen().has(*name);
+        let found: Vec<Known> = ALL.into_iter().filter(is_there).collect();
         for name in &found {
             headers.remove(name);
         }
-        found
+        found.into_iter().map(Known::name).collect()
     }
 
     /// The family that is there.
@@ -83,10 +76,10 @@ impl Family {
     /// # Errors
     /// None is, or two are: whoever added the second one wants another answer.
     pub fn detect(headers: &Fields<'_>) -> Result<Self, Rejection> {
-        let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
+        let has = |names| headers.seen().has_any(names);
         // A gateway may send the scheme to anyone.
-        let forwarded = has(&["x-forwarded-method", "x-forwarded-host", "x-forwarded-uri"]);
-        match (has(Family::Original.names()), forwarded) {
+        let forwarded = Family::Forwarded.own().but(Family::RequestLine.own());
+        match (has(Family::Original.own()), has(forwarded)) {
             (true, true) => Err(TWO_FAMILIES),
             (true, false) => Ok(Family::Original),
             (false, true) => Ok(Family::Forwarded),
@@ -97,7 +90,7 @@ impl Family {
 
 /// One header of a family, and what is said when it is not as it should be.
 pub(super) struct Metadata {
-    pub(super) name: &'static str,
+    pub(super) name: Known,
     pub(super) missing: Rejection,
     pub(super) twice: Rejection,
     pub(super) malformed: Rejection,
@@ -107,7 +100,7 @@ pub(super) struct Metadata {
 macro_rules! metadata {
     ($name:literal, $line:literal) => {
         $crate::dialect::metadata::Metadata {
-            name: $name,
+            name: $crate::wire::Known::of($name),
             missing: $crate::request::admission::Rejection::bad(
                 "metadata:missing",
                 concat!($name, " is missing; ", $line),
@@ -132,9 +125,8 @@ pub(super) use metadata;
 impl Metadata {
     /// The value, which must be there once and be visible ASCII.
     fn of<'r>(&self, headers: &'r Fields<'_>) -> Result<&'r str, Rejection> {
-        let mut values = headers.get_all(self.name);
-        let value = values.next().ok_or(self.missing)?;
-        if values.next().is_some() {
+        let value = headers.get(self.name).ok_or(self.missing)?;
+        if headers.repeated().has(self.name) {
             return Err(self.twice);
         }
         value.to_str().map_err(|_| self.malformed)

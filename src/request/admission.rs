@@ -3,12 +3,12 @@
 //!
 //! Measured on hyper 1.12; `tests/bad_inputs` feeds the whole program raw bytes to keep that true.
 
-use http::header::{HOST, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderName, Method, StatusCode, Version};
 
 use super::Received;
 use super::host::{Authority, HostError};
-use crate::wire::headers::{connection_names, connection_tokens, is_text, trim};
+use crate::wire::headers::{connection_names, connection_tokens, trim};
+use crate::wire::names::{self, Names};
 use crate::wire::{Fields, Value};
 
 /// Longest request target, path and query together.
@@ -106,7 +106,7 @@ pub fn admit<'r>(
     let target = check_target(received)?;
     let fields = &received.fields;
     let seen = Seen::read(fields)?;
-    if seen.bytes > head_limit {
+    if fields.bytes() > head_limit {
         return Err(HEAD_TOO_LARGE);
     }
     let authority = check_authority(received)?;
@@ -131,7 +131,7 @@ pub fn admit<'r>(
             .set("content-length", length.to_string().into_bytes());
     }
     if foreign_upgrade {
-        received.fields.remove(UPGRADE);
+        received.fields.remove(names::UPGRADE);
         received.fields.remove("http2-settings");
     }
     if odd_names > 0 {
@@ -200,8 +200,8 @@ fn check_target(received: &Received<'_>) -> Result<Target, Rejection> {
 fn check_authority<'r>(received: &Received<'r>) -> Result<Authority<'r>, Rejection> {
     let header = received
         .fields
-        .received(HOST)
-        .map(Authority::from_bytes)
+        .received(names::HOST)
+        .map(Authority::of)
         .transpose()?;
     let uri = received.authority.map(Authority::parse).transpose()?;
     match (header, uri) {
@@ -304,7 +304,7 @@ fn check_upgrade(received: &Received<'_>, seen: &Seen<'_>) -> Result<Option<Upgr
 /// Whether a question of a gateway is about a WebSocket. Takes `Upgrade` out, where the gateway
 /// copied it from the client: the question itself upgrades nothing.
 pub fn take_handshake(headers: &mut Fields<'_>) -> Result<Handshake, Rejection> {
-    let mut values = headers.get_all(&UPGRADE);
+    let mut values = headers.get_all(&names::UPGRADE);
     let asked = values.next().is_some_and(|value| lists(value, "websocket"));
     if values.next().is_some() {
         return Err(Rejection {
@@ -312,10 +312,10 @@ pub fn take_handshake(headers: &mut Fields<'_>) -> Result<Handshake, Rejection> 
             ..TWO_UPGRADES
         });
     }
-    headers.remove(UPGRADE);
+    headers.remove(names::UPGRADE);
     Ok(if asked {
         Handshake::Upgrade
-    } else if headers.contains_key(SEC_WEBSOCKET_KEY) {
+    } else if headers.contains_key(names::SEC_WEBSOCKET_KEY) {
         Handshake::Key
     } else {
         Handshake::None
@@ -342,67 +342,83 @@ pub enum Handshake {
     Key,
 }
 
-/// What one pass over the headers finds.
-#[derive(Default)]
+/// What the checks ask for.
 struct Seen<'h> {
-    host: Option<Value<'h>>,
-    authorization: Option<Value<'h>>,
-    content_type: Option<Value<'h>>,
     content_length: Option<Value<'h>>,
     transfer_encoding: Option<Value<'h>>,
     upgrade: Option<Value<'h>>,
     expect: Option<Value<'h>>,
-    socket_key: Option<Value<'h>>,
-    socket_version: Option<Value<'h>>,
     connection: bool,
     odd_names: usize,
-    bytes: usize,
 }
+
+/// What a head must not have twice, in the order of what is said of it.
+const SINGLE: Names = Names::of(&[
+    names::HOST,
+    names::AUTHORIZATION,
+    names::CONTENT_TYPE,
+    names::CONTENT_LENGTH,
+    names::EXPECT,
+    names::SEC_WEBSOCKET_KEY,
+    names::SEC_WEBSOCKET_VERSION,
+    names::TRANSFER_ENCODING,
+    names::UPGRADE,
+]);
 
 impl<'h> Seen<'h> {
-    fn read(headers: &'h Fields<'_>) -> Result<Self, Rejection> {
-        let mut seen = Self::default();
-        for (name, value) in headers.iter() {
-            seen.bytes += name.len() + value.len() + 4;
-            match name.known().map_or("", |known| known.name) {
-                "host" => once(&mut seen.host, value, TWO_HOSTS)?,
-                "authorization" => {
-                    readable(value)?;
-                    once(&mut seen.authorization, value, TWO_AUTHORIZATIONS)?;
-                }
-                "connection" => seen.connection = true,
-                "content-type" => once(&mut seen.content_type, value, TWO_TYPES)?,
-                "content-length" => once(&mut seen.content_length, value, TWO_LENGTHS)?,
-                "cookie" => readable(value)?,
-                "expect" => once(&mut seen.expect, value, UNKNOWN_EXPECTATION)?,
-                "sec-websocket-key" => once(&mut seen.socket_key, value, TWO_SOCKETS)?,
-                "sec-websocket-version" => once(&mut seen.socket_version, value, TWO_SOCKETS)?,
-                "transfer-encoding" => once(&mut seen.transfer_encoding, value, TWO_ENCODINGS)?,
-                "upgrade" => once(&mut seen.upgrade, value, TWO_UPGRADES)?,
-                _ if name.known().is_some_and(|known| known.ordinary) => {}
-                _ if name.starts_with("x-forwarded-") => readable(value)?,
-                _ if !name.is_plain() => seen.odd_names += 1,
-                _ => {}
-            }
+    /// Nearly every head is without fault, which is seen without a look at each field.
+    fn read(fields: &'h Fields<'_>) -> Result<Self, Rejection> {
+        let odd_names = if fields.are_plain() { 0 } else { odd_names(fields) };
+        if fields.repeated().has_any(SINGLE) || !fields.is_text() {
+            find_fault(fields)?;
         }
-        Ok(seen)
+        Ok(Self {
+            content_length: fields.get(names::CONTENT_LENGTH),
+            transfer_encoding: fields.get(names::TRANSFER_ENCODING),
+            upgrade: fields.get(names::UPGRADE),
+            expect: fields.get(names::EXPECT),
+            connection: fields.contains_key(names::CONNECTION),
+            odd_names,
+        })
     }
 }
 
-fn once<'h>(slot: &mut Option<Value<'h>>, value: Value<'h>, repeated: Rejection) -> Result<(), Rejection> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(repeated),
+fn odd_names(fields: &Fields<'_>) -> usize {
+    fields.names().filter(|name| !name.is_plain()).count()
+}
+
+/// The first field that is there twice and must not be, or that two readers could read differently.
+fn find_fault(fields: &Fields<'_>) -> Result<(), Rejection> {
+    let mut before = Names::default();
+    for (name, value) in fields.iter() {
+        let one = Names::one(name.known());
+        let again = before.has_any(one);
+        before = before.and(one);
+        let (single, is_read) = match name.known() {
+            Some(names::HOST) => (Some(TWO_HOSTS), false),
+            Some(names::AUTHORIZATION) => (Some(TWO_AUTHORIZATIONS), true),
+            Some(names::CONTENT_TYPE) => (Some(TWO_TYPES), false),
+            Some(names::CONTENT_LENGTH) => (Some(TWO_LENGTHS), false),
+            Some(names::COOKIE) => (None, true),
+            Some(names::EXPECT) => (Some(UNKNOWN_EXPECTATION), false),
+            Some(names::SEC_WEBSOCKET_KEY | names::SEC_WEBSOCKET_VERSION) => (Some(TWO_SOCKETS), false),
+            Some(names::TRANSFER_ENCODING) => (Some(TWO_ENCODINGS), false),
+            Some(names::UPGRADE) => (Some(TWO_UPGRADES), false),
+            _ => (None, name.starts_with("x-forwarded-")),
+        };
+        if is_read {
+            readable(value)?;
+        }
+        if let Some(twice) = single.filter(|_| again) {
+            return Err(twice);
+        }
     }
+    Ok(())
 }
 
 /// Bytes above 0x7F mean different things to different readers.
 fn readable(value: Value<'_>) -> Result<(), Rejection> {
-    if is_text(value.as_bytes()) {
-        Ok(())
-    } else {
-        Err(UNREADABLE)
-    }
+    value.to_str().map(drop).map_err(|_| UNREADABLE)
 }
 
 fn is_word(value: Value<'_>, word: &str) -> bool {

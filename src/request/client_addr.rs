@@ -7,11 +7,10 @@ use ipnet::IpNet;
 
 use super::admission::Rejection;
 use super::{Client, Peer, Scheme};
-use crate::wire::Fields;
 use crate::wire::headers::trim;
+use crate::wire::names::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::wire::{Fields, Named};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Longest believable chain of proxies.
 const MAX_HOPS: usize = 64;
 
@@ -140,7 +139,7 @@ fn named_client(headers: &Fields<'_>, header: &HeaderName) -> Result<Option<IpAd
 
 /// The value of a header that must not be there twice: joining two lines is what an attacker who
 /// can add one hopes for.
-fn single<'h>(headers: &'h Fields<'_>, name: &HeaderName) -> Result<Option<&'h str>, Rejection> {
+fn single<'h>(headers: &'h Fields<'_>, name: &impl Named) -> Result<Option<&'h str>, Rejection> {
     let mut values = headers.get_all(name);
     let Some(value) = values.next() else {
         return Ok(None);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::wire::headers::is_text;
+use crate::wire::Value;
 
 /// `host[:port]`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +50,8 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// As [`Authority::parse`].
-    pub fn from_bytes(value: &'a [u8]) -> Result<Self, HostError> {
-        if !is_text(value) {
-            return Err(HostError::Character);
-        }
-        Self::parse(std::str::from_utf8(value).map_err(|_| HostError::Character)?)
+    pub fn of(value: Value<'a>) -> Result<Self, HostError> {
+        Self::parse(value.to_str().map_err(|_| HostError::Character)?)
     }
 
     /// Whether both name the same host and port, when this is the port that goes without saying.
@@ -282,13 +279,13 @@ mod tests {
             ("Home.Example.:8480", "home.example", Some(8480)),
             ("home.example:", "home.example", None),
         ] {
-            let authority = Authority::from_bytes(written.as_bytes()).expect("right");
+            let authority = Authority::of(Value::of(written.as_bytes())).expect("right");
             assert_eq!(
                 (authority.as_written, &*authority.host, authority.port),
                 (written, host, port)
             );
         }
-        assert_eq!(Authority::from_bytes(b"a\xc3\xa9"), Err(HostError::Character));
+        assert_eq!(Authority::of(Value::of(b"a\xc3\xa9")), Err(HostError::Character));
     }
 
     #[test]

@@ -4,13 +4,9 @@
 //! localhost (W3C Fetch Metadata, section 2.4), in `Origin` with every WebSocket and every method but
 //! GET and HEAD (Fetch, section 3.2). Whoever leaves both out is no browser, and gains nothing by it.
 
-use http::HeaderName;
-use http::header::ORIGIN;
-
 use super::host::Authority;
 use crate::wire::Fields;
-
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+use crate::wire::names::{ORIGIN, SEC_FETCH_SITE};
 
 /// How near the page that asks is to what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

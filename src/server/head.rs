@@ -9,6 +9,7 @@ use crate::request::received::is_plain_target;
 use crate::time::Timestamp;
 use crate::wire::Answer;
 use crate::wire::http1::{self, NoHead, RequestHead};
+use crate::wire::names::{self, Names};
 
 /// What bytes turned out to be.
 pub(super) enum Found<'b> {
@@ -45,29 +46,32 @@ pub(super) fn read(bytes: &[u8], most: usize) -> Found<'_> {
     }
 }
 
+/// Nothing that has one of these is plain.
+const NOT_PLAIN: Names = Names::of(&[names::TRANSFER_ENCODING, names::EXPECT, names::UPGRADE]);
+/// Nor what has one of these twice.
+const ONCE: Names = Names::of(&[names::CONTENT_LENGTH, names::CONNECTION]);
+
 fn plain(head: RequestHead<'_>) -> Option<(Received<'_>, Asked)> {
     let method = Method::from_bytes(head.method.as_bytes()).ok()?;
     if method == Method::CONNECT || !is_plain_target(head.target) {
         return None;
     }
-    let (mut body, mut last) = (None, None);
-    for (name, value) in head.fields.iter() {
-        match name
-            .known()
-            .filter(|known| !known.ordinary)
-            .map_or("", |known| known.name)
-        {
-            "transfer-encoding" | "expect" | "upgrade" => return None,
-            "content-length" if body.is_none() => body = Some(number(value.as_bytes())?),
-            "connection" if last.is_none() => last = Some(is_close(value.as_bytes())?),
-            "content-length" | "connection" => return None,
-            _ => {}
-        }
+    let fields = &head.fields;
+    if fields.seen().has_any(NOT_PLAIN) || fields.repeated().has_any(ONCE) {
+        return None;
     }
+    let body = match fields.get(names::CONTENT_LENGTH) {
+        Some(length) => number(length.as_bytes())?,
+        None => 0,
+    };
+    let last = match fields.get(names::CONNECTION) {
+        Some(word) => is_close(word.as_bytes())?,
+        None => false,
+    };
     let asked = Asked {
         head: head.length,
-        body: body.unwrap_or(0),
-        last: last.unwrap_or(false),
+        body,
+        last,
         head_only: method == Method::HEAD,
     };
     let received = Received {

@@ -18,7 +18,7 @@ use super::response_head::Relayed;
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Chunks, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
-use crate::wire::{Body, BodyError, Fields, Pieces};
+use crate::wire::{Body, BodyError, Fields, Pieces, names};
 
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
@@ -416,7 +416,7 @@ fn framing(head: &ResponseHead<'_>, asked: &Method) -> Result<(Left, bool), Brok
         || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let left = if bodiless {
         Left::Length(0)
-    } else if fields.contains_key(header::TRANSFER_ENCODING) {
+    } else if fields.contains_key(names::TRANSFER_ENCODING) {
         // That it is this coding alone is seen to where the head is checked.
         Left::Chunked(Chunks::default())
     } else {
@@ -446,7 +446,7 @@ fn next_head(read: &BytesMut, limit: usize) -> Result<Option<ResponseHead<'_>>, 
 /// The length that all of them say (RFC 9112 section 6.3); none: there is none.
 fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, Broken> {
     let mut length = None;
-    for value in fields.get_all(&header::CONTENT_LENGTH) {
+    for value in fields.get_all(&names::CONTENT_LENGTH) {
         for digits in value
             .as_bytes()
             .split(|byte| *byte == b',')

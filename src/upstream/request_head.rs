@@ -16,11 +16,11 @@ use crate::decision::Permit;
 use crate::request::Received;
 use crate::wire::cookie;
 use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_text};
-use crate::wire::{Fields, Name, each_field, http1, spare};
+use crate::wire::{Fields, Known, Name, each_field, http1, names, spare};
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
 /// harm: nothing but a small number is believed, and nothing but a small number goes on.
-const HOPS: &str = "x-sidegate-hop";
+const HOPS: Known = names::X_SIDEGATE_HOP;
 /// More are a loop.
 const MOST_HOPS: u8 = 8;
 
@@ -71,7 +71,7 @@ impl Head {
             fields,
             outgoing,
             preflight: permit.is_preflight(),
-            listed: fields.contains_key(header::CONNECTION),
+            listed: fields.contains_key(names::CONNECTION),
         };
         let mut say = |name: &str, value: &[u8]| http1::write_field(name.as_bytes(), value, &mut written);
         filter.each(&permit, &mut say);
@@ -84,18 +84,18 @@ impl Head {
         say("x-forwarded-proto", outgoing.scheme.as_str().as_bytes());
         say("x-forwarded-host", outgoing.authority.as_bytes());
         say("x-request-id", &outgoing.request_id.digits());
-        say(HOPS, &[b'0' + hops]);
+        say(HOPS.name(), &[b'0' + hops]);
         if outgoing.upgrade {
             say("connection", b"Upgrade");
             say("upgrade", b"websocket");
         }
-        let te = fields.get(header::TE);
+        let te = fields.get(names::TE);
         Ok(Self {
             method: received.method.clone(),
             version: received.version,
             client: outgoing.client.address(),
             key: fields
-                .get(header::SEC_WEBSOCKET_KEY)
+                .get(names::SEC_WEBSOCKET_KEY)
                 .filter(|_| outgoing.upgrade)
                 .map(|key| key.as_bytes().into()),
             target: target.len(),
@@ -104,7 +104,7 @@ impl Head {
                 HostHeader::Upstream => None,
             },
             wants_length: matches!(received.method, Method::POST | Method::PUT | Method::PATCH)
-                || fields.contains_key(header::CONTENT_LENGTH),
+                || fields.contains_key(names::CONTENT_LENGTH),
             trailers: received.version == Version::HTTP_2
                 && te.is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")),
             permit,
@@ -206,7 +206,7 @@ impl Filter<'_> {
         for (name, value) in self.fields.iter() {
             if self.passes(name) {
                 match name.known() {
-                    Some(known) => say(known.name, value.as_bytes()),
+                    Some(known) => say(known.name(), value.as_bytes()),
                     None => say(&name.to_lower(), value.as_bytes()),
                 }
             }
@@ -222,10 +222,10 @@ impl Filter<'_> {
     /// that comes from us, whatever was received under its name. Cookies go another way.
     fn passes(&self, name: Name<'_>) -> bool {
         let lower = match name.known() {
-            Some(known) => Cow::Borrowed(known.name),
+            Some(known) => Cow::Borrowed(known.name()),
             None => name.to_lower(),
         };
-        let ordinary = name.known().is_some_and(|known| known.ordinary);
+        let ordinary = name.known().is_some_and(Known::is_ordinary);
         if !ordinary
             && (is_hop_by_hop(&lower)
                 || is_never_from_clients(&lower)
@@ -251,7 +251,7 @@ impl Filter<'_> {
 /// The number of times, this one included.
 fn hops(fields: &Fields<'_>) -> Result<u8, Failure> {
     let before = fields
-        .get_all(HOPS)
+        .get_all(&HOPS)
         .filter_map(|value| value.to_str().ok()?.parse::<u8>().ok())
         .max()
         .unwrap_or(0);
@@ -264,7 +264,7 @@ fn hops(fields: &Fields<'_>) -> Result<u8, Failure> {
 /// Whether `Connection` names that field (RFC 9110 section 7.6.1); words about the connection itself are no names.
 pub(super) fn is_listed(fields: &Fields<'_>, name: &str) -> bool {
     fields
-        .get_all(&header::CONNECTION)
+        .get_all(&names::CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
@@ -281,7 +281,7 @@ pub fn strip_cookies(fields: &mut Fields<'_>, permit: &Permit, route: &Route) {
     match changed {
         Some(kept) => fields.set("cookie", kept),
         None => {
-            fields.remove(header::COOKIE);
+            fields.remove(names::COOKIE);
         }
     };
 }
@@ -289,13 +289,13 @@ pub fn strip_cookies(fields: &mut Fields<'_>, permit: &Permit, route: &Route) {
 /// The cookies that go on, in one field (RFC 9113 section 8.2.3): without ours unless the route passes
 /// credentials. One field in which nothing goes stays as it is.
 fn cookies<'h>(fields: &'h Fields<'_>, permit: &Permit, route: &Route) -> Option<Cow<'h, [u8]>> {
-    let first = fields.get(header::COOKIE)?.as_bytes();
+    let first = fields.get(names::COOKIE)?.as_bytes();
     if permit.is_preflight() {
         return None;
     }
     let goes = |pair: &[u8]| !route.pass_credentials && is_our_cookie(pair);
     let pairs = |value: &'h [u8]| value.split(|byte| *byte == b';');
-    let all = || fields.get_all(&header::COOKIE).map(|value| value.as_bytes());
+    let all = || fields.get_all(&names::COOKIE).map(|value| value.as_bytes());
     if all().nth(1).is_none() && !pairs(first).any(goes) {
         return Some(Cow::Borrowed(first));
     }

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
 use super::request_head::is_listed;
 use crate::wire::headers::is_hop_by_hop;
-use crate::wire::{Fields, Lines, Value, cookie};
+use crate::wire::{Fields, Lines, Value, cookie, names};
 
 /// A head as the client may get it.
 #[derive(Debug)]
@@ -54,11 +54,11 @@ fn check(status: StatusCode, version: Version, fields: &Fields<'_>) -> Result<()
     if status.is_informational() {
         return Err(UNASKED);
     }
-    let mut codings = fields.get_all(&header::TRANSFER_ENCODING);
+    let mut codings = fields.get_all(&names::TRANSFER_ENCODING);
     let Some(coding) = codings.next() else {
         return Ok(());
     };
-    if fields.contains_key(header::CONTENT_LENGTH) {
+    if fields.contains_key(names::CONTENT_LENGTH) {
         return Err(Failure::BadResponse(
             "it has both Content-Length and Transfer-Encoding",
         ));
@@ -78,19 +78,19 @@ pub(super) const UNASKED: Failure = Failure::BadResponse("it changes the protoco
 /// Writes what goes on: not what ends here, nor what a backend must not say. How long the body is says whoever sends
 /// it.
 fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
-    let listed = fields.contains_key(header::CONNECTION);
+    let listed = fields.contains_key(names::CONNECTION);
     for (name, value) in fields.iter() {
         let known = name.known();
         let own;
         let lower = match known {
-            Some(known) => known.name,
+            Some(known) => known.name(),
             None => {
                 own = name.to_lower();
                 &*own
             }
         };
         let goes = match known {
-            Some(known) if known.ordinary => identities.contain(lower),
+            Some(known) if known.is_ordinary() => identities.contain(lower),
             _ => {
                 is_hop_by_hop(lower)
                     || is_forbidden_in_response(lower, identities)
@@ -113,7 +113,7 @@ fn absent_length(fields: &Fields<'_>, status: StatusCode, asked: &Method) -> Opt
     if *asked != Method::HEAD && status != StatusCode::NOT_MODIFIED {
         return None;
     }
-    let mut lengths = fields.get_all(&header::CONTENT_LENGTH);
+    let mut lengths = fields.get_all(&names::CONTENT_LENGTH);
     let digits = lengths.next()?.to_str().ok()?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     let length = is_number.then(|| digits.parse().ok()).flatten();
@@ -151,7 +151,7 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap, identities: &IdentityName
 
 /// Whether the body is a stream of events, which may be silent for long.
 fn is_event_stream(fields: &Fields<'_>) -> bool {
-    fields.get(header::CONTENT_TYPE).is_some_and(|kind| {
+    fields.get(names::CONTENT_TYPE).is_some_and(|kind| {
         let kind = kind.as_bytes();
         let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
         kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")

@@ -1,11 +1,11 @@
 //! What the client can do with an answer: follow a redirect, read a page, read JSON, ask for a
 //! password.
 
-use http::header::{ACCEPT, AUTHORIZATION, ORIGIN};
-use http::{HeaderName, Method};
+use http::Method;
 
 use super::headers::{list_items, trim};
-use super::{Fields, Value};
+use super::names::{ACCEPT, AUTHORIZATION, Names, ORIGIN, SEC_FETCH_MODE, X_REQUESTED_WITH};
+use super::{Fields, Known, Value};
 
 /// What the client can do with a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,13 @@ pub enum Expects {
     Upgrade,
 }
 
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+/// Those of its kind that nearly every browser sends.
+const SEC_FETCH: Names = Names::of(&[
+    Known::of("sec-fetch-dest"),
+    SEC_FETCH_MODE,
+    Known::of("sec-fetch-site"),
+    Known::of("sec-fetch-user"),
+]);
 
 /// A page is expected by a GET or HEAD that a browser marks as navigation, or, without any
 /// `Sec-Fetch-*`, that accepts HTML. A browser sends `Sec-Fetch-*` only over https and to
@@ -84,7 +89,9 @@ fn mentions_html(headers: &Fields<'_>) -> bool {
 }
 
 fn has_sec_fetch(headers: &Fields<'_>) -> bool {
-    headers.names().any(|name| name.starts_with("sec-fetch-"))
+    let may_have_others = headers.seen().has_any(Names::UNKNOWN);
+    headers.seen().has_any(SEC_FETCH)
+        || (may_have_others && headers.names().any(|name| name.starts_with("sec-fetch-")))
 }
 
 /// In thousandths: the weight of the named types, wildcards not counted; none when not named.

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::COOKIE;
 
 use super::Fields;
+use super::names::COOKIE;
 
 /// One of our cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

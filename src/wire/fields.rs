@@ -9,23 +9,27 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::headers::is_text;
-use super::names::{Known, known};
+use super::headers::{is_plain_name, is_text};
+use super::names::{self, Known, Names};
 
 /// Fields in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Fields<'r> {
     list: Vec<Field<'r>>,
-    /// A bit for every mark that is there.
-    seen: u64,
+    seen: Names,
+    /// Those that are there more than once, and unknown ones that may be.
+    repeated: Names,
+    /// A value is no text.
+    opaque: bool,
+    /// Of names and values, and four for each line.
+    bytes: usize,
 }
 
 /// One line of a head.
 #[derive(Clone, Debug)]
-pub struct Field<'r> {
+struct Field<'r> {
     name: Name<'r>,
-    mark: u32,
-    value: Cow<'r, [u8]>,
+    value: Held<'r>,
 }
 
 /// The name of a field, in any case.
@@ -33,12 +37,24 @@ pub struct Field<'r> {
 pub struct Name<'r> {
     /// Lower case if known, else as sent.
     text: &'r str,
-    known: Option<&'static Known>,
+    known: Option<Known>,
 }
 
 /// The value of a field: any bytes but controls.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Value<'r>(&'r [u8]);
+#[derive(Clone, Copy)]
+pub enum Value<'r> {
+    /// Visible ASCII with spaces and tabs between.
+    Text(&'r str),
+    /// Anything else.
+    Opaque(&'r [u8]),
+}
+
+/// A value where it lies.
+#[derive(Clone)]
+enum Held<'r> {
+    Received(Value<'r>),
+    Set(Box<[u8]>),
+}
 
 /// A value is no visible ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +64,12 @@ pub struct NotText;
 pub trait Named {
     /// The name.
     fn name(&self) -> &str;
+
+    /// The same, if it is a known one.
+    #[inline]
+    fn known(&self) -> Option<Known> {
+        names::find(self.name())
+    }
 }
 
 impl Named for str {
@@ -62,63 +84,28 @@ impl Named for HeaderName {
     }
 }
 
+impl Named for Known {
+    #[inline]
+    fn name(&self) -> &str {
+        Known::name(*self)
+    }
+
+    #[inline]
+    fn known(&self) -> Option<Known> {
+        Some(*self)
+    }
+}
+
 impl<T: Named + ?Sized> Named for &T {
+    #[inline]
     fn name(&self) -> &str {
         (**self).name()
     }
-}
 
-/// Two names that are the same have the same mark.
-#[inline]
-pub(super) const fn mark(name: &str) -> u32 {
-    let bytes = name.as_bytes();
-    let (length, [first, .., last]) = (bytes.len(), bytes) else {
-        return match bytes {
-            [only] => 0x10000 | *only as u32 | 0x20,
-            _ => 0,
-        };
-    };
-    ((length as u32 & 0xffff) << 16) | ((*first as u32 | 0x20) << 8) | (*last as u32 | 0x20)
-}
-
-#[inline]
-const fn bit(mark: u32) -> u64 {
-    1 << (mark.wrapping_mul(0x9e37_79b1) >> 26)
-}
-
-/// What [`Fields::may_have_any`] asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Marks(u64);
-
-impl Marks {
-    /// Of these names but those.
-    pub const fn of(names: &[&str], but: &[&str]) -> Self {
-        let mut bits = 0;
-        let mut index = 0;
-        while index < names.len() {
-            if !contains(but, names[index]) {
-                bits |= bit(mark(names[index]));
-            }
-            index += 1;
-        }
-        Self(bits)
+    #[inline]
+    fn known(&self) -> Option<Known> {
+        (**self).known()
     }
-}
-
-const fn contains(names: &[&str], wanted: &str) -> bool {
-    let mut index = 0;
-    while index < names.len() {
-        let (one, other) = (names[index].as_bytes(), wanted.as_bytes());
-        let mut at = 0;
-        while at < one.len() && at < other.len() && one[at] == other[at] {
-            at += 1;
-        }
-        if at == one.len() && at == other.len() {
-            return true;
-        }
-        index += 1;
-    }
-    false
 }
 
 impl<'r> Fields<'r> {
@@ -132,7 +119,7 @@ impl<'r> Fields<'r> {
         Self {
             // What the allocator gives without a search.
             list: Vec::with_capacity(14),
-            seen: 0,
+            ..Self::default()
         }
     }
 
@@ -140,49 +127,67 @@ impl<'r> Fields<'r> {
     pub fn of(headers: &'r HeaderMap) -> Self {
         let mut fields = Self {
             list: Vec::with_capacity(headers.len()),
-            seen: 0,
+            ..Self::default()
         };
         for (name, value) in headers {
+            let (name, value) = (Name::of(name.as_str()), Value::of(value.as_bytes()));
             // Those of one name stand together there, and HTTP/2 allows for so many that a look back at each
             // would cost more than the request.
-            fields.add(name.as_str(), Cow::Borrowed(value.as_bytes()), false);
+            fields.note(name, value);
+            fields.list.push(Field {
+                name,
+                value: Held::Received(value),
+            });
         }
         fields
     }
 
     /// Adds one behind all others, or behind the last of its name.
-    #[inline]
     pub fn push(&mut self, name: &'r str, value: &'r [u8]) {
-        self.add(name, Cow::Borrowed(value), true);
+        self.add(Name::of(name), Value::of(value));
+    }
+
+    /// The same where the name was looked for, and it is known whether the value is text.
+    #[inline]
+    pub(super) fn add(&mut self, name: Name<'r>, value: Value<'r>) {
+        let field = Field {
+            name,
+            value: Held::Received(value),
+        };
+        // As in the maps of the HTTP library, those of one name stand together.
+        let last = match self.note(name, value) {
+            true => self.list.iter().rposition(|other| other.name.is(&name)),
+            false => None,
+        };
+        match last {
+            Some(last) => self.list.insert(last + 1, field),
+            None => self.list.push(field),
+        }
+    }
+
+    /// Notes what will be there; whether one of that name may be there already.
+    #[inline]
+    fn note(&mut self, name: Name<'_>, value: Value<'_>) -> bool {
+        let one = Names::one(name.known);
+        let twice = self.seen.has_any(one);
+        if twice {
+            self.repeated = self.repeated.and(one);
+        }
+        self.seen = self.seen.and(one);
+        self.opaque |= matches!(value, Value::Opaque(_));
+        self.bytes += name.len() + value.len() + 4;
+        twice
     }
 
     /// Sets the only one of that name.
     pub fn set(&mut self, name: &'r str, value: Vec<u8>) {
         self.remove(name);
-        self.add(name, Cow::Owned(value), false);
-    }
-
-    #[inline]
-    fn add(&mut self, name: &'r str, value: Cow<'r, [u8]>, gathers: bool) {
-        let mark = mark(name);
-        // As in the maps of the HTTP library, those of one name stand together.
-        let twice = gathers && self.seen & bit(mark) != 0;
-        self.seen |= bit(mark);
-        let known = known(name, mark);
-        let text = known.map_or(name, |known| known.name);
-        let field = Field {
-            name: Name { text, known },
-            mark,
-            value,
-        };
-        match twice.then(|| {
-            self.list
-                .iter()
-                .rposition(|other| other.mark == mark && other.name.is(name))
-        }) {
-            Some(Some(last)) => self.list.insert(last + 1, field),
-            _ => self.list.push(field),
-        }
+        let name = Name::of(name);
+        self.note(name, Value::of(&value));
+        self.list.push(Field {
+            name,
+            value: Held::Set(value.into()),
+        });
     }
 
     /// How many there are.
@@ -195,55 +200,73 @@ impl<'r> Fields<'r> {
         self.list.is_empty()
     }
 
+    /// Which names are there.
+    #[inline]
+    pub fn seen(&self) -> Names {
+        self.seen
+    }
+
+    /// Which are there more than once; of the unknown ones that there are several.
+    #[inline]
+    pub fn repeated(&self) -> Names {
+        self.repeated
+    }
+
+    /// As many as they have in a head of HTTP/1.1, without spaces that mean nothing.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether all values are text.
+    #[inline]
+    pub fn is_text(&self) -> bool {
+        !self.opaque
+    }
+
     /// The first value of that name.
     #[inline]
     pub fn get(&self, name: impl Named) -> Option<Value<'_>> {
-        let name = name.name();
-        let mark = mark(name);
-        if self.seen & bit(mark) == 0 {
-            return None;
-        }
-        self.find(mark, name)
-    }
-
-    fn find(&self, mark: u32, name: &str) -> Option<Value<'_>> {
-        self.list
-            .iter()
-            .find(|field| field.mark == mark && field.name.is(name))
-            .map(Field::value)
+        self.find(name).map(Field::value)
     }
 
     /// The first value of that name as it was received, so that it outlives this list; none where it was set since.
-    pub fn received(&self, name: impl Named) -> Option<&'r [u8]> {
-        let name = name.name();
-        let mark = mark(name);
-        let field = self
-            .list
-            .iter()
-            .find(|field| field.mark == mark && field.name.is(name))?;
-        match field.value {
-            Cow::Borrowed(value) => Some(value),
-            Cow::Owned(_) => None,
+    #[inline]
+    pub fn received(&self, name: impl Named) -> Option<Value<'r>> {
+        match self.find(name)?.value {
+            Held::Received(value) => Some(value),
+            Held::Set(_) => None,
+        }
+    }
+
+    #[inline]
+    fn find(&self, name: impl Named) -> Option<&Field<'r>> {
+        let known = name.known();
+        if !self.seen.has_any(Names::one(known)) {
+            return None;
+        }
+        match known {
+            Some(known) => self.list.iter().find(|field| field.name.known == Some(known)),
+            None => self.list.iter().find(|field| field.name.is(&name)),
         }
     }
 
     /// Every value of that name, in order.
     #[inline]
     pub fn get_all<'f, 'n>(&'f self, name: &'n (impl Named + ?Sized)) -> All<'f, 'n> {
-        let name = name.name();
-        let mark = mark(name);
-        let there = self.seen & bit(mark) != 0;
+        let known = name.known();
+        let there = self.seen.has_any(Names::one(known));
         All {
             list: if there { &self.list[..] } else { &[] },
-            mark,
-            name,
+            known,
+            name: name.name(),
         }
     }
 
     /// Whether there is one of that name.
     #[inline]
     pub fn contains_key(&self, name: impl Named) -> bool {
-        self.get(name).is_some()
+        self.find(name).is_some()
     }
 
     /// Every field, in order.
@@ -256,10 +279,10 @@ impl<'r> Fields<'r> {
         self.list.iter().map(|field| field.name)
     }
 
-    /// False if none of these names is there.
+    /// Whether all names are letters, digits and `-` only.
     #[inline]
-    pub fn may_have_any(&self, marks: Marks) -> bool {
-        self.seen & marks.0 != 0
+    pub fn are_plain(&self) -> bool {
+        !self.seen.has_any(Names::UNKNOWN) || self.names().all(Name::is_plain)
     }
 
     /// Takes every field of that name out; whether there was one.
@@ -267,15 +290,19 @@ impl<'r> Fields<'r> {
         if !self.contains_key(&name) {
             return false;
         }
-        let name = name.name();
-        self.retain(|field| !field.is(name));
+        self.retain(|field| !field.is(&name));
         true
     }
 
     /// Keeps the fields whose names are right.
     pub fn retain(&mut self, mut keeps: impl FnMut(Name<'r>) -> bool) {
-        self.list.retain(|field| keeps(field.name));
-        self.seen = self.list.iter().fold(0, |seen, field| seen | bit(field.mark));
+        let list = std::mem::take(self).list;
+        for field in list {
+            if keeps(field.name) {
+                self.note(field.name, field.value());
+                self.list.push(field);
+            }
+        }
     }
 
     /// The same as a map, for whoever needs one; without what no map takes.
@@ -306,7 +333,7 @@ impl<'r, V: AsRef<[u8]> + ?Sized> FromIterator<(&'r str, &'r V)> for Fields<'r> 
 #[derive(Clone, Copy, Debug)]
 pub struct All<'f, 'n> {
     list: &'f [Field<'f>],
-    mark: u32,
+    known: Option<Known>,
     name: &'n str,
 }
 
@@ -317,7 +344,11 @@ impl<'f> Iterator for All<'f, '_> {
     fn next(&mut self) -> Option<Value<'f>> {
         while let Some((field, rest)) = self.list.split_first() {
             self.list = rest;
-            if field.mark == self.mark && field.name.is(self.name) {
+            let found = match self.known {
+                Some(known) => field.name.known == Some(known),
+                None => field.name.is(self.name),
+            };
+            if found {
                 return Some(field.value());
             }
         }
@@ -325,18 +356,50 @@ impl<'f> Iterator for All<'f, '_> {
     }
 }
 
+impl fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
+    }
+}
+
 impl Field<'_> {
     #[inline]
     fn value(&self) -> Value<'_> {
-        Value(&self.value)
+        self.value.value()
+    }
+}
+
+impl Held<'_> {
+    #[inline]
+    fn value(&self) -> Value<'_> {
+        match self {
+            Held::Received(value) => *value,
+            Held::Set(bytes) => Value::of(bytes),
+        }
     }
 }
 
 impl<'r> Name<'r> {
+    /// A name as it was sent.
+    #[inline]
+    pub(super) fn of(text: &'r str) -> Self {
+        let known = names::find(text);
+        Self {
+            text: match known {
+                Some(known) => Known::name(known),
+                None => text,
+            },
+            known,
+        }
+    }
+
     /// Whether it is that one.
     #[inline]
-    pub fn is(self, name: &str) -> bool {
-        self.text == name || (self.text.len() == name.len() && self.text.eq_ignore_ascii_case(name))
+    pub fn is(self, name: impl Named) -> bool {
+        match self.known {
+            Some(known) => name.known() == Some(known),
+            None => self.text.eq_ignore_ascii_case(name.name()),
+        }
     }
 
     /// Whether it begins so, whatever the case.
@@ -347,9 +410,9 @@ impl<'r> Name<'r> {
             .is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
     }
 
-    /// One of those that are known by name, in lower case.
+    /// One of those that are known.
     #[inline]
-    pub fn known(self) -> Option<&'static Known> {
+    pub fn known(self) -> Option<Known> {
         self.known
     }
 
@@ -374,8 +437,19 @@ impl<'r> Name<'r> {
     }
 
     /// Whether it is of letters, digits and `-` only.
+    #[inline]
     pub fn is_plain(self) -> bool {
-        self.known.is_some() || super::headers::is_plain_name(self.text)
+        self.known.is_some() || is_plain_name(self.text)
+    }
+}
+
+impl Named for Name<'_> {
+    fn name(&self) -> &str {
+        self.text
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.known
     }
 }
 
@@ -386,10 +460,22 @@ impl fmt::Display for Name<'_> {
 }
 
 impl<'r> Value<'r> {
+    /// Looks whether it is text.
+    #[inline]
+    pub fn of(bytes: &'r [u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if is_text(bytes) => Value::Text(text),
+            _ => Value::Opaque(bytes),
+        }
+    }
+
     /// As it is.
     #[inline]
     pub fn as_bytes(self) -> &'r [u8] {
-        self.0
+        match self {
+            Value::Text(text) => text.as_bytes(),
+            Value::Opaque(bytes) => bytes,
+        }
     }
 
     /// As text.
@@ -398,39 +484,47 @@ impl<'r> Value<'r> {
     /// It is not visible ASCII with spaces and tabs between.
     #[inline]
     pub fn to_str(self) -> Result<&'r str, NotText> {
-        if !is_text(self.0) {
-            return Err(NotText);
+        match self {
+            Value::Text(text) => Ok(text),
+            Value::Opaque(_) => Err(NotText),
         }
-        std::str::from_utf8(self.0).map_err(|_| NotText)
     }
 
     /// Its length in bytes.
     pub fn len(self) -> usize {
-        self.0.len()
+        self.as_bytes().len()
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 }
 
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Value<'_> {}
+
 impl PartialEq<str> for Value<'_> {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Value<'_> {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl fmt::Debug for Value<'_> {
     /// Never the value: it could be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.as_bytes().len())
     }
 }
 
@@ -472,22 +566,24 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_names_that_are_there_are_seen() {
-        const ALL: [&str; 3] = ["x-forwarded-host", "forwarded", "x-original-url"];
-        for name in ["Forwarded", "X-Original-URL"] {
-            let fields = Fields::from_iter([(name, "a")]);
-            assert!(
-                fields.may_have_any(Marks::of(&ALL, &["x-forwarded-host"])),
-                "{name}"
-            );
-        }
-        assert!(!Fields::new().may_have_any(Marks::of(&ALL, &[])));
-        assert!(!Fields::from_iter([("x-original-url", "a")]).may_have_any(Marks::of(&ALL[..2], &[])));
+    fn what_is_there_and_what_is_there_twice_is_known_without_a_look() {
+        let mut fields =
+            Fields::from_iter([("x-forwarded-host", "a"), ("X-A", "1"), ("x-forwarded-HOST", "b")]);
+        let host = Names::of(&[names::X_FORWARDED_HOST]);
+        assert!(fields.seen().has_any(host) && fields.repeated() == host && fields.is_text());
+        assert!(!fields.seen().has_any(Names::of(&[names::HOST, names::COOKIE])));
+        fields.push("x-b.c", b"\xe9");
+        assert!(fields.repeated().has_any(Names::UNKNOWN) && !fields.is_text() && !fields.are_plain());
+        assert!(fields.remove("x-b.c") && fields.is_text() && fields.are_plain());
+        assert!(fields.remove(names::X_FORWARDED_HOST) && fields.repeated() == Names::default());
     }
 
     #[test]
     fn what_a_value_is_nobody_reads_in_a_log() {
-        assert_eq!(format!("{:?}", Value(b"oh.secret")), "9 bytes");
-        assert!(Value(b"caf\xc3\xa9").to_str().is_err());
+        let mut fields = Fields::from_iter([("a", "oh.secret")]);
+        fields.set("b", b"oh.secret".to_vec());
+        assert_eq!(format!("{:?}", fields.get("a")), "Some(9 bytes)");
+        assert!(!format!("{fields:?}").contains("secret"));
+        assert!(Value::of(b"caf\xc3\xa9").to_str().is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! Header names: how backends fold them, which belong to one hop, which a client may never set.
 
 use http::HeaderName;
-use http::header::CONNECTION;
 
 use super::Fields;
+use super::names::CONNECTION;
 
 /// One byte as CGI, WSGI and PHP see it: they fold `_` and `.` onto `-` and ignore case
 /// (CVE-2025-64484, CVE-2026-39858, CVE-2026-52845).

@@ -4,10 +4,10 @@ use std::mem::MaybeUninit;
 
 use http::{StatusCode, Version};
 
-use super::Fields;
+use super::{Fields, plain_head};
 
 /// The most fields of one head.
-const MOST_FIELDS: usize = 100;
+pub(super) const MOST_FIELDS: usize = 100;
 
 /// The head of a request, as far as it can be read in one way only.
 #[derive(Debug)]
@@ -49,6 +49,21 @@ pub enum NoHead {
 /// # Errors
 /// It is not whole, or not what this can read: then whoever can read more decides about it.
 pub fn request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
+    let Some(plain) = plain_head::read(bytes) else {
+        return any_request(bytes);
+    };
+    let Some((method, target)) = plain_head::request_line(plain.first_line) else {
+        return any_request(bytes);
+    };
+    Ok(RequestHead {
+        method,
+        target,
+        fields: plain.fields,
+        length: plain.length,
+    })
+}
+
+fn any_request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = httparse::ParserConfig::default()
@@ -73,6 +88,21 @@ pub fn request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
 /// # Errors
 /// It is not whole, or none.
 pub fn response(bytes: &[u8]) -> Result<ResponseHead<'_>, NoHead> {
+    let Some(plain) = plain_head::read(bytes) else {
+        return any_response(bytes);
+    };
+    let Some(status) = plain_head::status_line(plain.first_line) else {
+        return any_response(bytes);
+    };
+    Ok(ResponseHead {
+        status: StatusCode::from_u16(status).map_err(|_| NoHead::Other)?,
+        version: Version::HTTP_11,
+        fields: plain.fields,
+        length: plain.length,
+    })
+}
+
+fn any_response(bytes: &[u8]) -> Result<ResponseHead<'_>, NoHead> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default()

@@ -1,29 +1,134 @@
 //! Names of fields that nearly every head has, and what is known of each beforehand.
 
-use super::fields::mark;
+use std::fmt;
+use std::num::NonZeroU8;
 
-/// A name that is known.
-#[derive(Debug)]
-pub struct Known {
+/// A name that is known: its place in the table, from one on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Known(NonZeroU8);
+
+/// What is known of a name.
+struct Entry {
     /// In lower case; letters, digits and `-` only.
-    pub name: &'static str,
+    name: &'static str,
+    ordinary: bool,
+}
+
+impl Known {
+    /// In lower case; letters, digits and `-` only.
+    #[inline]
+    pub const fn name(self) -> &'static str {
+        self.entry().name
+    }
+
     /// Whether it speaks of nothing but the request itself: not of one hop, the client's address or somebody's
     /// identity, so that it goes on as it is, unless a route gives that name to an identity.
-    pub ordinary: bool,
+    #[inline]
+    pub const fn is_ordinary(self) -> bool {
+        self.entry().ordinary
+    }
+
+    const fn entry(self) -> &'static Entry {
+        &TABLE[self.0.get() as usize - 1]
+    }
+
+    /// Of this name, in any case, when the program is compiled: one that is not in the table is an error then.
+    pub const fn of(name: &str) -> Self {
+        let mut index = 0;
+        while index < TABLE.len() {
+            if TABLE[index].name.eq_ignore_ascii_case(name) {
+                return Self::at(index);
+            }
+            index += 1;
+        }
+        panic!("no such name in the table")
+    }
+
+    const fn at(index: usize) -> Self {
+        match NonZeroU8::new(index as u8 + 1) {
+            Some(number) => Self(number),
+            None => panic!("there are fewer names than that"),
+        }
+    }
+
+    #[inline]
+    const fn bit(self) -> u128 {
+        1 << self.0.get()
+    }
 }
 
-const fn ordinary(name: &'static str) -> Known {
-    Known { name, ordinary: true }
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
-const fn special(name: &'static str) -> Known {
-    Known {
+/// Some of the known names, and one for all that are not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names(u128);
+
+impl Names {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// Any name that is not known.
+    pub const UNKNOWN: Self = Self(1);
+
+    /// These.
+    pub const fn of(names: &[Known]) -> Self {
+        let (mut bits, mut index) = (0, 0);
+        while index < names.len() {
+            bits |= names[index].bit();
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// One, or that there is one which is not known.
+    #[inline]
+    pub const fn one(name: Option<Known>) -> Self {
+        match name {
+            Some(known) => Self(known.bit()),
+            None => Self::UNKNOWN,
+        }
+    }
+
+    /// These as well.
+    #[inline]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Without those.
+    #[inline]
+    pub const fn but(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether one of those is among them.
+    #[inline]
+    pub const fn has_any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    /// Whether it is among them.
+    #[inline]
+    pub const fn has(self, name: Known) -> bool {
+        self.0 & name.bit() != 0
+    }
+}
+
+const fn ordinary(name: &'static str) -> Entry {
+    Entry { name, ordinary: true }
+}
+
+const fn special(name: &'static str) -> Entry {
+    Entry {
         name,
         ordinary: false,
     }
 }
 
-static KNOWN: [Known; 73] = [
+static TABLE: [Entry; 73] = [
     special("authorization"),
     special("connection"),
     special("content-length"),
@@ -99,10 +204,70 @@ static KNOWN: [Known; 73] = [
     ordinary("x-requested-with"),
 ];
 
+// No more than there are bits, the first of which stands for all others.
+const _: () = assert!(TABLE.len() < 128);
+
+macro_rules! names {
+    ($($constant:ident = $name:literal)+) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub const $constant: Known = Known::of($name);
+        )+
+    };
+}
+
+names! {
+    ACCEPT = "accept"
+    ACCESS_CONTROL_REQUEST_METHOD = "access-control-request-method"
+    AUTHORIZATION = "authorization"
+    CONNECTION = "connection"
+    CONTENT_LENGTH = "content-length"
+    CONTENT_TYPE = "content-type"
+    COOKIE = "cookie"
+    DATE = "date"
+    EXPECT = "expect"
+    HOST = "host"
+    ORIGIN = "origin"
+    REFERER = "referer"
+    SEC_FETCH_MODE = "sec-fetch-mode"
+    SEC_FETCH_SITE = "sec-fetch-site"
+    SEC_WEBSOCKET_KEY = "sec-websocket-key"
+    SEC_WEBSOCKET_PROTOCOL = "sec-websocket-protocol"
+    SEC_WEBSOCKET_VERSION = "sec-websocket-version"
+    SET_COOKIE = "set-cookie"
+    TE = "te"
+    TRANSFER_ENCODING = "transfer-encoding"
+    UPGRADE = "upgrade"
+    USER_AGENT = "user-agent"
+    X_FORWARDED_FOR = "x-forwarded-for"
+    X_FORWARDED_HOST = "x-forwarded-host"
+    X_FORWARDED_METHOD = "x-forwarded-method"
+    X_FORWARDED_PROTO = "x-forwarded-proto"
+    X_FORWARDED_URI = "x-forwarded-uri"
+    X_ORIGINAL_METHOD = "x-original-method"
+    X_ORIGINAL_URL = "x-original-url"
+    X_REQUEST_ID = "x-request-id"
+    X_REQUESTED_WITH = "x-requested-with"
+    X_SIDEGATE_HOP = "x-sidegate-hop"
+}
+
 const PLACES: usize = 1024;
 
 /// Where each one is, by its mark; two of one place stand one behind the other.
 static PLACED: [[u8; 2]; PLACES] = placed();
+
+/// Two names that are the same, whatever their case, have the same mark.
+#[inline]
+const fn mark(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let (length, [first, .., last]) = (bytes.len(), bytes) else {
+        return match bytes {
+            [only] => 0x10000 | *only as u32 | 0x20,
+            _ => 0,
+        };
+    };
+    ((length as u32 & 0xffff) << 16) | ((*first as u32 | 0x20) << 8) | (*last as u32 | 0x20)
+}
 
 const fn place(mark: u32) -> usize {
     (mark.wrapping_mul(0x85eb_ca6b) >> 22) as usize
@@ -111,8 +276,8 @@ const fn place(mark: u32) -> usize {
 const fn placed() -> [[u8; 2]; PLACES] {
     let mut placed = [[0; 2]; PLACES];
     let mut index = 0;
-    while index < KNOWN.len() {
-        let here = &mut placed[place(mark(KNOWN[index].name))];
+    while index < TABLE.len() {
+        let here = &mut placed[place(mark(TABLE[index].name))];
         let number = index as u8 + 1;
         if here[0] == 0 {
             here[0] = number;
@@ -125,12 +290,13 @@ const fn placed() -> [[u8; 2]; PLACES] {
     placed
 }
 
-/// What is known of a name in any case; `mark` is its mark.
+/// The known name that this is, in any case.
 #[inline]
-pub(super) fn known(name: &str, mark: u32) -> Option<&'static Known> {
-    for number in PLACED[place(mark)] {
-        let known = KNOWN.get(usize::from(number).checked_sub(1)?)?;
-        if known.name.len() == name.len() && is_folded(name.as_bytes(), known.name.as_bytes()) {
+pub(super) fn find(name: &str) -> Option<Known> {
+    for number in PLACED[place(mark(name))] {
+        let known = Known(NonZeroU8::new(number)?);
+        let lower = known.name();
+        if lower.len() == name.len() && is_folded(name.as_bytes(), lower.as_bytes()) {
             return Some(known);
         }
     }
@@ -163,16 +329,12 @@ mod tests {
 
     #[test]
     fn every_known_name_is_found_in_any_case_and_is_what_it_is_said_to_be() {
-        for one in &KNOWN {
-            let upper = one.name.to_ascii_uppercase();
-            assert!(known(&upper, mark(&upper)).is_some_and(|found| found.name == one.name));
-            assert!(is_plain_name(one.name) && one.name.len() < 48);
-            if one.ordinary {
-                assert!(
-                    !is_hop_by_hop(one.name) && !is_never_from_clients(one.name),
-                    "{}",
-                    one.name
-                );
+        for one in (0..TABLE.len()).map(Known::at) {
+            let name = one.name();
+            assert_eq!(find(&name.to_ascii_uppercase()), Some(one));
+            assert!(is_plain_name(name) && name.len() < 48);
+            if one.is_ordinary() {
+                assert!(!is_hop_by_hop(name) && !is_never_from_clients(name), "{name}");
             }
         }
         for other in [
@@ -186,7 +348,7 @@ mod tests {
             "accepT-",
             "",
         ] {
-            assert!(known(other, mark(other)).is_none());
+            assert!(find(other).is_none());
         }
     }
 }

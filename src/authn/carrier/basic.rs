@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
 
 use super::{Carrier, Place, Shape, authorization};
@@ -14,6 +13,7 @@ use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 use crate::wire::Fields;
+use crate::wire::names::AUTHORIZATION;
 
 /// Clients differ in whether they pad.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

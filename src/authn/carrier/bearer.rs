@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::header::AUTHORIZATION;
-
 use super::{Carrier, Place, Shape, authorization};
 use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 use crate::wire::Fields;
+use crate::wire::names::AUTHORIZATION;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
     Some(Box::new(Bearer {

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use super::{Presented, Refusal};
 use crate::config::settings::Credentials;
 use crate::request::Facts;
-use crate::wire::Fields;
+use crate::wire::{Fields, names};
 
 /// A place in a request where a credential may travel.
 pub trait Carrier: Send + Sync {
@@ -74,7 +74,7 @@ pub fn build(shape: &Shape) -> Vec<Box<dyn Carrier>> {
 /// case-insensitive, then one or more spaces.
 fn authorization<'r>(headers: &'r Fields<'_>, scheme: &str) -> Option<&'r [u8]> {
     // HTTP/2 brings white space around a value that HTTP/1.1 takes off (RFC 9113, section 8.2.1).
-    let value = headers.get(http::header::AUTHORIZATION)?.as_bytes().trim_ascii();
+    let value = headers.get(names::AUTHORIZATION)?.as_bytes().trim_ascii();
     let (word, rest) = value.split_at_checked(scheme.len())?;
     let ours = word.eq_ignore_ascii_case(scheme.as_bytes());
     (ours && rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'))).then(|| rest.trim_ascii())

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use http::header::REFERER;
 use zeroize::Zeroizing;
 
 use super::{Carrier, Place, Shape};
@@ -11,6 +10,7 @@ use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 use crate::wire::Fields;
+use crate::wire::names::REFERER;
 use crate::wire::query;
 
 const NAMES: [&str; 2] = ["accessToken", "access_token"];
@@ -78,6 +78,6 @@ impl QueryToken {
         let rest = query::remove(query, &NAMES);
         let question = if rest.is_empty() { "" } else { "?" };
         let referer = format!("{page}{question}{rest}");
-        headers.set(REFERER.as_str(), referer.into_bytes());
+        headers.set(REFERER.name(), referer.into_bytes());
     }
 }

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
 use zeroize::Zeroizing;
 
 use super::{Carrier, Place, Shape};
@@ -14,6 +13,7 @@ use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 use crate::wire::Fields;
+use crate::wire::names::SEC_WEBSOCKET_PROTOCOL;
 
 const MARK: &str = "org.openhab.ws.accessToken.base64.";
 
@@ -55,7 +55,7 @@ impl Carrier for WebSocketProtocol {
         if rest.is_empty() {
             headers.remove(SEC_WEBSOCKET_PROTOCOL);
         } else {
-            headers.set(SEC_WEBSOCKET_PROTOCOL.as_str(), rest.into_bytes());
+            headers.set(SEC_WEBSOCKET_PROTOCOL.name(), rest.into_bytes());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT};
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use tracing::warn;
@@ -31,6 +31,7 @@ use crate::request::admission::Rejection;
 use crate::request::{Client, Facts, Peer, Received, RequestId};
 use crate::time::Timestamp;
 use crate::upstream::Failure;
+use crate::wire::names::USER_AGENT;
 use crate::wire::problem::{Form, problem};
 use crate::wire::{Answer, Body, Fields, accept};
 
