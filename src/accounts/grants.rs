@@ -218,7 +218,7 @@ impl Accounts {
                 .by_family(&mac::fingerprint(family.as_bytes()))
         };
         let by_access = || match self.find_token(token.expose(), now) {
-            Found::Live(live, _) => self.memory().grants.by_id(live.grant?.as_str()),
+            Found::Live(live, _) => self.memory().grants.by_id(live.grant()?),
             _ => None,
         };
         by_refresh()
@@ -236,6 +236,11 @@ impl Accounts {
             .select(|grant| is_live(grant, now) && is_of(grant));
         grants.sort_by(|one, other| (&one.user, other.created).cmp(&(&other.user, one.created)));
         grants.into_iter().map(|grant| self.grant_view(grant)).collect()
+    }
+
+    /// How many grants there are that nobody ended.
+    pub fn grant_count(&self) -> usize {
+        self.memory().grants.select(|grant| !grant.ended).len()
     }
 
     /// The grant of that public id, if it works.
@@ -326,7 +331,7 @@ impl Accounts {
     /// The access tokens of a grant, the newest first.
     fn tokens_of(&self, grant: &GrantRecord) -> Vec<Arc<LiveToken>> {
         let mut tokens = self.memory().tokens.list(Some(&grant.user));
-        tokens.retain(|token| token.grant.as_ref().is_some_and(|id| id.as_str() == grant.id));
+        tokens.retain(|token| token.grant() == Some(grant.id.as_str()));
         tokens.sort_by_key(|token| (token.overlap, std::cmp::Reverse(token.created())));
         tokens
     }

@@ -144,6 +144,11 @@ impl LiveToken {
         &self.networks
     }
 
+    /// The public id of the grant whose access token it is, if it is one.
+    pub fn grant(&self) -> Option<&str> {
+        self.grant.as_ref().map(TokenId::as_str)
+    }
+
     /// When it was made.
     pub(super) fn created(&self) -> Timestamp {
         self.created

@@ -422,6 +422,8 @@ pub struct Status {
     pub tokens: usize,
     /// Logins there are.
     pub sessions: usize,
+    /// Apps that people let in.
+    pub apps: usize,
     /// Bans in force.
     pub bans: usize,
 }

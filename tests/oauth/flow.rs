@@ -207,6 +207,12 @@ fn an_app_may_do_what_was_allowed_and_no_more_than_its_user() {
     let page = anna.get(&address(&asked_with("scope", "read-only lamps"))).text();
     assert!(page.contains("do only this: read-only lamps"), "{page}");
 
+    // What administers says so.
+    let page = anna.get(&address(&asked_with("scope", "admin"))).text();
+    assert!(page.contains("administer this gate too: admin"), "{page}");
+    let admin = with_scope(&mut anna, "admin");
+    assert_eq!(status(&admin, "GET", "/_sidegate/api/v1/users"), 200);
+
     // Nobody administers by an app that did not ask for it: the keys of the house are no default.
     let all = let_in(&gate, &mut anna);
     assert_eq!(all.all.get("scope"), None);
@@ -256,6 +262,39 @@ fn what_an_app_was_given_is_there_after_a_power_cut() {
         Tokens::of(&exchange(&gate, &allow(&mut anna, &asked()))).all["expires_in"],
         1800
     );
+}
+
+// "explain": what an app did is told by its address
+#[test]
+fn what_an_app_does_is_explained_by_its_name() {
+    let backend = Backend::start();
+    let gate = house(&backend, "");
+    let tokens = let_in(&gate, &mut logged_in(&gate, "anna"));
+    let words = ["explain", "--token-stdin", "GET", "http://gate.test/app"];
+    let told = gate.cli_with_input(&words, &tokens.access).success().stdout;
+    assert!(
+        told.contains("allow") && told.contains("the app https://app.example/"),
+        "{told}"
+    );
+    assert_eq!(gate.metric("sidegate_apps"), 1.0);
+}
+
+// A refresh token is no access token, and no backend sees it
+#[test]
+fn a_refresh_token_opens_nothing_and_goes_nowhere() {
+    let backend = Backend::start();
+    let public = format!(
+        "[[route]]\npath = \"/public\"\nupstream = \"http://{}\"\naccess = \"public\"\n",
+        backend.address
+    );
+    let gate = house(&backend, &public);
+    let tokens = let_in(&gate, &mut logged_in(&gate, "anna"));
+    backend.take();
+    for path in ["/app", "/public/page"] {
+        let bearer = format!("Authorization: Bearer {}", tokens.refresh);
+        assert_eq!(gate.get(path, &[&bearer]).status, 401);
+    }
+    assert_eq!(backend.bytes(), b"");
 }
 
 // "last used with address"

@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use super::client::Client;
 use super::issuer;
 use crate::accounts::Consent;
+use crate::model::Role;
 use crate::pages::form::{self, Form};
 use crate::pages::frame::{self, Frame};
 use crate::pages::language::fill;
@@ -238,6 +239,7 @@ impl<'a> Asked<'a> {
             redirect: &self.redirect,
             may: match self.scope.as_str() {
                 "" => words.consent_all.to_owned(),
+                scope if administers(scope, person.account.user.role) => fill(words.consent_admin, scope),
                 scope => fill(words.consent_only, scope),
             },
             form: form::token_of(house, &person.session),
@@ -270,6 +272,14 @@ impl Wrong {
         };
         frame::page(house, StatusCode::BAD_REQUEST, &page)
     }
+}
+
+/// Whether somebody of that role hands over the keys of the house with it.
+fn administers(scope: &str, own: Role) -> bool {
+    let mut roles = scope
+        .split_ascii_whitespace()
+        .filter_map(|word| word.parse::<Role>().ok());
+    own.administers() && roles.any(Role::administers)
 }
 
 /// The parameter, if it is there; an error when it is there twice, or broken. An empty one is as good as none
