@@ -77,7 +77,7 @@ pub enum Refreshed {
     /// Its grant has ended, or its user is disabled.
     Dead,
     /// It was used before, and the grant has ended now: somebody else has it.
-    Reused(Arc<GrantRecord>),
+    Reused,
 }
 
 /// A grant, as listings show it.
@@ -147,7 +147,8 @@ impl Accounts {
         })
     }
 
-    /// The next tokens for a refresh token of that app.
+    /// The next tokens for a refresh token of that app. `reused` hears of a grant that ends, before it does: whoever
+    /// hangs up in time must not end one unseen.
     ///
     /// # Errors
     /// [`AccountsError::Store`]; then the refresh token is as good as before.
@@ -157,6 +158,7 @@ impl Accounts {
         client: &str,
         address: Option<IpAddr>,
         now: Timestamp,
+        reused: impl FnOnce(&GrantRecord),
     ) -> Result<Refreshed, AccountsError> {
         let Some((family, turn)) = halves(token) else {
             return Ok(Refreshed::Unknown);
@@ -192,8 +194,9 @@ impl Accounts {
                 None => return Ok(Refreshed::Dead),
             }
         } else {
+            reused(&grant);
             self.commit(writing, self.ending_of(&grant)).await?;
-            return Ok(Refreshed::Reused(grant));
+            return Ok(Refreshed::Reused);
         };
         next.address = address;
         let (access, mut edits) = self.access_token(&next, now);

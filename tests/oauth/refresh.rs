@@ -1,8 +1,10 @@
 //! The next tokens.
 
+use std::io::Write;
+
 use crate::support::app::*;
 use crate::support::house::{audit, house, logged_in};
-use crate::support::{Backend, eventually};
+use crate::support::{Backend, connect, eventually};
 
 fn is_over(answer: &crate::support::Answer) {
     assert_eq!(error(answer), (400, "invalid_grant".to_owned()));
@@ -76,7 +78,7 @@ fn a_refresh_token_that_was_used_before_ends_all() {
         assert_eq!(opens(&gate, tokens), 401);
     }
     assert_eq!(opens(&gate, &other), 200, "nobody else's");
-    gate.await_log("ended an app's access, because a refresh token was used twice");
+    gate.await_log("an app's access ends, because a refresh token was used twice");
     let written = audit(&gate);
     assert_eq!(written.matches("\"event\":\"app.reuse\"").count(), 1, "{written}");
 
@@ -86,6 +88,38 @@ fn a_refresh_token_that_was_used_before_ends_all() {
     is_over(&refresh(&gate, &other.refresh));
     is_over(&refresh(&gate, &next.refresh));
     assert_eq!(opens(&gate, &next), 401);
+}
+
+// The same when whoever shows it does not wait: nobody ends anything unseen
+#[test]
+fn a_thief_that_hangs_up_is_noticed_all_the_same() {
+    let backend = Backend::start();
+    let gate = house(&backend, "");
+    let mut anna = logged_in(&gate, "anna");
+    let first = let_in(&gate, &mut anna);
+    let second = Tokens::of(&refresh(&gate, &first.refresh));
+    let third = Tokens::of(&refresh(&gate, &second.refresh));
+    let code = allow(&mut anna, &asked());
+    let other = Tokens::of(&exchange(&gate, &code));
+    let stolen = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", first.refresh.as_str()),
+        ("client_id", CLIENT),
+    ];
+    for body in [form(stolen.into_iter()), form(exchange_fields(&code).into_iter())] {
+        let request = format!(
+            "POST {TOKEN} HTTP/1.1\r\nHost: gate.test\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connect(gate.address)
+            .write_all(request.as_bytes())
+            .expect("the server reads");
+    }
+    let ended = || audit(&gate).matches("\"event\":\"app.reuse\"").count();
+    eventually(|| listed(&gate, "anna").is_empty(), || "they go on".into());
+    assert_eq!(ended(), 2);
+    assert_eq!((opens(&gate, &third), opens(&gate, &other)), (401, 401));
 }
 
 // "Refresh tokens that were unused for 90 days end"; "swept after expiry so that the store does not grow"

@@ -1,6 +1,8 @@
 //! Where apps get their tokens, and give them back. No cookie counts here, and no password: what is shown is a code
 //! or a refresh token, and a wrong one counts as a wrong token in a header does.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{
@@ -205,8 +207,9 @@ async fn by_refresh(
             ));
         }
     }
+    let reused = |grant: &GrantRecord| told_stolen(house, visit, grant, "a refresh token was used twice");
     let refreshed = accounts
-        .refresh_grant(&token, client, facts.client.address(), facts.now)
+        .refresh_grant(&token, client, facts.client.address(), facts.now, reused)
         .await;
     match refreshed {
         Ok(Refreshed::Granted(granted, first_today)) => {
@@ -222,10 +225,7 @@ async fn by_refresh(
         }
         Ok(Refreshed::Unknown) => Err(Refusal::Wrong("refresh-token-unknown")),
         Ok(Refreshed::Dead) => Err(Refusal::Dead("refresh-token-ended")),
-        Ok(Refreshed::Reused(grant)) => {
-            told_stolen(house, visit, &grant, "a refresh token was used twice");
-            Err(Refusal::Dead("refresh-token-reused"))
-        }
+        Ok(Refreshed::Reused) => Err(Refusal::Dead("refresh-token-reused")),
         Err(error) => {
             tracing::error!(request.id = %facts.id, %error, "an app's tokens could not be written down");
             Err(Refusal::Fault)
@@ -233,21 +233,20 @@ async fn by_refresh(
     }
 }
 
-/// Somebody else has what an app had: it ends for both, whether or not it can be written down first.
+/// Somebody else has what an app had: it ends for both, whether or not whoever showed it waits for the answer.
 async fn end_stolen(house: &House<'_>, visit: &Visit<'_>, grant: &GrantRecord, why: &str) {
-    match house.authority.accounts.end_grant(&grant.id).await {
-        Ok(()) => told_stolen(house, visit, grant, why),
-        Err(AccountsError::NotFound { .. }) => {}
-        Err(error) => {
-            tracing::error!(request.id = %visit.facts.id, %error, "an app that may be stolen could not be ended");
-        }
+    told_stolen(house, visit, grant, why);
+    let (accounts, id) = (Arc::clone(&house.authority.accounts), grant.id.clone());
+    let ending = tokio::spawn(async move { accounts.end_grant(&id).await });
+    if let Ok(Err(error @ AccountsError::Store(_))) = ending.await {
+        tracing::error!(request.id = %visit.facts.id, %error, "an app that may be stolen could not be ended");
     }
 }
 
 fn told_stolen(house: &House<'_>, visit: &Visit<'_>, grant: &GrantRecord, why: &str) {
     tracing::warn!(
         user.name = %grant.user, app = %grant.client, client.ip = %visit.facts.client, request.id = %visit.facts.id,
-        "ended an app's access, because {why}: somebody else may have it"
+        "an app's access ends, because {why}: somebody else may have it"
     );
     house.audit.record(&line(visit, Event::AppReuse, grant, why));
 }
