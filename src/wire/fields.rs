@@ -156,7 +156,7 @@ impl<'r> Fields<'r> {
         };
         // As in the maps of the HTTP library, those of one name stand together.
         let last = match self.note(name, value) {
-            true => self.list.iter().rposition(|other| other.name.is(&name)),
+            true => self.list.iter().rposition(|other| other.name.is(name)),
             false => None,
         };
         match last {
