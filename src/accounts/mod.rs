@@ -1,4 +1,4 @@
-//! Users, groups, tokens and sessions: the rules about records.
+//! Users, groups, tokens, sessions and the apps that people let in: the rules about records.
 //!
 //! Everything a decision needs is in memory and read without waiting. A change goes to the store
 //! first, then to memory, then takes the flags of what it ended down, and then returns: a
@@ -163,7 +163,7 @@ pub struct HashCounts {
 }
 
 impl Accounts {
-    /// Reads all users, groups, tokens and sessions.
+    /// Reads all users, groups, tokens, sessions and grants.
     ///
     /// # Errors
     /// [`AccountsError::Store`]; [`AccountsError::Corrupt`] with the key of the first record that

@@ -193,19 +193,23 @@ async fn by_refresh(
         return Err(bad("refresh_token and client_id must be there, once each"));
     }
     let (accounts, facts) = (&house.authority.accounts, &visit.facts);
-    if !form.text("scope").is_empty() {
-        let same = accounts.grant_of(&token, facts.now).is_none_or(|grant| {
-            let words =
-                |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(str::to_owned).collect() };
-            words(&grant.scope) == words(&form.text("scope"))
-        });
-        if !same {
-            return Err(Refusal::Bad(
-                StatusCode::BAD_REQUEST,
-                "invalid_scope",
-                "scope must be left out, or be what the person allowed",
-            ));
-        }
+    let scope = form.text("scope");
+    let allowed = |grant: &GrantRecord| {
+        grant
+            .scope
+            .split_ascii_whitespace()
+            .eq(scope.split_ascii_whitespace())
+    };
+    if !scope.is_empty()
+        && accounts
+            .grant_of(&token, facts.now)
+            .is_some_and(|grant| !allowed(&grant))
+    {
+        return Err(Refusal::Bad(
+            StatusCode::BAD_REQUEST,
+            "invalid_scope",
+            "scope must be left out, or be what the person allowed",
+        ));
     }
     let reused = |grant: &GrantRecord| told_stolen(house, visit, grant, "a refresh token was used twice");
     let refreshed = accounts
