@@ -352,7 +352,7 @@ impl Serve for Worker {
         body: &mut Body,
         peer: Peer,
         role: Role,
-    ) -> Now<impl Future<Output = Answer> + use<> + 'static> {
+    ) -> Now {
         self.0.handle_now(received, body, peer, door(role))
     }
 }

@@ -9,10 +9,13 @@
 //! Wrong credentials have a pool of their own: an attacker who fills it evicts no right one.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
+use quick_cache::unsync::DefaultLifecycle;
+use quick_cache::{UnitWeighter, unsync};
 
 use super::first_use::RouteNames;
 use super::{Identity, Refusal};
@@ -159,12 +162,38 @@ impl Known {
 }
 
 /// What one core knows; no other core touches it.
-pub struct CoreCache(RefCell<quick_cache::unsync::Cache<Digest, Arc<Known>>>);
+pub struct CoreCache(RefCell<Core>);
+
+type Core = unsync::Cache<Digest, Arc<Known>, UnitWeighter, BuildHasherDefault<Beginning>>;
 
 impl CoreCache {
     /// An empty one.
     pub fn new() -> Self {
-        Self(RefCell::new(quick_cache::unsync::Cache::new(PER_CORE)))
+        Self(RefCell::new(unsync::Cache::with(
+            PER_CORE,
+            PER_CORE as u64,
+            UnitWeighter,
+            BuildHasherDefault::default(),
+            DefaultLifecycle::default(),
+        )))
+    }
+}
+
+/// Takes the beginning of a keyed digest for its hash: nobody outside can choose it.
+#[derive(Default)]
+struct Beginning(u64);
+
+impl Hasher for Beginning {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

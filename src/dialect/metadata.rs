@@ -125,10 +125,8 @@ pub(super) use metadata;
 impl Metadata {
     /// The value, which must be there once and be visible ASCII.
     fn of<'r>(&self, headers: &'r Fields<'_>) -> Result<&'r str, Rejection> {
-        let value = headers.get(self.name).ok_or(self.missing)?;
-        if headers.repeated().has(self.name) {
-            return Err(self.twice);
-        }
+        let value = headers.only(self.name).map_err(|_| self.twice)?;
+        let value = value.ok_or(self.missing)?;
         value.to_str().map_err(|_| self.malformed)
     }
 }

@@ -4,15 +4,16 @@ use tracing::warn;
 
 use super::endpoints::{self, OURS};
 use super::record::{Record, Refused};
-use super::{Door, Gate, Lane, NO_ROUTE, Patience, clear_cookie, has_dead_cookie, path_on};
+use super::{Door, Gate, Lane, NO_ROUTE, clear_cookie, has_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
-use crate::decision::Decision;
+use crate::decision::{Decision, Ruling};
 use crate::dialect::answers::allowed;
-use crate::dialect::{Arrival, Dialect, Family};
+use crate::dialect::{Arrival, Dialect, Family, Question};
+use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection};
 use crate::request::client_addr::Hop;
 use crate::request::host::Authority;
-use crate::request::{Client, Peer, Received, Scheme, client_addr, safe_path};
+use crate::request::{Client, Facts, Peer, Received, Scheme, client_addr, safe_path};
 use crate::wire::Answer;
 
 /// What is known of whoever asks, from one step to the next.
@@ -30,6 +31,41 @@ struct Asker<'s, 'r> {
     authority: Option<Authority<'r>>,
 }
 
+/// What is known of the question itself, before it is asked what it is about.
+struct Begun {
+    handshake: Handshake,
+    hop: Hop,
+}
+
+impl<'s, 'r> Asker<'s, 'r> {
+    fn new(lane: &'s Lane) -> Self {
+        Self {
+            dialect: lane.snapshot.endpoints.speaking(None),
+            names: None,
+            rest: "",
+            may_ask: false,
+            knows_client: false,
+            authority: None,
+        }
+    }
+
+    /// The question as its dialect sees it.
+    fn arrival<'a>(&'a self, received: &'a Received<'a>, begun: &Begun) -> Arrival<'a>
+    where
+        'r: 'a,
+    {
+        let authority = self.authority.as_ref();
+        Arrival {
+            received,
+            authority: authority.map_or("", |authority| authority.as_written),
+            host: authority.map_or("", |authority| &*authority.host),
+            handshake: begun.handshake,
+            hop: begun.hop,
+            rest: self.rest,
+        }
+    }
+}
+
 impl Gate {
     /// Answers a question. Its body, if there should be one, is never waited for.
     pub(super) async fn check<'g>(
@@ -39,32 +75,47 @@ impl Gate {
         received: &mut Received<'_>,
         peer: Peer,
         record: &mut Record<'g>,
-        patience: Patience,
+    ) -> Answer {
+        let mut asker = Asker::new(lane);
+        let begun = self.begin(lane, door, received, peer, record, &mut asker);
+        let examined = begun.and_then(|begun| self.examine(lane, received, &begun, record, &asker));
+        match examined {
+            Ok((question, route)) => {
+                let facts = question.facts(record.now(), record.id());
+                let ruling = self.decide(lane, route, &facts, record).await;
+                self.conclude(lane, &asker, route, &facts, &ruling, record)
+            }
+            Err(rejection) => self.refuse(lane, record, &asker, received, &rejection),
+        }
+    }
+
+    /// The same unless something has to be waited for.
+    pub(super) fn check_now<'g>(
+        &'g self,
+        lane: &'g Lane,
+        door: Door,
+        received: &mut Received<'_>,
+        peer: Peer,
+        record: &mut Record<'g>,
     ) -> Option<Answer> {
-        let mut asker = Asker {
-            dialect: lane.snapshot.endpoints.speaking(None),
-            names: None,
-            rest: "",
-            may_ask: false,
-            knows_client: false,
-            authority: None,
-        };
-        let judged = self.judge(lane, door, received, peer, record, &mut asker, patience);
-        match judged.await {
-            Ok(answer) => answer,
+        let mut asker = Asker::new(lane);
+        let begun = self.begin(lane, door, received, peer, record, &mut asker);
+        let examined = begun.and_then(|begun| self.examine(lane, received, &begun, record, &asker));
+        match examined {
+            Ok((question, route)) => {
+                let facts = question.facts(record.now(), record.id());
+                let ruling = self.decide_now(lane, route, &facts, record)?;
+                Some(self.conclude(lane, &asker, route, &facts, &ruling, record))
+            }
             Err(rejection) => Some(self.refuse(lane, record, &asker, received, &rejection)),
         }
     }
 
-    /// Finds out who asks about what, decides, and answers.
+    /// Finds out who asks, and on whose behalf.
     ///
     /// # Errors
-    /// Nobody could judge it, or the one who asks may not.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the steps of one story; each is needed to the end"
-    )]
-    async fn judge<'g, 'r>(
+    /// The one who asks may not, or nobody could tell.
+    fn begin<'g, 'r>(
         &'g self,
         lane: &'g Lane,
         door: Door,
@@ -72,8 +123,7 @@ impl Gate {
         peer: Peer,
         record: &mut Record<'g>,
         asker: &mut Asker<'g, 'r>,
-        patience: Patience,
-    ) -> Result<Option<Answer>, Rejection> {
+    ) -> Result<Begun, Rejection> {
         let snapshot = &*lane.snapshot;
         let (places, settings) = (&snapshot.endpoints, &snapshot.settings);
         let asking = places.find(received.target, door)?;
@@ -98,19 +148,27 @@ impl Gate {
         let handshake = admission::take_handshake(&mut received.fields)?;
         let token_headers = &settings.credentials.token_headers;
         let admitted = admission::admit(received, token_headers, settings.limits.head)?;
-        let authority = &*asker.authority.insert(admitted.authority);
+        asker.authority = Some(admitted.authority);
         let hop = client_addr::resolve(&peer, &received.fields, &trust)?;
         record.client(hop.client);
         asker.knows_client = true;
-        let arrival = Arrival {
-            received,
-            authority: authority.as_written,
-            host: &authority.host,
-            handshake,
-            hop,
-            rest: asker.rest,
-        };
-        let question = dialect.question(&arrival)?;
+        Ok(Begun { handshake, hop })
+    }
+
+    /// Finds out what is asked about.
+    ///
+    /// # Errors
+    /// Nobody could judge it.
+    fn examine<'g, 'r>(
+        &'g self,
+        lane: &'g Lane,
+        received: &'r Received<'r>,
+        begun: &Begun,
+        record: &mut Record<'g>,
+        asker: &'r Asker<'g, 'r>,
+    ) -> Result<(Question<'r>, &'g Route), Rejection> {
+        let snapshot = &*lane.snapshot;
+        let question = asker.dialect.question(&asker.arrival(received, begun))?;
         let facts = question.facts(record.now(), record.id());
         record.about(&facts);
         // what is ours is never allowed by way of a question.
@@ -120,37 +178,48 @@ impl Gate {
         let route = snapshot
             .routes
             .find(facts.host, facts.path.decoded())
-            .or_else(|| places.default_route())
+            .or_else(|| snapshot.endpoints.default_route())
             .ok_or(NO_ROUTE)?;
         record.route(route);
         path_on(route, &facts)?;
+        Ok((question, route))
+    }
 
-        let Some(ruling) = self.decide(lane, route, &facts, record, patience).await else {
-            return Ok(None);
-        };
+    /// The answer to what was decided.
+    fn conclude(
+        &self,
+        lane: &Lane,
+        asker: &Asker<'_, '_>,
+        route: &Route,
+        facts: &Facts<'_>,
+        ruling: &Ruling,
+        record: &Record<'_>,
+    ) -> Answer {
+        let snapshot = &*lane.snapshot;
+        let dialect = asker.dialect;
         let (mut answer, who) = match &ruling.decision {
             Decision::Allow(permit) => {
                 let mut answer = allowed();
                 if endpoints::hands_on(dialect, asker.rest) {
-                    let headers = snapshot.handed_on(route, permit, &facts);
+                    let headers = snapshot.handed_on(route, permit, facts);
                     dialect.hand_on(&mut answer.headers, headers);
                 }
                 (answer, permit.identity())
             }
             // A refusal lets nobody in, so it names nobody.
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
-                let answer = dialect.answer(&snapshot.site, &facts, &ruling.decision);
-                record.refused(&facts, &ruling, &answer);
+                let answer = dialect.answer(&snapshot.site, facts, &ruling.decision);
+                record.refused(facts, ruling, &answer);
                 (answer.into(), None)
             }
         };
-        if has_dead_cookie(&facts, &ruling) {
+        if has_dead_cookie(facts, ruling) {
             clear_cookie(facts.scheme == Scheme::Https, &mut answer.headers);
         }
-        let names = asker.names.or_else(|| places.headers(route));
+        let names = asker.names.or_else(|| snapshot.endpoints.headers(route));
         self.upstreams
             .identify(&mut answer.lines, names.unwrap_or(&self.remote), who);
-        Ok(Some(answer))
+        answer
     }
 
     /// Writes down what nobody could judge, tells the operator once how to mend it, and answers.
@@ -163,19 +232,15 @@ impl Gate {
         rejection: &Rejection,
     ) -> Answer {
         // Where it was told what is asked about, the audit line says so as in proxy mode.
-        let authority = asker.authority.as_ref();
-        let arrival = Arrival {
-            received,
-            authority: authority.map_or("", |authority| authority.as_written),
-            host: authority.map_or("", |authority| &*authority.host),
+        let begun = Begun {
             handshake: Handshake::None,
             hop: Hop {
                 client: Client::Unix,
                 scheme: Scheme::Http,
                 trusted: true,
             },
-            rest: asker.rest,
         };
+        let arrival = asker.arrival(received, &begun);
         let asked = asker.dialect.asked(&arrival);
         let refused = match &asked {
             Ok(asked) if asker.may_ask => Refused {

@@ -9,10 +9,8 @@ pub mod snapshot;
 mod words;
 
 use std::cell::RefCell;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
@@ -82,13 +80,6 @@ pub struct Gate {
     worker: usize,
 }
 
-/// Whether a request may be waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
-    Waits,
-    None,
-}
-
 /// How far a request came.
 enum Step {
     Answered(Answer),
@@ -146,16 +137,14 @@ impl Gate {
     ) -> Answer {
         let lane = self.lane();
         let mut record = Record::begin(&self.shared, self.worker, &received, peer);
-        let step = self.step(
-            &lane,
-            &mut received,
-            &mut body,
-            peer,
-            door,
-            &mut record,
-            Patience::Waits,
-        );
-        match step.await {
+        let step = if lane.snapshot.endpoints.cover(received.path(), door) {
+            let answer = self.check(&lane, door, &mut received, peer, &mut record);
+            Step::Answered(answer.await)
+        } else {
+            let answer = self.answer(&lane, &mut received, &mut body, peer, &mut record);
+            answer.await
+        };
+        match step {
             Step::Answered(answer) => record.finish(answer),
             Step::Passed(passing) => {
                 let on_client = passing.upgrade.then(|| {
@@ -178,54 +167,30 @@ impl Gate {
         body: &mut Body,
         peer: Peer,
         door: Door,
-    ) -> Now<impl Future<Output = Answer> + use<>> {
+    ) -> Now {
         let lane = self.lane();
         let mut record = Record::begin(&self.shared, self.worker, received, peer);
-        let step = {
-            let patience = Patience::None;
-            let step = pin!(self.step(&lane, received, body, peer, door, &mut record, patience));
-            match step.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(step) => step,
-                Poll::Pending => Step::Waits,
-            }
+        let step = if lane.snapshot.endpoints.cover(received.path(), door) {
+            let answer = self.check_now(&lane, door, received, peer, &mut record);
+            answer.map_or(Step::Waits, Step::Answered)
+        } else {
+            self.answer_now(&lane, received, peer, &mut record)
         };
         match step {
             Step::Answered(answer) => Now::Answered(record.finish(answer)),
             Step::Passed(passing) => {
                 let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
-                Now::Passed(async move {
+                Now::Passed(Box::pin(async move {
                     let route = &lane.snapshot.settings.routes[passing.route];
                     let record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
                     let answer = gate.forward(&lane, &passing, None, body, &record).await;
                     record.finish(answer)
-                })
+                }))
             }
             Step::Waits => {
                 record.forget();
                 Now::Waits
             }
-        }
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the first step of one story; each is needed to the end"
-    )]
-    async fn step<'g>(
-        &'g self,
-        lane: &'g Lane,
-        received: &mut Received<'_>,
-        body: &mut Body,
-        peer: Peer,
-        door: Door,
-        record: &mut Record<'g>,
-        patience: Patience,
-    ) -> Step {
-        if lane.snapshot.endpoints.cover(received.path(), door) {
-            let answer = self.check(lane, door, received, peer, record, patience).await;
-            answer.map_or(Step::Waits, Step::Answered)
-        } else {
-            self.answer(lane, received, body, peer, record, patience).await
         }
     }
 
@@ -243,21 +208,13 @@ impl Gate {
         }
     }
 
-    /// Decides, and writes down what was decided. Every road comes through here. None: that would take a while, and
-    /// there is no time.
-    async fn decide(
-        &self,
-        lane: &Lane,
-        route: &Route,
-        facts: &Facts<'_>,
-        record: &mut Record<'_>,
-        patience: Patience,
-    ) -> Option<Ruling> {
+    /// Decides, and writes down what was decided. Every road comes through here, or through
+    /// [`Gate::decide_now`].
+    async fn decide(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, record: &mut Record<'_>) -> Ruling {
         let snapshot = &*lane.snapshot;
         let authority = &snapshot.authority;
         let ruling = match authority.decide_now(&lane.core, route, facts) {
             Ok(ruling) => ruling,
-            Err(_) if patience == Patience::None => return None,
             Err(unverified) => {
                 let undecided = record.undecided(facts);
                 let ruling = authority.decide_later(&lane.core, route, facts, unverified).await;
@@ -265,11 +222,30 @@ impl Gate {
                 ruling
             }
         };
-        record.ruled(route, facts, &ruling, snapshot.settings.audit.allowed);
+        self.ruled(lane, route, facts, &ruling, record);
+        ruling
+    }
+
+    /// The same if it takes no while; else nothing was decided.
+    fn decide_now(
+        &self,
+        lane: &Lane,
+        route: &Route,
+        facts: &Facts<'_>,
+        record: &mut Record<'_>,
+    ) -> Option<Ruling> {
+        let authority = &lane.snapshot.authority;
+        let ruling = authority.decide_now(&lane.core, route, facts).ok()?;
+        self.ruled(lane, route, facts, &ruling, record);
+        Some(ruling)
+    }
+
+    fn ruled(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, ruling: &Ruling, record: &mut Record<'_>) {
+        let snapshot = &*lane.snapshot;
+        record.ruled(route, facts, ruling, snapshot.settings.audit.allowed);
         if let Some(identity) = ruling.identity.as_deref() {
             snapshot.authority.note_used(identity, facts);
         }
-        Some(ruling)
     }
 
     /// What is answered without a decision is not for those who are banned or too fast either.

@@ -5,19 +5,31 @@ use hyper::upgrade::OnUpgrade;
 
 use super::record::{Record, Refused};
 use super::{
-    Gate, Lane, NO_ROUTE, Passing, Patience, Step, clear_cookie, has_dead_cookie, is_for_everyone, path_on,
-    snapshot,
+    Gate, Lane, NO_ROUTE, Passing, Step, clear_cookie, has_dead_cookie, is_for_everyone, path_on, snapshot,
 };
 use crate::api;
-use crate::decision::{Decision, Ruling};
-use crate::dialect::Arrival;
+use crate::decision::{Decision, Permit, Ruling};
+use crate::dialect::{Arrival, Question};
 use crate::pages::{self, Confirmed};
+use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Target};
+use crate::request::client_addr::Hop;
+use crate::request::host::Authority;
 use crate::request::{Expects, Facts, Peer, Received, Scheme, client_addr, safe_path};
 use crate::upstream::{Outgoing, Via};
 use crate::wire::{Answer, Body};
 
 use super::snapshot::Snapshot;
+
+/// What is answered instead. Boxed, because nearly every request goes on.
+type Refusal = Box<Response<Body>>;
+
+/// A request that came through the strict gate.
+struct Entered<'r> {
+    authority: Authority<'r>,
+    hop: Hop,
+    upgrade: bool,
+}
 
 impl Gate {
     /// Admits the request, finds its route, decides, and passes it on or refuses.
@@ -28,104 +40,30 @@ impl Gate {
         body: &mut Body,
         peer: Peer,
         record: &mut Record<'g>,
-        patience: Patience,
     ) -> Step {
         let snapshot = &*lane.snapshot;
-        let settings = &snapshot.settings;
-        let token_headers = &settings.credentials.token_headers;
-        let admitted = match admission::admit(received, token_headers, settings.limits.head) {
-            Ok(admitted) => admitted,
-            Err(rejection) => {
-                return self
-                    .reject(lane, record, &Refused::of(received, ""), &rejection)
-                    .into();
-            }
+        let entered = match self.enter(lane, received, &peer, record) {
+            Ok(entered) => entered,
+            Err(answer) => return (*answer).into(),
         };
-        let host = &*admitted.authority.host;
-        let hop = match client_addr::resolve(&peer, &received.fields, &snapshot.proxy_trust()) {
-            Ok(hop) => hop,
-            Err(rejection) => {
-                return self
-                    .reject(lane, record, &Refused::of(received, host), &rejection)
-                    .into();
-            }
-        };
-        record.client(hop.client);
-        if admitted.target == Target::Asterisk {
-            let nothing = || pages::empty(StatusCode::NO_CONTENT);
-            return self
-                .unless_banned(lane, record, &Refused::of(received, host), nothing)
-                .into();
-        }
-        let upgrade = admitted.upgrade.is_some();
-        let authority = admitted.authority.as_written;
-        let arrival = Arrival {
-            received,
-            authority,
-            host,
-            handshake: if upgrade {
-                Handshake::Upgrade
-            } else {
-                Handshake::None
-            },
-            hop,
-            rest: "",
-        };
-        let question = match self.direct.question(&arrival) {
+        let question = match self.question(lane, received, &entered, &peer, record) {
             Ok(question) => question,
-            Err(rejection) => {
-                return self
-                    .reject(lane, record, &Refused::of(received, host), &rejection)
-                    .into();
-            }
+            Err(answer) => return (*answer).into(),
         };
         let facts = question.facts(record.now(), record.id());
-        record.about(&facts);
-        if let Some(elsewhere) = snapshot.https_instead(&peer, &hop, &facts) {
-            return self
-                .unless_banned(lane, record, &Refused::of(received, host), || elsewhere)
-                .into();
-        }
-        // Everything below the prefix of ours is slow by nature.
-        let ours = safe_path::covers(&snapshot.site.prefix, facts.path.decoded());
-        if patience == Patience::None && (ours || pages::may_wait(facts.method, facts.headers)) {
-            return Step::Waits;
-        }
-        if ours && api::is_here(&snapshot.api, facts.path.decoded()) {
-            let body = std::mem::take(body);
-            return self.api(lane, &facts, body, record).await.into();
-        }
-        if ours {
+        if is_ours(snapshot, &facts) {
             let body = std::mem::take(body);
             // Boxed: each request has room for the future, and few need it.
-            let served = Box::pin(async {
-                match snapshot.authority.visitor(&lane.core, &facts).await {
-                    Ok(visitor) => pages::serve(&self.house(snapshot), &facts, visitor, body).await,
-                    Err(throttled) => {
-                        self.throttle(&*self.direct, record, &Refused::of(received, host), &throttled)
-                    }
-                }
-            });
-            return served.await.into();
-        }
-        let Some(route) = snapshot.routes.find(facts.host, facts.path.decoded()) else {
-            return self
-                .reject(lane, record, &Refused::of(received, host), &NO_ROUTE)
+            return Box::pin(self.serve_ours(lane, received, &facts, body, record))
+                .await
                 .into();
-        };
-        record.route(route);
-        let cut = match path_on(route, &facts) {
-            Ok(cut) => cut,
-            Err(rejection) => {
-                return self
-                    .reject(lane, record, &Refused::of(received, host), &rejection)
-                    .into();
-            }
+        }
+        let (route, cut) = match self.find_route(lane, received, &facts, record) {
+            Ok(found) => found,
+            Err(answer) => return (*answer).into(),
         };
 
-        let Some(ruling) = self.decide(lane, route, &facts, record, patience).await else {
-            return Step::Waits;
-        };
+        let ruling = self.decide(lane, route, &facts, record).await;
         let dead_cookie = has_dead_cookie(&facts, &ruling);
         let permit = match ruling.decision {
             Decision::Allow(permit) => permit,
@@ -151,36 +89,206 @@ impl Gate {
                 Confirmed::Over(answer) => return answer.into(),
             }
         }
-
-        let (client, scheme) = (facts.client, facts.scheme);
         // The question borrows the head, which goes to the upstream now.
         let cut = cut.map(str::to_owned);
         if let Some(kept) = kept {
             *body = kept.put_back(&mut received.fields);
         }
-        let query = snapshot.take_credentials(route, &permit, upgrade, received);
+        self.pass(lane, received, &entered, route, cut, permit, dead_cookie, record)
+    }
+
+    /// The same of a request with nothing to wait for.
+    pub(super) fn answer_now<'g>(
+        &'g self,
+        lane: &'g Lane,
+        received: &mut Received<'_>,
+        peer: Peer,
+        record: &mut Record<'g>,
+    ) -> Step {
+        let snapshot = &*lane.snapshot;
+        let entered = match self.enter(lane, received, &peer, record) {
+            Ok(entered) => entered,
+            Err(answer) => return (*answer).into(),
+        };
+        let question = match self.question(lane, received, &entered, &peer, record) {
+            Ok(question) => question,
+            Err(answer) => return (*answer).into(),
+        };
+        let facts = question.facts(record.now(), record.id());
+        // Everything below the prefix of ours is slow by nature.
+        if is_ours(snapshot, &facts) || pages::may_wait(facts.method, facts.headers) {
+            return Step::Waits;
+        }
+        let (route, cut) = match self.find_route(lane, received, &facts, record) {
+            Ok(found) => found,
+            Err(answer) => return (*answer).into(),
+        };
+        let Some(ruling) = self.decide_now(lane, route, &facts, record) else {
+            return Step::Waits;
+        };
+        let dead_cookie = has_dead_cookie(&facts, &ruling);
+        match ruling.decision {
+            Decision::Allow(permit) => {
+                let cut = cut.map(str::to_owned);
+                self.pass(lane, received, &entered, route, cut, permit, dead_cookie, record)
+            }
+            _ => self.deny(snapshot, &facts, &ruling, record).into(),
+        }
+    }
+
+    /// Lets in what can be read in one way only.
+    fn enter<'r>(
+        &self,
+        lane: &Lane,
+        received: &mut Received<'r>,
+        peer: &Peer,
+        record: &mut Record<'_>,
+    ) -> Result<Entered<'r>, Refusal> {
+        let snapshot = &*lane.snapshot;
+        let settings = &snapshot.settings;
+        let token_headers = &settings.credentials.token_headers;
+        let admitted =
+            admission::admit(received, token_headers, settings.limits.head).map_err(|rejection| {
+                Box::new(self.reject(lane, record, &Refused::of(received, ""), &rejection))
+            })?;
+        let host = &*admitted.authority.host;
+        let hop =
+            client_addr::resolve(peer, &received.fields, &snapshot.proxy_trust()).map_err(|rejection| {
+                Box::new(self.reject(lane, record, &Refused::of(received, host), &rejection))
+            })?;
+        record.client(hop.client);
+        if admitted.target == Target::Asterisk {
+            let nothing = || pages::empty(StatusCode::NO_CONTENT);
+            let answer = self.unless_banned(lane, record, &Refused::of(received, host), nothing);
+            return Err(Box::new(answer));
+        }
+        Ok(Entered {
+            authority: admitted.authority,
+            hop,
+            upgrade: admitted.upgrade.is_some(),
+        })
+    }
+
+    /// What it asks: a request that asks about itself.
+    fn question<'r>(
+        &self,
+        lane: &Lane,
+        received: &'r Received<'r>,
+        entered: &'r Entered<'_>,
+        peer: &Peer,
+        record: &Record<'_>,
+    ) -> Result<Question<'r>, Refusal> {
+        let host = &*entered.authority.host;
+        let arrival = Arrival {
+            received,
+            authority: entered.authority.as_written,
+            host,
+            handshake: if entered.upgrade {
+                Handshake::Upgrade
+            } else {
+                Handshake::None
+            },
+            hop: entered.hop,
+            rest: "",
+        };
+        let question = self.direct.question(&arrival).map_err(|rejection| {
+            Box::new(self.reject(lane, record, &Refused::of(received, host), &rejection))
+        })?;
+        let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
+        match lane.snapshot.https_instead(peer, &entered.hop, &facts) {
+            Some(elsewhere) => {
+                let answer = self.unless_banned(lane, record, &Refused::of(received, host), || elsewhere);
+                Err(Box::new(answer))
+            }
+            None => Ok(question),
+        }
+    }
+
+    /// What is ours alone: pages, and the REST interface.
+    async fn serve_ours<'g>(
+        &'g self,
+        lane: &'g Lane,
+        received: &Received<'_>,
+        facts: &Facts<'_>,
+        body: Body,
+        record: &mut Record<'g>,
+    ) -> Response<Body> {
+        let snapshot = &*lane.snapshot;
+        if api::is_here(&snapshot.api, facts.path.decoded()) {
+            return self.api(lane, facts, body, record).await;
+        }
+        match snapshot.authority.visitor(&lane.core, facts).await {
+            Ok(visitor) => pages::serve(&self.house(snapshot), facts, visitor, body).await,
+            Err(throttled) => {
+                let refused = Refused::of(received, facts.host);
+                self.throttle(&*self.direct, record, &refused, &throttled)
+            }
+        }
+    }
+
+    /// Where it belongs, and what is left of its path when the route's own is cut off.
+    fn find_route<'g, 'r>(
+        &self,
+        lane: &'g Lane,
+        received: &Received<'_>,
+        facts: &Facts<'r>,
+        record: &mut Record<'g>,
+    ) -> Result<(&'g Route, Option<&'r str>), Refusal> {
+        let reject = |record: &Record<'_>, rejection| {
+            let refused = Refused::of(received, facts.host);
+            Box::new(self.reject(lane, record, &refused, &rejection))
+        };
+        let Some(route) = lane.snapshot.routes.find(facts.host, facts.path.decoded()) else {
+            return Err(reject(record, NO_ROUTE));
+        };
+        record.route(route);
+        let cut = path_on(route, facts).map_err(|rejection| reject(record, rejection))?;
+        Ok((route, cut))
+    }
+
+    /// Writes out what the backend gets of a request that was let through.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what was learned on the way here; each is needed"
+    )]
+    fn pass(
+        &self,
+        lane: &Lane,
+        received: &mut Received<'_>,
+        entered: &Entered<'_>,
+        route: &Route,
+        cut: Option<String>,
+        permit: Permit,
+        dead_cookie: bool,
+        record: &Record<'_>,
+    ) -> Step {
+        let snapshot = &*lane.snapshot;
+        let query = snapshot.take_credentials(route, &permit, entered.upgrade, received);
+        let scheme = entered.hop.scheme;
         let outgoing = Outgoing {
             route: &route.settings,
-            client,
+            client: entered.hop.client,
             scheme,
-            authority,
+            authority: entered.authority.as_written,
             request_id: record.id(),
             target: snapshot::target(received, cut.as_deref(), query),
             strip: &[],
-            upgrade,
+            upgrade: entered.upgrade,
             identity_names: &snapshot.identity_names,
         };
         match self.upstreams.pass(permit, &outgoing, received) {
             Ok(passed) => Step::Passed(Passing {
                 passed,
                 route: route.index,
-                upgrade,
+                upgrade: entered.upgrade,
                 dead_cookie,
                 secure: scheme == Scheme::Https,
             }),
-            Err(failure) => record
-                .failed(&failure, Refused::of(received, host).form(&snapshot.site.prefix))
-                .into(),
+            Err(failure) => {
+                let form = Refused::of(received, &entered.authority.host).form(&snapshot.site.prefix);
+                record.failed(&failure, form).into()
+            }
         }
     }
 
@@ -245,10 +353,7 @@ impl Gate {
             };
             return self.unless_banned(lane, record, &refused, || document);
         }
-        let ruling = self.decide(lane, &snapshot.api, facts, record, Patience::Waits);
-        let Some(ruling) = ruling.await else {
-            return pages::empty(StatusCode::SERVICE_UNAVAILABLE);
-        };
+        let ruling = self.decide(lane, &snapshot.api, facts, record).await;
         match (&ruling.decision, &ruling.identity) {
             (Decision::Allow(_), Some(who)) => {
                 let (reach, authority) = (&self.shared.operations, &snapshot.authority);
@@ -295,4 +400,9 @@ impl Gate {
         record.refused(facts, ruling, &answer);
         answer
     }
+}
+
+/// Whether the path is below the prefix of ours.
+fn is_ours(snapshot: &Snapshot, facts: &Facts<'_>) -> bool {
+    safe_path::covers(&snapshot.site.prefix, facts.path.decoded())
 }

@@ -248,12 +248,9 @@ fn check_framing(version: Version, seen: &Seen<'_>) -> Result<Option<u64>, Rejec
 /// Our own credentials: once each, and readable.
 fn check_tokens(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<(), Rejection> {
     for name in token_headers {
-        let mut values = headers.get_all(name);
-        if let Some(value) = values.next() {
+        if let Some(value) = headers.get(name) {
             readable(value)?;
-            if values.next().is_some() {
-                return Err(TWO_TOKENS);
-            }
+            headers.only(name).map_err(|_| TWO_TOKENS)?;
         }
     }
     Ok(())

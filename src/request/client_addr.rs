@@ -115,6 +115,10 @@ fn forwarded_client(headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Result<Opti
     let Some(chain) = single(headers, &X_FORWARDED_FOR)? else {
         return Ok(None);
     };
+    // Nearly always there is one alone, which is the client whoever it is.
+    if let Some(only) = plain_v4(chain) {
+        return Ok(Some(IpAddr::V4(only)));
+    }
     if chain.bytes().filter(|byte| *byte == b',').count() >= MAX_HOPS {
         return Err(LONG_CHAIN);
     }
@@ -140,14 +144,10 @@ fn named_client(headers: &Fields<'_>, header: &HeaderName) -> Result<Option<IpAd
 /// The value of a header that must not be there twice: joining two lines is what an attacker who
 /// can add one hopes for.
 fn single<'h>(headers: &'h Fields<'_>, name: &impl Named) -> Result<Option<&'h str>, Rejection> {
-    let mut values = headers.get_all(name);
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(TWO_CHAINS);
+    match headers.only(name).map_err(|_| TWO_CHAINS)? {
+        Some(value) => value.to_str().map(Some).map_err(|_| BAD_HOP),
+        None => Ok(None),
     }
-    value.to_str().map(Some).map_err(|_| BAD_HOP)
 }
 
 /// An address literal, alone or with a port. The standard library refuses zone ids, leading zeros,
@@ -173,7 +173,7 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
 }
 
 /// Four numbers without leading zeros, which nearly every entry is; none says nothing of it.
-fn plain_v4(text: &str) -> Option<Ipv4Addr> {
+pub(super) fn plain_v4(text: &str) -> Option<Ipv4Addr> {
     let (mut octets, mut at, mut digits) = ([0_u8; 4], 0, 0);
     for byte in text.bytes() {
         match byte {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::client_addr::plain_v4;
 use crate::wire::Value;
 
 /// `host[:port]`, checked.
@@ -119,40 +120,14 @@ impl std::error::Error for HostError {}
 /// nothing of it.
 fn simple(text: &str) -> Option<(&str, Option<u16>)> {
     let bytes = text.as_bytes();
-    let (mut label, mut labels, mut value, mut digits) = (0_usize, 0_usize, 0_u32, true);
-    // Whether each label so far is a number that an IPv4 address may have.
-    let mut address = true;
-    let mut at = 0;
-    let end = loop {
-        match bytes.get(at) {
-            Some(byte @ b'0'..=b'9') => {
-                value = value.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
-                label += 1;
-            }
-            Some(b'a'..=b'z' | b'-' | b'_') => {
-                digits = false;
-                label += 1;
-            }
-            end @ (Some(b'.' | b':') | None) => {
-                let first = bytes.get(at.checked_sub(label)?);
-                let padded = label > 1 && first == Some(&b'0');
-                address &= digits && value <= 255 && !padded;
-                labels += 1;
-                // `xn--`, and what may be a number in another base, are looked at closely.
-                if label == 0 || label > 63 || (!digits && matches!(first, Some(b'x' | b'0'..=b'9'))) {
-                    return None;
-                }
-                if end != Some(&b'.') {
-                    break at;
-                }
-                (label, value, digits) = (0, 0, true);
-            }
-            Some(_) => return None,
-        }
-        at += 1;
+    let end = if bytes.first()?.is_ascii_digit() {
+        let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+        plain_v4(&text[..end])?;
+        end
+    } else {
+        end_of_name(bytes)?
     };
-    let is_address = address && labels == 4;
-    if end > 253 || (digits && !is_address) {
+    if end > 253 {
         return None;
     }
     let port = match &bytes[end..] {
@@ -166,6 +141,25 @@ fn simple(text: &str) -> Option<(&str, Option<u16>)> {
         _ => return None,
     };
     Some((&text[..end], port))
+}
+
+/// Where a name ends of which no label begins with a digit, so that it is no address, nor with the `x` of `xn--`.
+fn end_of_name(bytes: &[u8]) -> Option<usize> {
+    let (mut label, mut at) = (0, 0);
+    loop {
+        while let Some(b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') = bytes.get(at) {
+            at += 1;
+        }
+        let plain = !matches!(bytes.get(label), Some(b'x' | b'0'..=b'9'));
+        if !plain || !(1..=63).contains(&(at - label)) {
+            return None;
+        }
+        match bytes.get(at) {
+            Some(b'.') => (label, at) = (at + 1, at + 1),
+            Some(b':') | None => return Some(at),
+            Some(_) => return None,
+        }
+    }
 }
 
 /// RFC 9110 §4.2.1 allows an empty port.

@@ -22,10 +22,10 @@ pub enum Site {
 /// What the browser says of it. It compared scheme, host and port itself, whatever a gateway made of
 /// them since.
 pub fn site(headers: &Fields<'_>) -> Option<Site> {
-    let mut values = headers.get_all(&SEC_FETCH_SITE);
-    let value = values.next()?;
-    Some(match value.as_bytes() {
-        _ if values.next().is_some() => Site::Foreign,
+    let Ok(value) = headers.only(SEC_FETCH_SITE) else {
+        return Some(Site::Foreign);
+    };
+    Some(match value?.as_bytes() {
         b"same-origin" | b"none" => Site::Same,
         b"same-site" => Site::Sister,
         _ => Site::Foreign,

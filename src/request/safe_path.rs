@@ -36,6 +36,14 @@ impl<'r> SafePath<'r> {
         if raw.len() > MAX_BYTES {
             return Err(PathError::TooLong);
         }
+        if segments_of_plain(raw.as_bytes()).is_some_and(|count| count <= MAX_SEGMENTS) {
+            return Ok(Self {
+                raw,
+                decoded: Cow::Borrowed(raw),
+                encoded_slash: false,
+                params: false,
+            });
+        }
         let bytes = raw.as_bytes();
         let mut decoded = Decoded::new(raw);
         let mut segment = Segment::default();
@@ -283,6 +291,21 @@ static CLASSES: [Class; 256] = {
     }
     classes
 };
+
+/// How many segments a path has that is all plain characters, as nearly every one is; none says nothing of it. A
+/// segment that begins with a dot is looked at closely.
+fn segments_of_plain(bytes: &[u8]) -> Option<usize> {
+    let (mut segments, mut before) = (0, 0);
+    for &byte in bytes {
+        match CLASSES[usize::from(byte)] {
+            Class::Plain if before != b'/' || byte != b'.' => {}
+            Class::Slash if before != b'/' => segments += 1,
+            _ => return None,
+        }
+        before = byte;
+    }
+    Some(segments)
+}
 
 /// The part of a segment that says what it is: up to the first `;`, as a servlet container sees it.
 #[derive(Default)]

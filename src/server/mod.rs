@@ -69,7 +69,7 @@ pub trait Serve: 'static {
         body: &mut Body,
         peer: Peer,
         role: Role,
-    ) -> Now<impl Future<Output = Answer> + use<Self> + 'static>;
+    ) -> Now;
 }
 
 /// What a listener is for.

@@ -8,7 +8,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -267,7 +267,7 @@ where
                         return After::End(End::Closed);
                     };
                     let mut none = Extensions::new();
-                    let answer = visit.service.serve(received, &mut none, body, peer, role);
+                    let answer = Box::pin(visit.service.serve(received, &mut none, body, peer, role));
                     let after = visit.converse(&line, asked, answer).await;
                     drop(flight);
                     after
@@ -280,12 +280,17 @@ where
 
 impl<S: Serve> Visit<S> {
     /// Waits for an answer, and sends it.
-    async fn converse<T>(&self, line: &Line<T>, asked: Asked, answer: impl Future<Output = Answer>) -> After
+    async fn converse<T>(
+        &self,
+        line: &Line<T>,
+        asked: Asked,
+        answer: Pin<Box<dyn Future<Output = Answer> + '_>>,
+    ) -> After
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let served = {
-            let mut serving = pin!(answer);
+            let mut serving = answer;
             std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(Ok(answer)),
                 Poll::Pending => match line.look_ahead(cx) {

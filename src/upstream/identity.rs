@@ -1,5 +1,6 @@
 //! An identity as header values, made once and shared by all its requests.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::authn::Identity;
 use crate::config::settings::IdentityHeaders;
+use crate::wire::http1;
 
 /// Values per identity. An entry keeps its identity alive, so its address names nobody else.
 #[derive(Debug, Default)]
@@ -34,7 +36,12 @@ pub(super) struct IdentityValues {
     name: HeaderValue,
     email: HeaderValue,
     scope: HeaderValue,
+    /// As they are sent, for the presets that were asked for.
+    written: RefCell<Vec<(IdentityHeaders, Box<[u8]>)>>,
 }
+
+/// Presets that are kept written out; others are written anew each time.
+const MOST_PRESETS: usize = 4;
 
 impl Identities {
     /// The values of that identity, or of nobody.
@@ -60,8 +67,23 @@ impl Identities {
 }
 
 impl IdentityValues {
-    /// Every header of the preset.
-    pub(super) fn named<'v>(
+    /// Writes every header of the preset, empty where nothing is known.
+    pub(super) fn write(&self, preset: &IdentityHeaders, out: &mut Vec<u8>) {
+        let mut written = self.written.borrow_mut();
+        if let Some((_, lines)) = written.iter().find(|(of, _)| of == preset) {
+            return out.extend_from_slice(lines);
+        }
+        let mut lines = Vec::new();
+        for (name, value) in self.named(preset) {
+            http1::write_field(name.as_str().as_bytes(), value.as_bytes(), &mut lines);
+        }
+        out.extend_from_slice(&lines);
+        if written.len() < MOST_PRESETS {
+            written.push((preset.clone(), lines.into()));
+        }
+    }
+
+    fn named<'v>(
         &'v self,
         preset: &'v IdentityHeaders,
     ) -> impl Iterator<Item = (&'v HeaderName, &'v HeaderValue)> {
@@ -91,6 +113,7 @@ impl IdentityValues {
             name: encode(&user.display_name),
             email: encode(&user.email),
             scope: encode(identity.scope()),
+            written: RefCell::default(),
         }
     }
 }
@@ -105,6 +128,7 @@ impl Default for IdentityValues {
             name: empty(),
             email: empty(),
             scope: empty(),
+            written: RefCell::default(),
         }
     }
 }

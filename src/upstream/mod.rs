@@ -175,9 +175,7 @@ impl Upstreams {
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for
     /// answers that a gateway takes them out of.
     pub fn identify(&self, lines: &mut Lines, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) {
-        for (name, value) in self.values(preset, who).named(preset) {
-            lines.push(name.as_str().as_bytes(), value.as_bytes());
-        }
+        lines.write(|out| self.values(preset, who).write(preset, out));
     }
 
     fn values(&self, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) -> Rc<IdentityValues> {

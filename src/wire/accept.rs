@@ -82,8 +82,9 @@ pub fn may_offer_basic(headers: &Fields<'_>) -> bool {
 /// Most programs do not, so that nothing need be parsed of what they accept.
 fn mentions_html(headers: &Fields<'_>) -> bool {
     let html = |value: Value<'_>| {
-        let words = value.as_bytes().windows(4);
-        words.into_iter().any(|word| word.eq_ignore_ascii_case(b"html"))
+        let bytes = value.as_bytes();
+        let mut words = bytes.windows(4);
+        bytes.iter().any(|byte| byte | 0x20 == b'h') && words.any(|word| word.eq_ignore_ascii_case(b"html"))
     };
     headers.get_all(&ACCEPT).any(html)
 }

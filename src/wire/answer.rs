@@ -1,5 +1,7 @@
 //! An answer on its way to the client, whatever lane it goes by.
 
+use std::pin::Pin;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{Body, http1, spare};
@@ -31,15 +33,11 @@ pub struct Lines {
 }
 
 /// What became of a request at once.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every one is an answer, and a box would cost each more"
-)]
-pub enum Now<F> {
+pub enum Now {
     /// The answer.
     Answered(Answer),
-    /// It will be answered.
-    Passed(F),
+    /// It will be answered. Boxed where it is made: it is large, and would be moved several times.
+    Passed(Pin<Box<dyn Future<Output = Answer>>>),
     /// It has to wait; nothing has happened.
     Waits,
 }
@@ -101,6 +99,12 @@ impl Lines {
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.dated |= name == b"date";
         http1::write_field(name, value, &mut self.bytes);
+    }
+
+    /// Lets whole lines be written, none of which is `Date`.
+    #[inline]
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
     }
 
     /// As they are sent.

@@ -60,6 +60,10 @@ enum Held<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotText;
 
+/// There is more than one value, where one alone can be read in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Several;
+
 /// What names a field, in any case.
 pub trait Named {
     /// The name.
@@ -230,6 +234,20 @@ impl<'r> Fields<'r> {
         self.find(name).map(Field::value)
     }
 
+    /// The only value of that name.
+    ///
+    /// # Errors
+    /// There are several.
+    #[inline]
+    pub fn only(&self, name: impl Named) -> Result<Option<Value<'_>>, Several> {
+        let repeated = self.repeated.has_any(Names::one(name.known()));
+        // Of unknown names it is known only that there are several of them.
+        if repeated && self.get_all(&name).nth(1).is_some() {
+            return Err(Several);
+        }
+        Ok(self.get(name))
+    }
+
     /// The first value of that name as it was received, so that it outlives this list; none where it was set since.
     #[inline]
     pub fn received(&self, name: impl Named) -> Option<Value<'r>> {
@@ -296,13 +314,12 @@ impl<'r> Fields<'r> {
 
     /// Keeps the fields whose names are right.
     pub fn retain(&mut self, mut keeps: impl FnMut(Name<'r>) -> bool) {
-        let list = std::mem::take(self).list;
-        for field in list {
-            if keeps(field.name) {
-                self.note(field.name, field.value());
-                self.list.push(field);
-            }
+        let mut list = std::mem::take(self).list;
+        list.retain(|field| keeps(field.name));
+        for field in &list {
+            self.note(field.name, field.value());
         }
+        self.list = list;
     }
 
     /// The same as a map, for whoever needs one; without what no map takes.

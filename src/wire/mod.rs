@@ -20,7 +20,7 @@ pub mod spare;
 
 pub use answer::{Answer, Lines, Now, each_field};
 pub use body::{Body, BodyError};
-pub use fields::{Fields, Name, Named, NotText, Value};
+pub use fields::{Fields, Name, Named, NotText, Several, Value};
 pub use names::{Known, Names};
 pub use pieces::Pieces;
 pub use problem::{Form, problem};

@@ -303,23 +303,35 @@ pub(super) fn find(name: &str) -> Option<Known> {
     None
 }
 
-/// Whether a name is this one, of the same length and in lower case. Eight bytes at a time: of two letters that differ
-/// in their case alone only one bit does, and no other character but a control has one of these with that bit set.
+/// Whether a name is this one, of the same length and in lower case. Eight bytes at a time, the last ones perhaps
+/// twice: of two letters that differ in their case alone only one bit does, and no other character but a control
+/// has one of these with that bit set.
 #[inline]
 fn is_folded(name: &[u8], lower: &[u8]) -> bool {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let same = |one: &[u8; 8], other: &[u8; 8]| {
-        let (one, other) = (u64::from_le_bytes(*one), u64::from_le_bytes(*other));
-        // A byte below 0x20 borrows from its highest bit.
-        let control = one.wrapping_sub(CASE) & !one & HIGH;
-        one | CASE == other | CASE && control == 0
-    };
-    let Some((last, known_last)) = name.last_chunk::<8>().zip(lower.last_chunk::<8>()) else {
+    let (Some((first, last)), Some((lower_first, lower_last))) = (ends(name), ends(lower)) else {
         return name.eq_ignore_ascii_case(lower);
     };
-    let (names, lowers) = (name.as_chunks::<8>().0, lower.as_chunks::<8>().0);
-    same(last, known_last) && names.iter().zip(lowers).all(|(one, other)| same(one, other))
+    if !same(first, lower_first) || !same(last, lower_last) {
+        return false;
+    }
+    let middle = 8..name.len().saturating_sub(8).max(8);
+    name.len() <= 16 || name[middle.clone()].eq_ignore_ascii_case(&lower[middle])
+}
+
+/// The first and the last eight bytes.
+#[inline]
+fn ends(name: &[u8]) -> Option<(u64, u64)> {
+    let (first, last) = (name.first_chunk::<8>()?, name.last_chunk::<8>()?);
+    Some((u64::from_le_bytes(*first), u64::from_le_bytes(*last)))
+}
+
+#[inline]
+const fn same(one: u64, lower: u64) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // A byte below 0x20 borrows from its highest bit.
+    let control = one.wrapping_sub(CASE) & !one & HIGH;
+    one | CASE == lower | CASE && control == 0
 }
 
 #[cfg(test)]

@@ -31,27 +31,29 @@ pub(super) fn read(bytes: &[u8]) -> Option<PlainHead<'_>> {
         memmem::find(bytes, END)? + END.len()
     };
     let head = text(&bytes[..end])?;
-    let (first_line, mut rest) = cut(head)?;
+    let (first_line, mut at) = (line(head, 0)?, 0);
+    at += first_line.len() + 2;
     let mut fields = Fields::with_room();
     loop {
-        let (line, next) = cut(rest)?;
+        let line = line(head, at)?;
+        at += line.len() + 2;
         if line.is_empty() {
             return Some(PlainHead {
                 first_line,
                 fields,
-                length: head.len() - next.len(),
+                length: at,
             });
         }
         if fields.len() == MOST_FIELDS {
             return None;
         }
         let colon = memchr(b':', line.as_bytes())?;
-        let name = Name::of(&line[..colon]);
-        if name.known().is_none() && !is_token(&line[..colon]) {
+        let (text, value) = (&line[..colon], &line[colon + 1..]);
+        let name = Name::of(text);
+        if name.known().is_none() && !is_token(text) {
             return None;
         }
-        fields.add(name, Value::Text(trim(&line[colon + 1..])));
-        rest = next;
+        fields.add(name, Value::Text(trim(value)));
     }
 }
 
@@ -92,11 +94,13 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|_| plain)
 }
 
-/// A line, and what follows it. No end of line but this one is one.
-fn cut(text: &str) -> Option<(&str, &str)> {
-    let at = memchr2(b'\r', b'\n', text.as_bytes())?;
-    let rest = text[at..].strip_prefix("\r\n")?;
-    Some((&text[..at], rest))
+/// The line that begins there. Nothing but this end of a line is one.
+#[inline]
+fn line(text: &str, at: usize) -> Option<&str> {
+    let bytes = &text.as_bytes()[at..];
+    let length = memchr2(b'\r', b'\n', bytes)?;
+    let ends = bytes[length] == b'\r' && bytes.get(length + 1) == Some(&b'\n');
+    ends.then(|| &text[at..at + length])
 }
 
 /// RFC 9110, section 5.6.2.

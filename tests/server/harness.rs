@@ -59,14 +59,8 @@ impl Drop for Cancelled<'_> {
 }
 
 impl Serve for Actor {
-    fn serve_now(
-        self: &Rc<Self>,
-        _: &mut Received<'_>,
-        _: &mut Body,
-        _: Peer,
-        _: Role,
-    ) -> Now<impl Future<Output = Answer> + use<> + 'static> {
-        Now::<std::future::Ready<Answer>>::Waits
+    fn serve_now(self: &Rc<Self>, _: &mut Received<'_>, _: &mut Body, _: Peer, _: Role) -> Now {
+        Now::Waits
     }
 
     async fn serve(

@@ -7,6 +7,7 @@ use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 use crate::wire::Fields;
+use crate::wire::headers::has_space;
 use crate::wire::names::AUTHORIZATION;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
@@ -60,7 +61,7 @@ impl Bearer {
     fn judge(&self, token: &[u8]) -> Belongs {
         if token.is_empty() {
             Belongs::Malformed("bearer-empty")
-        } else if token.contains(&b' ') || token.contains(&b'\t') {
+        } else if has_space(token) {
             Belongs::Malformed("bearer-several-words")
         } else if token.starts_with(self.prefix.as_bytes()) {
             Belongs::Us
