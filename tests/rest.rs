@@ -756,6 +756,7 @@ fn the_document_says_what_is_there() {
     );
     let mut browser = Browser::new(gate.address);
     assert_eq!(browser.login("anna", PASSWORD).status, 303);
+    support::app::let_in(&gate, &mut browser);
     let refused = gate.get("/", &["Authorization: Bearer oh.x.AAAA"]);
     let id = refused.header("x-request-id").expect("an id");
     support::eventually(

@@ -59,6 +59,7 @@ pub(crate) fn token(number: usize, keys: &Keys) -> (String, TokenRecord) {
         networks: Vec::new(),
         created: Timestamp::from_millis(1_700_000_000_000),
         expires: None,
+        grant: None,
     };
     (text, record)
 }

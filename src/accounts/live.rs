@@ -78,6 +78,8 @@ pub struct LiveToken {
     networks: Box<[IpNet]>,
     created: Timestamp,
     expires: Option<Timestamp>,
+    /// Whose access token it is.
+    pub(super) grant: Option<TokenId>,
     pub(super) revision: Revision,
     flag: Flag,
     replaced: AtomicBool,
@@ -108,6 +110,7 @@ impl LiveToken {
             networks: record.networks.into(),
             created: record.created,
             expires: record.expires,
+            grant: record.grant.as_deref().and_then(TokenId::parse),
             revision,
             flag: Flag::up_until(record.expires),
             replaced: AtomicBool::new(false),
@@ -139,6 +142,16 @@ impl LiveToken {
     /// Where it may be used from; empty: anywhere.
     pub fn networks(&self) -> &[IpNet] {
         &self.networks
+    }
+
+    /// The public id of the grant whose access token it is, if it is one.
+    pub fn grant(&self) -> Option<&str> {
+        self.grant.as_ref().map(TokenId::as_str)
+    }
+
+    /// When it was made.
+    pub(super) fn created(&self) -> Timestamp {
+        self.created
     }
 
     /// When it stops working; none: never.
@@ -192,6 +205,7 @@ impl LiveToken {
             networks: self.networks.to_vec(),
             created: self.created,
             expires: self.expires,
+            grant: self.grant.as_ref().map(TokenId::to_string),
         }
     }
 
@@ -225,7 +239,8 @@ impl LiveToken {
             && self.scope == before.scope
             && self.networks == before.networks
             && self.created == before.created
-            && self.expires == before.expires;
+            && self.expires == before.expires
+            && self.grant == before.grant;
         if same {
             self.flag = before.flag.clone();
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use super::devices::Devices;
 use super::factors::SealedFactors;
+use super::grant_table::GrantTable;
 use super::links::Links;
 use super::record::{Place, Record};
 use super::session_table::SessionTable;
@@ -24,6 +25,7 @@ pub(super) struct Memory {
     pub(super) links: Links,
     pub(super) factors: SealedFactors,
     pub(super) devices: Devices,
+    pub(super) grants: GrantTable,
     /// There was an owner.
     set_up: AtomicBool,
 }
@@ -56,6 +58,7 @@ impl Memory {
             links: Links::default(),
             factors: SealedFactors::default(),
             devices: Devices::default(),
+            grants: GrantTable::default(),
             set_up: AtomicBool::new(false),
         }
     }
@@ -115,6 +118,7 @@ impl Memory {
             | Place::Session(_)
             | Place::Seen(_)
             | Place::Device(_)
+            | Place::Grant(_)
             | Place::Setup
             | Place::Link(_) => None,
             Place::Factors(user) => self.factors.get(user).map(|(_, revision)| revision),
@@ -187,6 +191,7 @@ impl Memory {
             }
             Record::Link(link) => self.links.put(link, revision),
             Record::Device(device) => self.devices.put(device),
+            Record::Grant(grant) => self.grants.put(grant),
             Record::Setup(_) => self.set_up.store(true, Ordering::Release),
             Record::Factors(factors) => {
                 let user = factors.user.clone();
@@ -245,6 +250,7 @@ impl Memory {
                 effects.altered = true;
             }
             Some(Place::Device(lookup)) => self.devices.remove(&lookup),
+            Some(Place::Grant(id)) => self.grants.remove(id.as_str()),
             Some(Place::Setup) => self.set_up.store(false, Ordering::Release),
             // Goes with its token or session.
             Some(Place::Used(_) | Place::Seen(_)) | None => {}

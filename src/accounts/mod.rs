@@ -1,4 +1,4 @@
-//! Users, groups, tokens and sessions: the rules about records.
+//! Users, groups, tokens, sessions and the apps that people let in: the rules about records.
 //!
 //! Everything a decision needs is in memory and read without waiting. A change goes to the store
 //! first, then to memory, then takes the flags of what it ended down, and then returns: a
@@ -21,11 +21,14 @@ use crate::store::{Revision, Store, StoreError};
 mod backup_codes;
 mod bans;
 mod ceremonies;
+mod codes;
 mod devices;
 mod error;
 mod factors;
 pub mod flag;
 mod forms;
+mod grant_table;
+mod grants;
 mod groups;
 mod hops;
 mod keys;
@@ -49,9 +52,11 @@ mod users;
 mod tests;
 
 pub use ceremonies::Page;
+pub use codes::{CodeFound, Consent};
 pub use error::AccountsError;
 pub use factors::{CodeOutcome, Factors};
 pub use flag::Flag;
+pub use grants::{ACCESS_LIFE, GrantView, Granted, NewGrant, Refreshed};
 pub use hops::Hop;
 pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use links::Purpose;
@@ -129,6 +134,8 @@ pub struct Accounts {
     pending: pending::PendingLogins,
     /// Logins on their way to another domain.
     hops: hops::Hops,
+    /// What people allowed apps, until they ask for their tokens.
+    codes: codes::Codes,
     /// Passkeys that browsers are asked for.
     ceremonies: ceremonies::Ceremonies,
 }
@@ -156,7 +163,7 @@ pub struct HashCounts {
 }
 
 impl Accounts {
-    /// Reads all users, groups, tokens and sessions.
+    /// Reads all users, groups, tokens, sessions and grants.
     ///
     /// # Errors
     /// [`AccountsError::Store`]; [`AccountsError::Corrupt`] with the key of the first record that
@@ -190,6 +197,7 @@ impl Accounts {
             record::LINKS,
             record::FACTORS,
             record::DEVICES,
+            record::GRANTS,
         ] {
             let mut after: Option<String> = None;
             loop {
@@ -221,6 +229,7 @@ impl Accounts {
             unseen: std::sync::Mutex::default(),
             pending: pending::PendingLogins::default(),
             hops: hops::Hops::default(),
+            codes: codes::Codes::default(),
             ceremonies: ceremonies::Ceremonies::default(),
         };
         accounts.check_factors()?;

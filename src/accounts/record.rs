@@ -7,8 +7,8 @@ use super::{AccountsError, names};
 use crate::accounts::live::TokenId;
 use crate::crypto::token_hash;
 use crate::model::{
-    DeviceRecord, FactorsRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord, SetupRecord,
-    TokenRecord, UsedRecord, UserRecord,
+    DeviceRecord, FactorsRecord, GrantRecord, GroupRecord, LinkRecord, RevokedRecord, SessionRecord,
+    SetupRecord, TokenRecord, UsedRecord, UserRecord,
 };
 use crate::store::{Change, Expect};
 use crate::wire::hex;
@@ -25,6 +25,7 @@ pub(super) const SEEN: &str = "seen/";
 pub(super) const LINKS: &str = "link/";
 pub(super) const FACTORS: &str = "factors/";
 pub(super) const DEVICES: &str = "device/";
+pub(super) const GRANTS: &str = "grant/";
 pub(super) const BANS: &str = "ban/";
 
 /// A record that memory keeps.
@@ -42,6 +43,7 @@ pub(super) enum Record {
     Link(LinkRecord),
     Factors(FactorsRecord),
     Device(DeviceRecord),
+    Grant(GrantRecord),
     /// There was an owner: nobody becomes it by a link any more.
     Setup(SetupRecord),
 }
@@ -59,6 +61,7 @@ impl Record {
             Record::Link(link) => link_key(link.user.as_deref()),
             Record::Factors(factors) => factors_key(&factors.user),
             Record::Device(device) => device_key(&device.lookup),
+            Record::Grant(grant) => grant_key(&grant.id),
             Record::Setup(_) => setup_key(),
         }
     }
@@ -74,6 +77,7 @@ impl Record {
             Record::Link(link) => serde_json::to_string(link),
             Record::Factors(factors) => serde_json::to_string(factors),
             Record::Device(device) => serde_json::to_string(device),
+            Record::Grant(grant) => serde_json::to_string(grant),
             Record::Setup(setup) => serde_json::to_string(setup),
         }
         .map_err(|error| AccountsError::Corrupt {
@@ -100,6 +104,7 @@ impl Record {
             Place::Link(_) => Record::Link(json(key, body)?),
             Place::Factors(_) => Record::Factors(json(key, body)?),
             Place::Device(_) => Record::Device(json(key, body)?),
+            Place::Grant(_) => Record::Grant(json(key, body)?),
             Place::Setup => Record::Setup(json(key, body)?),
         };
         let sound = match &record {
@@ -109,6 +114,10 @@ impl Record {
                 names::is_user(&token.user)
                     && token_hash::is_name(&token.name)
                     && TokenId::parse(&token.id).is_some()
+                    && token
+                        .grant
+                        .as_deref()
+                        .is_none_or(|id| TokenId::parse(id).is_some())
             }
             Record::Session(session) => {
                 names::is_user(&session.user) && TokenId::parse(&session.id).is_some()
@@ -116,6 +125,7 @@ impl Record {
             Record::Link(link) => link.user.as_deref().is_none_or(names::is_user),
             Record::Factors(factors) => names::is_user(&factors.user),
             Record::Device(device) => names::is_user(&device.user) && TokenId::parse(&device.id).is_some(),
+            Record::Grant(grant) => names::is_user(&grant.user),
             Record::Setup(setup) => names::is_user(&setup.owner),
             Record::Used(..) | Record::Revoked(..) | Record::Seen(..) => true,
         };
@@ -145,6 +155,7 @@ pub(super) enum Place<'a> {
     Link(Option<&'a str>),
     Factors(&'a str),
     Device([u8; 16]),
+    Grant(TokenId),
     Setup,
 }
 
@@ -170,6 +181,7 @@ impl<'a> Place<'a> {
             "seen" => Place::Seen(TokenId::parse(first)?),
             "factors" => Place::Factors(first),
             "device" => Place::Device(hex::decode(first)?),
+            "grant" => Place::Grant(TokenId::parse(first)?),
             "setup" if first == "done" => Place::Setup,
             "link" if first == "owner" => Place::Link(None),
             "link" if first == "user" => Place::Link(Some(words.next()?)),
@@ -263,6 +275,10 @@ pub(super) fn factors_key(user: &str) -> String {
 
 pub(super) fn device_key(lookup: &[u8; 16]) -> String {
     format!("{DEVICES}{}", hex::encode(lookup))
+}
+
+pub(super) fn grant_key(id: &str) -> String {
+    format!("{GRANTS}{id}")
 }
 
 pub(super) fn setup_key() -> String {

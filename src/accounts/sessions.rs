@@ -320,9 +320,11 @@ impl Accounts {
         all
     }
 
-    /// The same, and of the browsers that are not asked for a second factor.
+    /// The same, and of the apps that were let in by one, and of the browsers that are not asked for a second
+    /// factor.
     pub(super) fn goings(&self, user: &str) -> Vec<Edit> {
         let mut edits = self.endings(user);
+        edits.extend(self.grant_endings(user));
         edits.extend(self.forget_devices_of(user));
         edits
     }

@@ -29,6 +29,8 @@ pub(super) struct TokenTable {
 struct Index {
     by_id: HashMap<TokenId, Arc<LiveToken>>,
     by_user: BTreeSet<(Arc<str>, TokenId)>,
+    /// How many of them belong to grants.
+    granted: usize,
 }
 
 impl TokenTable {
@@ -44,8 +46,10 @@ impl TokenTable {
         read(self.shard(lookup)).get(lookup).cloned()
     }
 
+    /// How many there are that somebody made and looks after.
     pub(super) fn len(&self) -> usize {
-        read(&self.index).by_id.len()
+        let index = read(&self.index);
+        index.by_id.len() - index.granted
     }
 
     pub(super) fn is_revoked(&self, lookup: &[u8; 16]) -> bool {
@@ -98,12 +102,13 @@ impl TokenTable {
         old.map(|(lookup, _)| *lookup).collect()
     }
 
-    pub(super) fn expired_overlaps(&self, now: Timestamp) -> Vec<Arc<LiveToken>> {
+    /// The replaced tokens that have expired: those of grants, or the others.
+    pub(super) fn expired_overlaps(&self, of_grants: bool, now: Timestamp) -> Vec<Arc<LiveToken>> {
         let index = read(&self.index);
         let gone = index
             .by_id
             .values()
-            .filter(|token| token.overlap && token.is_expired(now));
+            .filter(|token| token.overlap && token.grant.is_some() == of_grants && token.is_expired(now));
         gone.cloned().collect()
     }
 
@@ -139,8 +144,11 @@ impl TokenTable {
                 down.push(before.flag().clone());
             }
         }
+        let granted = usize::from(token.grant.is_some());
         let token = Arc::new(token);
         let before = index.by_id.insert(id, Arc::clone(&token));
+        let instead = usize::from(before.as_ref().is_some_and(|before| before.grant.is_some()));
+        index.granted = index.granted + granted - instead;
         index.by_user.insert((user, id));
         let lookup = token.lookup;
         write(self.shard(&lookup)).insert(lookup, token);
@@ -154,6 +162,7 @@ impl TokenTable {
         let mut index = write(&self.index);
         if let Some(token) = index.by_id.remove(&id) {
             index.by_user.remove(&(Arc::clone(&token.user), id));
+            index.granted -= usize::from(token.grant.is_some());
             write(self.shard(&token.lookup)).remove(&token.lookup);
             down.push(token.flag().clone());
         }

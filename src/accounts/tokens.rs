@@ -193,6 +193,7 @@ impl Accounts {
             networks: new.networks.iter().map(IpNet::trunc).collect(),
             created: now,
             expires: new.expires,
+            grant: None,
         });
         let edit = Edit::put(Record::Token(record.clone(), false), Expect::Absent);
         self.commit(writing, vec![edit]).await?;
@@ -217,6 +218,7 @@ impl Accounts {
             .memory()
             .tokens
             .by_name(&user, name)
+            .filter(|token| token.grant.is_none())
             .ok_or_else(|| no_token(&format!("{user}/{name}")))?;
         let mut record = old.record();
         let lifetime = record.expires.map(|expires| expires.since(record.created));
@@ -267,10 +269,12 @@ impl Accounts {
         Ok(record)
     }
 
-    /// One user's tokens, or everyone's: by user, then by name, the newest first.
+    /// One user's tokens, or everyone's: by user, then by name, the newest first. Those of grants are not
+    /// theirs to look after.
     pub fn tokens(&self, user: Option<&str>, now: Timestamp) -> Vec<TokenView> {
         let user = user.map(names::fold);
-        let tokens = self.memory().tokens.list(user.as_deref());
+        let mut tokens = self.memory().tokens.list(user.as_deref());
+        tokens.retain(|token| token.grant.is_none());
         let mut views: Vec<TokenView> = tokens.iter().map(|token| self.view(token, now)).collect();
         views.sort_by(|left, right| {
             let (left, right) = (&left.record, &right.record);
@@ -290,7 +294,7 @@ impl Accounts {
     }
 
     fn select(&self, selector: &TokenSelector) -> Vec<Arc<LiveToken>> {
-        match selector {
+        let mut tokens = match selector {
             TokenSelector::Id(id) => self.live_token(id).into_iter().collect(),
             TokenSelector::Name { user, name } => {
                 let mut tokens = self.memory().tokens.list(Some(&names::fold(user)));
@@ -298,7 +302,9 @@ impl Accounts {
                 tokens.sort_by_key(|token| token.overlap);
                 tokens
             }
-        }
+        };
+        tokens.retain(|token| token.grant.is_none());
+        tokens
     }
 
     pub(super) fn view(&self, token: &LiveToken, now: Timestamp) -> TokenView {

@@ -73,7 +73,7 @@ impl Accounts {
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, AccountsError> {
         let year = i64::try_from(REMEMBERED.as_millis()).unwrap_or(i64::MAX);
         let long_ago = Timestamp::from_millis(now.as_millis().saturating_sub(year));
-        let mut swept = 0;
+        let mut swept = self.sweep_grants(now).await?;
         for lookups in self.memory().tokens.revoked_before(long_ago).chunks(BATCH) {
             let forget = |lookup: &[u8; 16]| Edit::remove(revoked_key(lookup), Expect::Any);
             let edits: Vec<Edit> = lookups.iter().map(forget).collect();
@@ -83,7 +83,7 @@ impl Accounts {
         loop {
             // Looked up under the lock: one may have been revoked meanwhile.
             let writing = self.writing().await;
-            let mut over = self.memory().tokens.expired_overlaps(now);
+            let mut over = self.memory().tokens.expired_overlaps(false, now);
             over.truncate(BATCH);
             if over.is_empty() {
                 return Ok(swept);

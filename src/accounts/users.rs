@@ -108,7 +108,10 @@ impl Accounts {
         self.keep_an_owner(&held.account.user, None)?;
         let key = Record::User(held.account.user.clone()).key();
         let mut edits = vec![Edit::remove(key, Expect::Revision(held.revision))];
-        for token in self.memory().tokens.list(Some(&name)) {
+        // Those of grants end with them.
+        let mut tokens = self.memory().tokens.list(Some(&name));
+        tokens.retain(|token| token.grant.is_none());
+        for token in tokens {
             edits.extend(revocation(&token, now));
             edits.push(Edit::remove(used_key(token.id), Expect::Any));
         }

@@ -10,7 +10,8 @@ use super::endpoints::{Endpoint, Gives, Parameter, Whose};
 use super::requests::{add_ban, add_user, create_token, decisions, network, rotate_token, whose};
 use crate::control::protocol::{Ending, Request, SecretField, Selector};
 use crate::control::view::{
-    BanView, EventView, Explanation, FactorsView, GroupView, SessionView, Status, TokenView, UserView,
+    AppView, BanView, EventView, Explanation, FactorsView, GroupView, SessionView, Status, TokenView,
+    UserView,
 };
 
 /// A new token: the only time that anybody sees it.
@@ -137,6 +138,29 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         Gives::One("sessions", of::<Vec<SessionView>>),
         |call| {
             Ok(Request::SessionRevoke {
+                ending: Ending::One(call.part(0)),
+            })
+        },
+    ),
+    Endpoint::new(
+        Method::GET,
+        "/apps",
+        "listApps",
+        "List apps that people let in by the browser",
+        Whose::Own,
+        Gives::One("apps", of::<Vec<AppView>>),
+        |call| Ok(Request::AppList { user: whose(call) }),
+    )
+    .asking(OF_USER),
+    Endpoint::new(
+        Method::DELETE,
+        "/apps/{id}",
+        "endApp",
+        "End the access of an app; its open sockets close within a second",
+        Whose::Own,
+        Gives::One("apps", of::<Vec<AppView>>),
+        |call| {
+            Ok(Request::AppRevoke {
                 ending: Ending::One(call.part(0)),
             })
         },
@@ -305,6 +329,19 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         Gives::One("sessions", of::<Vec<SessionView>>),
         |call| {
             Ok(Request::SessionRevoke {
+                ending: Ending::AllOf(call.part(0)),
+            })
+        },
+    ),
+    Endpoint::new(
+        Method::DELETE,
+        "/users/{name}/apps",
+        "endApps",
+        "End the access of all apps of an account",
+        Whose::Own,
+        Gives::One("apps", of::<Vec<AppView>>),
+        |call| {
+            Ok(Request::AppRevoke {
                 ending: Ending::AllOf(call.part(0)),
             })
         },

@@ -126,6 +126,7 @@ impl Running for Commands {
             users: lasting.accounts.users().len(),
             tokens: lasting.accounts.tokens(None, now).len(),
             sessions: lasting.accounts.sessions(None, now).len(),
+            apps: lasting.accounts.grants(None, now).len(),
             bans: lasting.guard.bans(now).len(),
         }
     }

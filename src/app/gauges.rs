@@ -40,6 +40,10 @@ pub(super) fn register(
     metrics.gauge("sidegate_sessions", "Logins of browsers.", move || {
         sessions.session_count() as f64
     });
+    let apps = Arc::clone(&accounts);
+    metrics.gauge("sidegate_apps", "Apps that people let in.", move || {
+        apps.grant_count() as f64
+    });
     metrics.counter(
         "sidegate_password_hashes_total",
         "Slow hashes computed.",

@@ -420,7 +420,13 @@ impl Asked<'_> {
     fn credential(&self, who: Option<&Identity>, carrier: &str) -> Option<String> {
         let token = who.and_then(|who| who.token.as_deref());
         match (token, carrier) {
-            (Some(token), _) => Some(format!("token {} ({})", token.name(), token.id())),
+            (Some(token), _) => Some(match token.grant() {
+                None => format!("token {} ({})", token.name(), token.id()),
+                Some(id) => match self.snapshot.authority.accounts.grant(id, self.facts.now) {
+                    Some(grant) => format!("the app {} ({id})", grant.record.client),
+                    None => format!("an app that was let in ({id})"),
+                },
+            }),
             (None, "" | "none" | "network" | "preflight") => None,
             (None, "assumed") => Some("a right one, assumed".to_owned()),
             (None, carrier) => Some(match self.token_name() {

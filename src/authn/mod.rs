@@ -253,6 +253,11 @@ impl Authenticator {
         self.verified.mac().digest("sidegate presented link 1", &[code])
     }
 
+    /// The same of an app's code or refresh token.
+    pub fn grant_key(&self, shown: &[u8]) -> Digest {
+        self.verified.mac().digest("sidegate presented grant 1", &[shown])
+    }
+
     /// What was verified, for the next snapshot.
     pub fn memory(&self) -> Arc<Verified> {
         Arc::clone(&self.verified)

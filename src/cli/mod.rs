@@ -1,6 +1,7 @@
 //! The command line: one verb, one file. A verb talks to the running server if there is one,
 //! else it opens the store itself; either way the same code does the work.
 
+mod app;
 mod audit;
 mod backup;
 mod ban;
@@ -113,6 +114,9 @@ enum Verb {
     /// Logins of browsers
     #[command(subcommand)]
     Session(session::Session),
+    /// Apps that people let in by the browser
+    #[command(subcommand)]
+    App(app::App),
     /// Addresses that may not ask
     #[command(subcommand)]
     Ban(ban::Ban),
@@ -195,6 +199,7 @@ impl Verb {
             | Verb::Token(_)
             | Verb::SetupLink
             | Verb::Session(_)
+            | Verb::App(_)
             | Verb::Ban(_)
             | Verb::Explain(_)
             | Verb::Backup(_)
@@ -231,6 +236,7 @@ fn dispatch(verb: Verb, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<(), Failur
         Verb::Group(verb) => group::run(verb, reach, io),
         Verb::Token(verb) => token::run(verb, reach, io),
         Verb::Session(verb) => session::run(verb, reach, io),
+        Verb::App(verb) => app::run(verb, reach, io),
         Verb::Ban(verb) => ban::run(verb, reach, io),
         Verb::Explain(verb) => explain::run(verb, reach, io),
         Verb::Snippet(verb) => snippet::run(&verb, reach, io),

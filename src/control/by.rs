@@ -157,7 +157,9 @@ impl By {
         match request {
             Request::Ping => Need::Own,
             Request::UserShow { name } if own(name) => Need::Own,
-            Request::TokenList { user: Some(user) } | Request::SessionList { user: Some(user) }
+            Request::TokenList { user: Some(user) }
+            | Request::SessionList { user: Some(user) }
+            | Request::AppList { user: Some(user) }
                 if own(user) =>
             {
                 Need::Own
@@ -168,6 +170,11 @@ impl By {
                 Need::Own
             }
             Request::SessionRevoke { ending } if ends(ending, accounts).is_some_and(|user| own(&user)) => {
+                Need::Own
+            }
+            Request::AppRevoke { ending }
+                if ends_app(ending, accounts, now).is_some_and(|user| own(&user)) =>
+            {
                 Need::Own
             }
             Request::UserFactors { name, reset: false } if own(name) => Need::Own,
@@ -186,9 +193,11 @@ impl By {
             | Request::TokenList { .. }
             | Request::TokenShow { .. }
             | Request::SessionList { .. }
+            | Request::AppList { .. }
             | Request::BanList => Need::Look,
             Request::TokenRevoke { token } => Need::Change(of_token(token)),
             Request::SessionRevoke { ending } => Need::Change(ends(ending, accounts)),
+            Request::AppRevoke { ending } => Need::Change(ends_app(ending, accounts, now)),
             Request::UserRemove { name }
             | Request::UserEnable { name, .. }
             | Request::UserRole { name, .. }
@@ -288,6 +297,9 @@ impl By {
             Request::SessionRevoke {
                 ending: Ending::One(_),
             } => "session",
+            Request::AppRevoke {
+                ending: Ending::One(_),
+            } => "app",
             _ => return failure,
         };
         if looks {
@@ -301,7 +313,7 @@ impl By {
 fn reads(request: &Request) -> bool {
     !matches!(
         request,
-        Request::TokenRevoke { .. } | Request::SessionRevoke { .. }
+        Request::TokenRevoke { .. } | Request::SessionRevoke { .. } | Request::AppRevoke { .. }
     )
 }
 
@@ -309,6 +321,14 @@ fn reads(request: &Request) -> bool {
 fn ends(ending: &Ending, accounts: &Accounts) -> Option<String> {
     match ending {
         Ending::One(id) => accounts.session(id).map(|session| session.user().to_owned()),
+        Ending::AllOf(user) => Some(user.clone()),
+    }
+}
+
+/// Whose app is ended.
+fn ends_app(ending: &Ending, accounts: &Accounts, now: Timestamp) -> Option<String> {
+    match ending {
+        Ending::One(id) => accounts.grant(id, now).map(|grant| grant.record.user.clone()),
         Ending::AllOf(user) => Some(user.clone()),
     }
 }

@@ -1,6 +1,7 @@
 //! What each request does. The running server and a verb that opened the store itself both come
 //! here, so both do the same.
 
+mod apps;
 mod bans;
 mod keys;
 mod people;
@@ -303,6 +304,8 @@ impl Operations {
             }
             Request::SessionList { user } => self.list_sessions(user.as_deref(), now),
             Request::SessionRevoke { ending } => self.end_sessions(&ending, now).await,
+            Request::AppList { user } => self.list_apps(user.as_deref(), now),
+            Request::AppRevoke { ending } => self.end_apps(&ending, now).await,
             Request::BanAdd { network, for_seconds } => {
                 self.ban(network, for_seconds.map(Duration::from_secs), now).await
             }

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
 use super::view::{
-    BanView, EventView, Explanation, FactorsView, GroupView, KeyView, SessionView, Status, TokenView,
-    UserView,
+    AppView, BanView, EventView, Explanation, FactorsView, GroupView, KeyView, SessionView, Status,
+    TokenView, UserView,
 };
 use crate::crypto::Secret;
 use crate::model::Role;
@@ -198,6 +198,16 @@ pub enum Request {
         /// Which.
         ending: Ending,
     },
+    /// `app list`
+    AppList {
+        /// Only this user's; none: everyone's.
+        user: Option<String>,
+    },
+    /// `app revoke`
+    AppRevoke {
+        /// Which.
+        ending: Ending,
+    },
     /// `ban add`
     BanAdd {
         /// Who.
@@ -309,7 +319,7 @@ pub enum Selector {
     },
 }
 
-/// Which logins end.
+/// Which logins or apps end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
@@ -395,6 +405,8 @@ pub enum Payload {
     Tokens(Vec<TokenView>),
     /// Logins, by user: those there are, or those that were ended.
     Sessions(Vec<SessionView>),
+    /// Apps, by user: those that were let in, or those whose access was ended.
+    Apps(Vec<AppView>),
     /// One ban.
     Ban(BanView),
     /// Bans, by network.
@@ -576,6 +588,10 @@ mod tests {
             Request::SessionList { user: Some(name()) },
             Request::SessionRevoke {
                 ending: Ending::AllOf(name()),
+            },
+            Request::AppList { user: None },
+            Request::AppRevoke {
+                ending: Ending::One("abcdefghijkl".into()),
             },
             Request::BanAdd {
                 network: "2001:db8::/64".parse().expect("a network"),

@@ -181,6 +181,29 @@ pub struct SessionView {
     pub agent: String,
 }
 
+/// An app that somebody let in, without anything that could find its tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppView {
+    /// Public id: what the audit file and `app revoke` name.
+    pub id: String,
+    /// Who let it in, and whose rights it has.
+    pub user: String,
+    /// Its address, by which it is known.
+    pub client: String,
+    /// Space-separated; empty: all the user's rights.
+    pub scope: String,
+    /// When it was let in.
+    #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
+    pub created: Timestamp,
+    /// When it was last seen, to half an hour.
+    #[serde(with = "rfc3339")]
+    #[schemars(with = "Moment")]
+    pub last_used: Timestamp,
+    /// From where it was last seen.
+    pub last_address: Option<IpAddr>,
+}
+
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanView {
@@ -399,6 +422,8 @@ pub struct Status {
     pub tokens: usize,
     /// Logins there are.
     pub sessions: usize,
+    /// Apps that people let in.
+    pub apps: usize,
     /// Bans in force.
     pub bans: usize,
 }
@@ -554,6 +579,7 @@ mod tests {
             networks: Vec::new(),
             created: Timestamp::from_millis(0),
             expires: None,
+            grant: None,
         };
         let shown = serde_json::to_string(&TokenView::new(&token, None, "active")).expect("serializes");
         for secret in ["abab", "cdcd", "efef"] {

@@ -103,6 +103,15 @@ impl Authority {
         Ok(guess)
     }
 
+    /// Counts what nobody can have guessed, and is wrong: a one-time link, a code or refresh token of an app. While
+    /// there is nobody, nothing is. The ban that it brought.
+    pub fn count_wrong(&self, facts: &Facts<'_>, key: &Digest) -> Option<BanRecord> {
+        match self.accounts.is_empty() {
+            true => None,
+            false => self.guard.failed(facts.client, key, facts.now),
+        }
+    }
+
     /// A guess at that account, as it is counted.
     pub(super) fn guess(&self, facts: &Facts<'_>, name: &str, what: Guessed, credential: Digest) -> Guess {
         let account = self.authenticator.account_key(name);

@@ -21,6 +21,9 @@ use crate::wire::{Answer, Body};
 
 use super::snapshot::Snapshot;
 
+/// What is answered instead. Boxed, because nearly every request goes on.
+type Refusal = Box<Response<Body>>;
+
 /// A request that came through the strict gate.
 struct Entered<'r> {
     authority: Authority<'r>,
@@ -41,11 +44,11 @@ impl Gate {
         let snapshot = &*lane.snapshot;
         let entered = match self.enter(lane, received, &peer, record) {
             Ok(entered) => entered,
-            Err(answer) => return answer.into(),
+            Err(answer) => return (*answer).into(),
         };
         let question = match self.question(lane, received, &entered, &peer, record) {
             Ok(question) => question,
-            Err(answer) => return answer.into(),
+            Err(answer) => return (*answer).into(),
         };
         let facts = question.facts(record.now(), record.id());
         if is_ours(snapshot, &facts) {
@@ -57,7 +60,7 @@ impl Gate {
         }
         let (route, cut) = match self.find_route(lane, received, &facts, record) {
             Ok(found) => found,
-            Err(answer) => return answer.into(),
+            Err(answer) => return (*answer).into(),
         };
 
         let ruling = self.decide(lane, route, &facts, record).await;
@@ -105,11 +108,11 @@ impl Gate {
         let snapshot = &*lane.snapshot;
         let entered = match self.enter(lane, received, &peer, record) {
             Ok(entered) => entered,
-            Err(answer) => return answer.into(),
+            Err(answer) => return (*answer).into(),
         };
         let question = match self.question(lane, received, &entered, &peer, record) {
             Ok(question) => question,
-            Err(answer) => return answer.into(),
+            Err(answer) => return (*answer).into(),
         };
         let facts = question.facts(record.now(), record.id());
         // Everything below the prefix of ours is slow by nature.
@@ -118,7 +121,7 @@ impl Gate {
         }
         let (route, cut) = match self.find_route(lane, received, &facts, record) {
             Ok(found) => found,
-            Err(answer) => return answer.into(),
+            Err(answer) => return (*answer).into(),
         };
         let Some(ruling) = self.decide_now(lane, route, &facts, record) else {
             return Step::Waits;
@@ -140,19 +143,24 @@ impl Gate {
         received: &mut Received<'r>,
         peer: &Peer,
         record: &mut Record<'_>,
-    ) -> Result<Entered<'r>, Response<Body>> {
+    ) -> Result<Entered<'r>, Refusal> {
         let snapshot = &*lane.snapshot;
         let settings = &snapshot.settings;
         let token_headers = &settings.credentials.token_headers;
-        let admitted = admission::admit(received, token_headers, settings.limits.head)
-            .map_err(|rejection| self.reject(lane, record, &Refused::of(received, ""), &rejection))?;
+        let admitted =
+            admission::admit(received, token_headers, settings.limits.head).map_err(|rejection| {
+                Box::new(self.reject(lane, record, &Refused::of(received, ""), &rejection))
+            })?;
         let host = &*admitted.authority.host;
-        let hop = client_addr::resolve(peer, &received.fields, &snapshot.proxy_trust())
-            .map_err(|rejection| self.reject(lane, record, &Refused::of(received, host), &rejection))?;
+        let hop =
+            client_addr::resolve(peer, &received.fields, &snapshot.proxy_trust()).map_err(|rejection| {
+                Box::new(self.reject(lane, record, &Refused::of(received, host), &rejection))
+            })?;
         record.client(hop.client);
         if admitted.target == Target::Asterisk {
             let nothing = || pages::empty(StatusCode::NO_CONTENT);
-            return Err(self.unless_banned(lane, record, &Refused::of(received, host), nothing));
+            let answer = self.unless_banned(lane, record, &Refused::of(received, host), nothing);
+            return Err(Box::new(answer));
         }
         Ok(Entered {
             authority: admitted.authority,
@@ -169,7 +177,7 @@ impl Gate {
         entered: &'r Entered<'_>,
         peer: &Peer,
         record: &Record<'_>,
-    ) -> Result<Question<'r>, Response<Body>> {
+    ) -> Result<Question<'r>, Refusal> {
         let host = &*entered.authority.host;
         let arrival = Arrival {
             received,
@@ -183,15 +191,15 @@ impl Gate {
             hop: entered.hop,
             rest: "",
         };
-        let question = self
-            .direct
-            .question(&arrival)
-            .map_err(|rejection| self.reject(lane, record, &Refused::of(received, host), &rejection))?;
+        let question = self.direct.question(&arrival).map_err(|rejection| {
+            Box::new(self.reject(lane, record, &Refused::of(received, host), &rejection))
+        })?;
         let facts = question.facts(record.now(), record.id());
         record.about(&facts);
         match lane.snapshot.https_instead(peer, &entered.hop, &facts) {
             Some(elsewhere) => {
-                Err(self.unless_banned(lane, record, &Refused::of(received, host), || elsewhere))
+                let answer = self.unless_banned(lane, record, &Refused::of(received, host), || elsewhere);
+                Err(Box::new(answer))
             }
             None => Ok(question),
         }
@@ -226,9 +234,10 @@ impl Gate {
         received: &Received<'_>,
         facts: &Facts<'r>,
         record: &mut Record<'g>,
-    ) -> Result<(&'g Route, Option<&'r str>), Response<Body>> {
+    ) -> Result<(&'g Route, Option<&'r str>), Refusal> {
         let reject = |record: &Record<'_>, rejection| {
-            self.reject(lane, record, &Refused::of(received, facts.host), &rejection)
+            let refused = Refused::of(received, facts.host);
+            Box::new(self.reject(lane, record, &refused, &rejection))
         };
         let Some(route) = lane.snapshot.routes.find(facts.host, facts.path.decoded()) else {
             return Err(reject(record, NO_ROUTE));

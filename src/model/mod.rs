@@ -2,6 +2,7 @@
 
 pub mod ban;
 pub mod factors;
+pub mod grant;
 pub mod group;
 pub mod link;
 pub mod role;
@@ -12,6 +13,7 @@ pub mod user;
 
 pub use ban::BanRecord;
 pub use factors::{DeviceRecord, FactorsRecord, PasskeyLookup};
+pub use grant::GrantRecord;
 pub use group::GroupRecord;
 pub use link::LinkRecord;
 pub use role::Role;

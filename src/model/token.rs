@@ -39,6 +39,9 @@ pub struct TokenRecord {
     /// When it stops working; none: never, which had to be said.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// The grant whose access token it is, by its public id; none: a token that somebody made and looks after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
 }
 
 /// Stored under `revoked/<lookup hex>` for a year, so that a phone with an old token is told

@@ -19,7 +19,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::form::Binding;
 use super::frame;
 use super::loops::{self, Loop};
-use super::{House, Visit, back, journal, login};
+use super::{House, Visit, back, journal, login, oauth};
 use crate::accounts::{Hop, NewSession};
 use crate::observe::Outcome;
 use crate::observe::audit::{Event, Line};
@@ -31,7 +31,7 @@ use crate::wire::{Body, headers, query};
 /// the domain answers itself.
 pub(super) fn elsewhere(house: &House<'_>, visit: &Visit<'_>, path: &str) -> Option<Response<Body>> {
     let domain = house.site.domain(&visit.facts)?;
-    if matches!(path, "/hop" | "/logout" | "/resend") {
+    if matches!(path, "/hop" | "/logout" | "/resend") || oauth::is_for_programs(path) {
         return None;
     }
     let public_url = house.site.public_url.as_deref()?;

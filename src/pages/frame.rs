@@ -186,6 +186,17 @@ pub(super) fn let_forms_lead_to(site: &Site, response: &mut Response<Body>) {
     with_forms(response, &format!("form-action 'self' {}; ", ours.join(" ")));
 }
 
+/// A form of ours may lead to that address, which is not ours.
+pub(super) fn form_leads_to(address: &str, response: &mut Response<Body>) {
+    let origin: Vec<&str> = address.splitn(4, '/').take(3).collect();
+    let origin = match address.split_once("://") {
+        // A policy has no way to write such an address.
+        Some((scheme, rest)) if rest.starts_with('[') => format!("{scheme}:"),
+        _ => origin.join("/"),
+    };
+    with_forms(response, &format!("form-action 'self' {origin}; "));
+}
+
 /// For the form of an application: where its answer leads is the application's business.
 pub(super) fn forms_lead_anywhere(response: &mut Response<Body>) {
     with_forms(response, "");

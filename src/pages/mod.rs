@@ -15,6 +15,7 @@ mod domains;
 mod factors;
 mod form;
 mod frame;
+mod grants;
 mod journal;
 mod kept;
 mod language;
@@ -22,6 +23,7 @@ mod login;
 mod logo;
 mod logout;
 mod loops;
+mod oauth;
 mod passkey_shown;
 mod passkeys;
 mod passwords;
@@ -122,6 +124,10 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         let answer = admin::serve(house, visit, path, reads, body).await;
         return answer.unwrap_or_else(|| visit.nothing_here());
     }
+    if let Some(path) = below(path, "/oauth") {
+        let answer = oauth::serve(house, visit, path, body).await;
+        return answer.unwrap_or_else(|| visit.nothing_here());
+    }
     match path {
         "" | "/" if reads => start::show(house, visit),
         "/setup" if reads => setup::show(house, visit),
@@ -156,6 +162,7 @@ async fn answer(house: &House<'_>, visit: &Visit<'_>, body: Body) -> Response<Bo
         "/profile/preferences" if posts => profile::prefer(house, visit, body).await,
         "/profile/password" if posts => profile::change_password(house, visit, body).await,
         "/profile/sessions/end" if posts => profile::end_sessions(house, visit, body).await,
+        "/profile/grants/end" if posts => grants::end(house, visit, body).await,
         "/profile/tokens/create" if posts => tokens::create(house, visit, body).await,
         "/profile/tokens/rotate" if posts => tokens::rotate(house, visit, body).await,
         "/profile/tokens/revoke" if posts => tokens::revoke(house, visit, body).await,

@@ -12,7 +12,7 @@ use super::journal::{self, Undone};
 use super::language::{LANGUAGES, Words, fill};
 use super::login::Entry;
 use super::tokens::{Draft, Shown};
-use super::{House, Visit, agent, factors, login, passkeys, passwords, tokens};
+use super::{House, Visit, agent, factors, grants, login, passkeys, passwords, tokens};
 use crate::accounts::{Account, LiveSession};
 use crate::model::{Preferences, Role, Theme};
 use crate::observe::audit::{Event, Line};
@@ -20,7 +20,7 @@ use crate::observe::metrics::Factor;
 use crate::time::Timestamp;
 use crate::wire::Body;
 
-/// More logins than this are not listed one by one; they can all be ended.
+/// More logins or apps than this are not listed one by one; they can all be ended.
 const LISTED: usize = 20;
 
 #[derive(Template)]
@@ -44,6 +44,8 @@ struct Page<'a> {
     passkeys: Vec<passkeys::Listed>,
     sessions: Vec<Session>,
     more_sessions: bool,
+    grants: Vec<grants::Listed>,
+    more_grants: bool,
     tokens: Vec<Shown>,
     open_create: bool,
     draft: Draft,
@@ -96,6 +98,7 @@ pub(super) fn show(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         "password" => words.password_changed,
         "session" => words.session_ended,
         "token" => words.token_revoked,
+        "grant" => words.grant_ended,
         "app" => words.app_done,
         "factors" => words.factors_removed,
         "passkey" => words.passkey_added,
@@ -347,6 +350,7 @@ pub(super) fn shown(
     let chosen = chosen.map(|account| account.user.preferences.language.clone());
     let chosen = chosen.unwrap_or_default();
     let least = house.settings.password.minimum_length.to_string();
+    let grants = grants::of(house, visit, &user.name);
     let page = Page {
         f: Frame::new(house, visit, words.profile_title),
         notice,
@@ -370,6 +374,8 @@ pub(super) fn shown(
             .take(LISTED)
             .map(|session| listed(words, person, session))
             .collect(),
+        more_grants: grants.len() > LISTED,
+        grants: grants.into_iter().take(LISTED).collect(),
         tokens: tokens::of(house, visit, &user.name),
         open_create: !draft.name.is_empty(),
         draft,

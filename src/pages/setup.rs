@@ -143,14 +143,11 @@ fn find(house: &House<'_>, visit: &Visit<'_>, code: &str) -> Result<Purpose, Box
         return Ok(purpose);
     }
     if !code.is_empty() {
-        let (guard, is_set_up) = (&house.authority.guard, !house.authority.accounts.is_empty());
         let key = house.authority.authenticator.link_key(code.as_bytes());
         journal::login(house, visit, Factor::Link, LoginOutcome::Failure, "", "link-dead");
         // Nobody guesses 256 bits, and nobody may be banned from the set-up for pasting half a link.
-        if is_set_up {
-            journal::banned(house, visit, guard.failed(facts.client, &key, facts.now));
-        }
-        if let Err(throttled) = guard.spend_refused(facts.client) {
+        journal::banned(house, visit, house.authority.count_wrong(facts, &key));
+        if let Err(throttled) = house.authority.guard.spend_refused(facts.client) {
             return Err(visit.throttled(throttled).into());
         }
     }

@@ -51,6 +51,9 @@ words! {
     kept_title kept_lead kept_not resend_title resend_lead resend_fields resend_button resend_discard
     resend_gone
 
+    consent_title consent_lead consent_client consent_may consent_all consent_only consent_admin consent_back_to consent_hint
+    consent_allow consent_deny consent_bad consent_back grants grants_admin grants_lead grant_end grant_ended grant_since
+
     hop_bad login_elsewhere loop_title loop_no_cookie loop_two_cookies loop_unknown loop_not_passed_on
     loop_scheme choice_lead choice_gone
 

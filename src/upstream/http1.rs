@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
@@ -534,7 +534,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 fn says_close(fields: &Fields<'_>) -> bool {
     fields
-        .get_all(&header::CONNECTION)
+        .get_all(&names::CONNECTION)
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

@@ -15,7 +15,7 @@ use crate::config::settings::{HostHeader, Route};
 use crate::decision::Permit;
 use crate::request::Received;
 use crate::wire::cookie;
-use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_text};
+use crate::wire::headers::{is_about_connection, is_hop_by_hop, is_never_from_clients, is_text};
 use crate::wire::{Fields, Known, Name, each_field, http1, names, spare};
 
 /// How often this program has forwarded the request. A client can forge it, but only to its own
@@ -71,7 +71,7 @@ impl Head {
             fields,
             outgoing,
             preflight: permit.is_preflight(),
-            listed: fields.contains_key(names::CONNECTION),
+            listed: !is_about_connection(fields),
         };
         let mut say = |name: &str, value: &[u8]| http1::write_field(name.as_bytes(), value, &mut written);
         filter.each(&permit, &mut say);

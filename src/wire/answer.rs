@@ -33,10 +33,6 @@ pub struct Lines {
 }
 
 /// What became of a request at once.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every one is an answer, and a box would cost each more"
-)]
 pub enum Now {
     /// The answer.
     Answered(Answer),

@@ -160,7 +160,7 @@ impl<'r> Fields<'r> {
         };
         // As in the maps of the HTTP library, those of one name stand together.
         let last = match self.note(name, value) {
-            true => self.list.iter().rposition(|other| other.name.is(&name)),
+            true => self.list.iter().rposition(|other| other.name.is(name)),
             false => None,
         };
         match last {
@@ -314,13 +314,12 @@ impl<'r> Fields<'r> {
 
     /// Keeps the fields whose names are right.
     pub fn retain(&mut self, mut keeps: impl FnMut(Name<'r>) -> bool) {
-        let list = std::mem::take(self).list;
-        for field in list {
-            if keeps(field.name) {
-                self.note(field.name, field.value());
-                self.list.push(field);
-            }
+        let mut list = std::mem::take(self).list;
+        list.retain(|field| keeps(field.name));
+        for field in &list {
+            self.note(field.name, field.value());
         }
+        self.list = list;
     }
 
     /// The same as a map, for whoever needs one; without what no map takes.

@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
-use super::Fields;
 use super::names::CONNECTION;
+use super::{Fields, Value};
 
 /// One byte as CGI, WSGI and PHP see it: they fold `_` and `.` onto `-` and ignore case
 /// (CVE-2025-64484, CVE-2026-39858, CVE-2026-52845).
@@ -133,6 +133,20 @@ pub fn text<'h>(headers: &'h Fields<'_>, name: HeaderName) -> &'h str {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("")
+}
+
+/// Whether it is more than one word.
+pub fn has_space(value: &[u8]) -> bool {
+    memchr::memchr2(b' ', b'\t', value).is_some()
+}
+
+/// Whether `Connection` says no more than what becomes of the connection, as it nearly always does.
+pub fn is_about_connection(fields: &Fields<'_>) -> bool {
+    let word = |value: Value<'_>| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    matches!(fields.only(CONNECTION), Ok(value) if value.is_none_or(word))
 }
 
 /// Without the spaces and tabs around it: the only white space that HTTP knows.

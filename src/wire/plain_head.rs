@@ -134,8 +134,11 @@ mod tests {
 
     use super::*;
 
+    /// The words of the first line, the fields, and how many bytes it was.
+    type Read = (Vec<String>, Vec<(String, Vec<u8>)>, usize);
+
     /// What the library makes of it: the first line's parts and the fields.
-    fn library(bytes: &[u8], response: bool) -> Option<(Vec<String>, Vec<(String, Vec<u8>)>, usize)> {
+    fn library(bytes: &[u8], response: bool) -> Option<Read> {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let (first, length, fields) = if response {
             let mut head = httparse::Response::new(&mut fields);
@@ -165,7 +168,7 @@ mod tests {
         Some((first, fields.collect(), length))
     }
 
-    fn ours(bytes: &[u8], response: bool) -> Option<(Vec<String>, Vec<(String, Vec<u8>)>, usize)> {
+    fn ours(bytes: &[u8], response: bool) -> Option<Read> {
         let head = read(bytes)?;
         let first = if response {
             vec![status_line(head.first_line)?.to_string(), "1".to_owned()]

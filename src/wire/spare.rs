@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 /// How many are kept, and how large they may be.
-const MOST: usize = 16;
+const MOST: usize = 64;
 const MOST_BYTES: usize = 8 * 1024;
 
 thread_local! {

@@ -46,14 +46,14 @@ async function open(options = {}) {
 
 class Browser {
   constructor(context, page, looks) {
-    Object.assign(this, { context, page, looks, complaints: [], shown: null });
+    Object.assign(this, { context, page, looks, complaints: [], shown: null, apps: [] });
   }
 
   watch() {
     const complain = (what) => this.complaints.push(what);
     this.context.on('request', (request) => {
       const url = new URL(request.url());
-      const ours = [told.origin, told.elsewhere].includes(url.origin) || url.protocol === 'data:';
+      const ours = [told.origin, told.elsewhere, ...this.apps].includes(url.origin) || url.protocol === 'data:';
       if (!ours) complain(`a request to elsewhere: ${url}`);
     });
     this.page.on('response', (response) => {

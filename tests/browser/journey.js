@@ -2,6 +2,8 @@
 'use strict';
 
 const { execFileSync } = require('node:child_process');
+const { createHash, randomBytes } = require('node:crypto');
+const http = require('node:http');
 const { assert, code, run, sidegate, told } = require('./harness');
 
 const PASSWORD = 'plain words here';
@@ -54,6 +56,8 @@ run(async (open) => {
   await anna.follow('Back to your profile');
   await anna.look('profile-token');
 
+  await apps(anna);
+
   // A second factor. The code of the present step, then that of the next one, which are still good when a step
   // ends while they are typed.
   await anna.follow('Set up an app');
@@ -105,6 +109,63 @@ run(async (open) => {
   await anna.go('/app');
   assert.equal(await anna.title(), 'Log in');
 });
+
+// An app of its own origin: its person comes to the gate, and back with a code, which the app takes for tokens.
+async function apps(anna) {
+  const app = http.createServer((request, response) => {
+    response.setHeader('Content-Type', 'text/html; charset=utf-8');
+    response.end('<!doctype html><html lang=en><title>App</title><link rel=icon href=data:,><h1>The app</h1>');
+  });
+  await new Promise((done) => app.listen(0, '127.0.0.1', done));
+  const own = `http://127.0.0.1:${app.address().port}`;
+  anna.apps.push(own);
+  const verifier = randomBytes(32).toString('base64url');
+  const asked = new URLSearchParams({
+    response_type: 'code',
+    client_id: own + '/',
+    redirect_uri: own + '/back',
+    state: 'word',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  });
+  const back = () => new URL(anna.page.url()).searchParams;
+  await anna.go(`/_sidegate/oauth/authorize?${asked}`);
+  assert.equal(await anna.title(), 'Let an app in?');
+  await anna.look('consent');
+  await anna.send('Do not');
+  assert.equal(await anna.title(), 'The app');
+  assert.equal(back().get('error'), 'access_denied');
+  await anna.go(`/_sidegate/oauth/authorize?${asked}&scope=everything`);
+  await anna.look('consent-wrong');
+  await anna.follow(`Back to ${own.slice(7)}`);
+  assert.equal(back().get('error'), 'invalid_scope');
+
+  await anna.go(`/_sidegate/oauth/authorize?${asked}&scope=read-only`);
+  await anna.look('consent-scope');
+  await anna.send('Let it in');
+  assert.equal(await anna.title(), 'The app');
+  assert.deepEqual([back().get('state'), back().get('iss')], ['word', told.origin]);
+  const body = new URLSearchParams({
+    grant_type: 'authorization_code',
+    code: back().get('code'),
+    client_id: own + '/',
+    redirect_uri: own + '/back',
+    code_verifier: verifier,
+  });
+  const answer = await fetch(`${told.origin}/_sidegate/oauth/token`, { method: 'POST', body });
+  const tokens = await answer.json();
+  const ask = () => fetch(`${told.origin}/app`, { headers: { Authorization: `Bearer ${tokens.access_token}` } });
+  assert.equal((await ask()).status, 200);
+
+  await anna.go('/_sidegate/admin/people/anna');
+  await anna.look('admin-person-apps');
+  await anna.go('/_sidegate/profile');
+  await anna.look('profile-apps');
+  await anna.send('End its access');
+  assert.match(await anna.text(), /The app has no access any more/);
+  assert.equal((await ask()).status, 401);
+  await new Promise((done) => app.close(done));
+}
 
 async function administration(anna) {
   await anna.follow('Administration');

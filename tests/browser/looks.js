@@ -4,6 +4,9 @@
 const { assert, run, sidegate, told } = require('./harness');
 
 const PASSWORD = 'plain words here';
+const CONSENT =
+  '/oauth/authorize?response_type=code&client_id=https://app.example/&redirect_uri=https://app.example/back&scope=admin' +
+  '&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256';
 
 run(async (open) => {
   sidegate(['user', 'add', 'anna', '--password-stdin'], `${PASSWORD}\n`);
@@ -48,7 +51,7 @@ run(async (open) => {
     for (const [name, path] of [
       ['profile', '/profile'], ['logout', '/logout'], ['app', '/profile/app'], ['admin-health', '/admin'],
       ['admin-people', '/admin/people'], ['admin-person', '/admin/people/bob'], ['admin-bans', '/admin/bans'],
-      ['admin-decisions', '/admin/decisions'],
+      ['admin-decisions', '/admin/decisions'], ['consent', CONSENT], ['consent-wrong', CONSENT.replace('S256', 'plain')],
     ]) {
       await other.go(`/_sidegate${path}`);
       await other.look(`${language}-${name}`);

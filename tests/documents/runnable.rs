@@ -235,6 +235,11 @@ fn what_administrators_are_told_works_against_the_demonstration() {
     works_against_the_demonstration("docs/administration.md", 2);
 }
 
+#[test]
+fn what_whoever_makes_an_app_is_told_works_against_the_demonstration() {
+    works_against_the_demonstration("docs/apps.md", 2);
+}
+
 fn works_against_the_demonstration(page: &str, least: usize) {
     let address = free();
     let (_running, lines) = demo(address);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::support::house::{PASSWORD, add, audit, enrol, house, logged_in};
-use crate::support::{Answer, Backend, Browser, Sidegate, eventually};
+use crate::support::{Answer, Backend, Browser, Sidegate, app, eventually};
 
 const API: &str = "/_sidegate/api/v1";
 
@@ -135,6 +135,17 @@ impl House {
         list["sessions"][0]["id"].as_str().expect("an id").to_owned()
     }
 
+    /// The id of an app that they let in.
+    fn app(&self, user: &str) -> String {
+        let list = self.owner("GET", &format!("/apps?user={user}"), &Value::Null);
+        if let Some(id) = list["apps"][0]["id"].as_str() {
+            return id.to_owned();
+        }
+        app::let_in(&self.gate, &mut logged_in(&self.gate, user));
+        let list = self.owner("GET", &format!("/apps?user={user}"), &Value::Null);
+        list["apps"][0]["id"].as_str().expect("an id").to_owned()
+    }
+
     /// What the operation of that name gets, done by that one to that one.
     fn gets(&self, operation: &str, method: &str, path: &str, who: usize, whom: &str) -> u16 {
         let user = match whom {
@@ -143,7 +154,7 @@ impl House {
         };
         let (mut path, mut body) = (path.replace("{name}", user), Value::Null);
         match operation {
-            "listTokens" | "listSessions" => path = format!("{path}?user={user}"),
+            "listTokens" | "listSessions" | "listApps" => path = format!("{path}?user={user}"),
             "createToken" => {
                 self.tv(user);
                 body = json!({ "name": "radio", "user": user });
@@ -156,6 +167,7 @@ impl House {
                 body = json!({ "name": "tv", "user": user });
             }
             "showToken" | "revokeToken" => path = path.replace("{id}", &self.tv(user)),
+            "endApp" => path = path.replace("{id}", &self.app(user)),
             "endSession" => path = path.replace("{id}", &self.login(user)),
             "addUser" => body = json!({ "name": "new" }),
             "setRole" => body = json!({ "role": "read-only" }),
@@ -184,6 +196,7 @@ fn is_about_somebody(operation: &str, path: &str) -> bool {
     (path.contains("{name}") && operation != "removeGroup")
         || path.starts_with("/tokens")
         || path.starts_with("/sessions")
+        || path.starts_with("/apps")
 }
 
 fn table() -> String {

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub mod aging;
+pub mod app;
 pub mod asking;
 pub mod authenticator;
 pub mod backend;

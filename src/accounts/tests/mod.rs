@@ -16,6 +16,7 @@ use crate::store::{Change, Event, Expect, StoreFuture, Versioned};
 use crate::time::Timestamp;
 
 mod consistency;
+mod grants;
 mod keys;
 mod links;
 mod passwords;

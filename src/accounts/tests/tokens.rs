@@ -482,6 +482,7 @@ async fn a_hundred_thousand_tokens_are_loaded_and_each_is_found() {
             networks: vec![],
             created: NOW,
             expires: None,
+            grant: None,
         });
         changes.push(
             Edit::put(Record::Token(record, false), Expect::Absent)

@@ -7,6 +7,7 @@ use crate::authn::presented::{Form, Text};
 use crate::authn::{Presented, Refusal};
 use crate::request::Facts;
 use crate::wire::Fields;
+use crate::wire::headers::has_space;
 use crate::wire::names::AUTHORIZATION;
 
 pub(super) fn build(shape: &Shape) -> Option<Box<dyn Carrier>> {
@@ -58,11 +59,9 @@ enum Belongs {
 impl Bearer {
     /// Product contract, section 6.1: ours are no token, several words, and our prefix.
     fn judge(&self, token: &[u8]) -> Belongs {
-        // Without a way out in between, the machine looks at many bytes at once.
-        let space = |found, byte: &u8| found | matches!(byte, b' ' | b'\t');
         if token.is_empty() {
             Belongs::Malformed("bearer-empty")
-        } else if token.iter().fold(false, space) {
+        } else if has_space(token) {
             Belongs::Malformed("bearer-several-words")
         } else if token.starts_with(self.prefix.as_bytes()) {
             Belongs::Us

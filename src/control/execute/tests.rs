@@ -445,6 +445,7 @@ impl Running for Server {
             users: 0,
             tokens: 0,
             sessions: 0,
+            apps: 0,
             bans: 0,
         }
     }

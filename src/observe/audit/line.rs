@@ -175,6 +175,14 @@ pub enum Event {
     LinkCreate,
     /// A login was ended: by its user, by an operator.
     SessionEnd,
+    /// A person let an app in.
+    AppCreate,
+    /// An app asked for new tokens, for the first time on this day.
+    AppRefresh,
+    /// An app's access was ended: by its user, by an operator, by the app.
+    AppEnd,
+    /// An app's access was ended, because somebody else may have it.
+    AppReuse,
     /// An address was banned.
     BanAdd,
     /// A ban was lifted.
@@ -220,6 +228,10 @@ impl Event {
             Event::TokenRevoke => "token.revoke",
             Event::LinkCreate => "link.create",
             Event::SessionEnd => "session.end",
+            Event::AppCreate => "app.create",
+            Event::AppRefresh => "app.refresh",
+            Event::AppEnd => "app.end",
+            Event::AppReuse => "app.reuse",
             Event::BanAdd => "ban.add",
             Event::BanRemove => "ban.remove",
             Event::KeysRotate => "keys.rotate",

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use super::people::{RoleChoice, roles};
 use super::{Clerk, Desk, Said, listed, shown_role};
 use crate::control::protocol::{Ending, Request, Selector};
-use crate::control::view::{FactorsView, PasskeyView, SessionView, TokenView, UserView};
+use crate::control::view::{AppView, FactorsView, PasskeyView, SessionView, TokenView, UserView};
 use crate::control::{Failure, Payload};
 use crate::pages::agent;
 use crate::pages::form::Form;
@@ -35,6 +35,8 @@ struct Page<'a> {
     more_tokens: bool,
     sessions: Vec<Session>,
     more_sessions: bool,
+    apps: Vec<App>,
+    more_apps: bool,
     factors: FactorsView,
     app_since: String,
     passkeys: Vec<Passkey>,
@@ -61,6 +63,14 @@ struct Session {
     agent: String,
     began: String,
     seen: String,
+}
+
+struct App {
+    id: String,
+    client: String,
+    since: String,
+    used: String,
+    scope: String,
 }
 
 #[derive(Template)]
@@ -101,6 +111,9 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
     let Payload::Sessions(sessions) = clerk.ask(Request::SessionList { user: of() }).await? else {
         return Err(odd());
     };
+    let Payload::Apps(apps) = clerk.ask(Request::AppList { user: of() }).await? else {
+        return Err(odd());
+    };
     let asked = Request::UserFactors {
         name: user.name.clone(),
         reset: false,
@@ -135,6 +148,8 @@ async fn fill_in<'c>(clerk: &Clerk<'c>, name: &str, said: &Said) -> Result<Page<
             .take(LISTED)
             .map(|view| session(words, view))
             .collect(),
+        more_apps: apps.len() > LISTED,
+        apps: apps.iter().take(LISTED).map(app).collect(),
         app_since: factors.app.map(moment).unwrap_or_default(),
         passkeys: factors.passkeys.iter().map(|view| passkey(words, view)).collect(),
         factors,
@@ -177,6 +192,9 @@ pub(super) async fn change(clerk: &Clerk<'_>, name: &str, what: &str, form: &For
             token: Selector::Id(form.text("id")),
         },
         "session" => Request::SessionRevoke {
+            ending: Ending::One(form.text("id")),
+        },
+        "app" => Request::AppRevoke {
             ending: Ending::One(form.text("id")),
         },
         "sessions" => Request::SessionRevoke {
@@ -241,6 +259,19 @@ fn session(words: &Words, session: &SessionView) -> Session {
             Some(address) => format!("{}, {address}", moment(session.last_used)),
             None => moment(session.last_used),
         },
+    }
+}
+
+fn app(app: &AppView) -> App {
+    App {
+        id: app.id.clone(),
+        client: app.client.clone(),
+        since: moment(app.created),
+        used: match app.last_address {
+            Some(address) => format!("{}, {address}", moment(app.last_used)),
+            None => moment(app.last_used),
+        },
+        scope: app.scope.clone(),
     }
 }
 
