@@ -48,6 +48,8 @@ const BATCH: usize = 100;
 pub struct NewGrant {
     /// Who let the app in.
     pub user: String,
+    /// The login that they did it by, which must not be over.
+    pub session: String,
     /// The app, by its address.
     pub client: String,
     /// Space-separated words; empty: all the user's rights.
@@ -95,8 +97,8 @@ impl Accounts {
     /// Makes a grant with its first tokens, durably.
     ///
     /// # Errors
-    /// [`AccountsError::Invalid`] for the scope, [`AccountsError::NotFound`] without the user,
-    /// [`AccountsError::Forbidden`] for a disabled one, [`AccountsError::Store`].
+    /// [`AccountsError::Invalid`] for the scope, [`AccountsError::NotFound`] without the user or the login,
+    /// [`AccountsError::Forbidden`] for a disabled user, [`AccountsError::Store`].
     pub async fn create_grant(&self, new: NewGrant, now: Timestamp) -> Result<Granted, AccountsError> {
         let scope = names::scope(&new.scope)?;
         let user = names::fold(&new.user).into_owned();
@@ -105,6 +107,14 @@ impl Accounts {
         let held = held.ok_or_else(|| AccountsError::no_user(&user))?;
         if held.account.user.disabled {
             return Err(AccountsError::forbidden(format!("{user} is disabled")));
+        }
+        // Looked up under the lock: what ends all logins, and the grants that there are then, would not end this one.
+        let session = self.session(&new.session);
+        if !session.is_some_and(|session| session.user() == user && session.is_live(now)) {
+            return Err(AccountsError::NotFound {
+                kind: "session",
+                name: new.session,
+            });
         }
         let mut others = self
             .memory()

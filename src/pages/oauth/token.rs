@@ -149,7 +149,11 @@ async fn by_code(
         return Err(Refusal::Wrong("code-of-another"));
     }
     let Consent {
-        user, client, scope, ..
+        user,
+        session,
+        client,
+        scope,
+        ..
     } = consent;
     let (name, about) = (shown_client(&client), about(&client, &scope));
     let line = Line {
@@ -159,13 +163,14 @@ async fn by_code(
     };
     let new = NewGrant {
         user: user.clone(),
+        session,
         client: client.clone(),
         scope,
         address: visit.facts.client.address(),
     };
     let granted = journal::noted(house, &line, accounts.create_grant(new, visit.facts.now)).await;
     let granted = granted.map_err(|undone| match undone {
-        // Disabled or removed since.
+        // Disabled, removed or logged out since.
         Undone::Refused(AccountsError::NotFound { .. } | AccountsError::Forbidden { .. }) => {
             Refusal::Dead("user-gone")
         }
