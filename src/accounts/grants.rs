@@ -38,6 +38,8 @@ const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
 const REMEMBERED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// More than this of one user, and the one that was used least lately ends.
 const MOST: usize = 100;
+/// More of one user that ended are not remembered: whoever lets apps in and ends them all day fills nothing.
+const MOST_ENDED: usize = 200;
 /// How many access tokens of a grant are kept beside the newest.
 const OLDER: usize = 8;
 /// How much is swept in one commit.
@@ -123,6 +125,13 @@ impl Accounts {
         others.sort_by_key(|grant| std::cmp::Reverse(grant.refreshed));
         let over = others.iter().skip(MOST - 1);
         let mut edits: Vec<Edit> = over.flat_map(|grant| self.ending_of(grant)).collect();
+        let mut ended = self
+            .memory()
+            .grants
+            .select(|grant| grant.ended && grant.user == user);
+        ended.sort_by_key(|grant| std::cmp::Reverse(grant.refreshed));
+        let forgotten = ended.iter().skip(MOST_ENDED - 1);
+        edits.extend(forgotten.map(|grant| Edit::remove(grant_key(&grant.id), Expect::Any)));
         let family = random::alphanumeric(FAMILY);
         let turn = hex::encode(&random::bytes::<32>());
         let id = loop {

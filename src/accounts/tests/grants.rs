@@ -132,6 +132,26 @@ async fn of_too_many_grants_the_one_that_lay_still_ends() {
     assert_eq!((store.keys("grant/").len(), store.keys("revoked/").len()), (0, 0));
 }
 
+// "Neither people nor apps fill the store": nor by what is over
+#[tokio::test]
+async fn of_too_many_grants_that_ended_the_oldest_are_forgotten() {
+    let (store, accounts) = house().await;
+    let new = app(&accounts, 0).await;
+    let mut tokens = Vec::new();
+    for number in 0..205 {
+        let granted = accounts
+            .create_grant(new.clone(), after(Duration::from_secs(number)))
+            .await
+            .unwrap();
+        accounts.end_grant(&granted.grant.id).await.unwrap();
+        tokens.push(granted.refresh);
+    }
+    assert_eq!(store.keys("grant/").len(), 200);
+    let of = async |token| refreshed(&accounts, token, after(HOUR)).await;
+    assert!(matches!(of(&tokens[4]).await, Refreshed::Unknown));
+    assert!(matches!(of(&tokens[5]).await, Refreshed::Dead));
+}
+
 // "a bounded memory table with a limit per client"; "one minute, single use"
 #[tokio::test]
 async fn a_person_has_few_codes_at_once_and_each_holds_for_a_minute() {
