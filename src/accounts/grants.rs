@@ -205,7 +205,7 @@ impl Accounts {
             next.current = mac::fingerprint(following.as_bytes());
             next.refreshed = now;
             following
-        } else if shown == grant.before && now.since(grant.refreshed) < GRACE {
+        } else if is_repeated(shown, &grant, now) {
             let mut made = keys.0.iter().map(|key| turn_after(key, family, turn));
             match made.find(|turn| mac::fingerprint(turn.as_bytes()) == grant.current) {
                 Some(following) => following,
@@ -229,6 +229,18 @@ impl Accounts {
             grant: Arc::new(next),
         };
         Ok(Refreshed::Granted(granted, first_today))
+    }
+
+    /// The grant of a refresh token that would give that app the next tokens now.
+    pub fn grant_to_refresh(&self, token: &Secret, client: &str, now: Timestamp) -> Option<Arc<GrantRecord>> {
+        let (family, turn) = halves(token)?;
+        let grant = self
+            .memory()
+            .grants
+            .by_family(&mac::fingerprint(family.as_bytes()))?;
+        let shown = mac::fingerprint(turn.as_bytes());
+        let works = shown == grant.current || is_repeated(shown, &grant, now);
+        (works && grant.client == client && is_live(&grant, now)).then_some(grant)
     }
 
     /// The grant that a refresh or access token belongs to, if it works: an old refresh token will do.
@@ -416,6 +428,11 @@ impl Accounts {
 
 fn is_live(grant: &GrantRecord, now: Timestamp) -> bool {
     !grant.ended && now < grant.refreshed.plus(IDLE)
+}
+
+/// Whether that is of the refresh token before, of which the answer may have got lost.
+fn is_repeated(shown: [u8; 16], grant: &GrantRecord, now: Timestamp) -> bool {
+    shown == grant.before && now.since(grant.refreshed) < GRACE
 }
 
 /// What the access tokens of a grant are called.

@@ -205,9 +205,10 @@ async fn by_refresh(
             .split_ascii_whitespace()
             .eq(scope.split_ascii_whitespace())
     };
+    // Of a token that does not work, whoever has it hears nothing but that.
     if !scope.is_empty()
         && accounts
-            .grant_of(&token, facts.now)
+            .grant_to_refresh(&token, client, facts.now)
             .is_some_and(|grant| !allowed(&grant))
     {
         return Err(Refusal::Bad(
