@@ -278,6 +278,12 @@ impl Server {
     pub async fn drain(self, limit: Duration) -> Drained {
         // The files of unix sockets go first, so that nobody finds a door that is closing.
         drop(self.open);
+        // Before any worker is told: one may serve what another accepted, and ends it when that one is told.
+        let before = self
+            .shared
+            .counters
+            .open
+            .load(std::sync::atomic::Ordering::Relaxed);
         let replies: Vec<_> = self
             .workers
             .iter()
@@ -292,10 +298,9 @@ impl Server {
         let deadline = tokio::time::Instant::now() + limit + PATIENCE;
         for reply in replies {
             match tokio::time::timeout_at(deadline, reply).await {
-                Ok(Ok(drained)) => {
-                    total.finished += drained.finished;
-                    total.aborted += drained.aborted;
-                    total.tunnels += drained.tunnels;
+                Ok(Ok(left)) => {
+                    total.aborted += left.aborted;
+                    total.tunnels += left.tunnels;
                 }
                 Ok(Err(_)) | Err(_) => stuck = true,
             }
@@ -308,6 +313,8 @@ impl Server {
                 let _ = worker.thread.join();
             }
         }
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        total.finished = before.saturating_sub(total.aborted + total.tunnels);
         total
     }
 }

@@ -27,7 +27,7 @@ use super::answer::CountPanic;
 use super::connection::Visit;
 use super::counters::{Counters, Place, Places, count};
 use super::crew::{Client, Crew, Door, Handed};
-use super::{Drained, Pacing, Role, Serve};
+use super::{Pacing, Role, Serve};
 use crate::request::Peer;
 use crate::time::Clock;
 
@@ -58,8 +58,15 @@ pub(super) enum Command {
     },
     Drain {
         limit: Duration,
-        reply: oneshot::Sender<Drained>,
+        reply: oneshot::Sender<Left>,
     },
+}
+
+/// What did not end by itself when a worker was drained, in connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) aborted: usize,
+    pub(super) tunnels: usize,
 }
 
 /// How long to wait before accepting again when the system has no descriptor or memory left.
@@ -155,20 +162,18 @@ impl<S: Serve> Worker<S> {
         listeners: HashMap<u64, watch::Sender<bool>>,
         mut door: Door,
         limit: Duration,
-    ) -> Drained {
+    ) -> Left {
         // Others serve their clients themselves from now on; whoever is under way is still served.
         door.close();
         while let Some(handed) = door.recv().await {
             self.welcome(handed);
         }
-        let before = self.live.connections.get();
         for stop in listeners.values() {
             stop.send_replace(true);
         }
         let _ = timeout(limit, self.live.ended(&listeners)).await;
         let aborted = self.live.connections.get();
-        Drained {
-            finished: before.saturating_sub(aborted),
+        Left {
             aborted,
             tunnels: self.open().load(Ordering::Relaxed).saturating_sub(aborted),
         }

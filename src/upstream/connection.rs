@@ -27,7 +27,7 @@ const OLDEST: Duration = Duration::from_secs(300);
 /// A connection to send one request on.
 #[derive(Debug)]
 pub(super) enum Connection {
-    Http1(Http1),
+    Http1(Box<Http1>),
     Http2(Http2),
 }
 
@@ -47,12 +47,13 @@ pub(super) struct Http1 {
 }
 
 impl Http1 {
-    pub(super) fn new(stream: Stream, head: usize, home: Weak<Pool>) -> Self {
+    /// Boxed, because it goes from hand to hand with each request.
+    pub(super) fn new(stream: Stream, head: usize, home: Weak<Pool>) -> Box<Self> {
         if let Some(pool) = home.upgrade() {
             pool.opened.set(pool.opened.get() + 1);
         }
         let now = Instant::now();
-        Self {
+        Box::new(Self {
             stream,
             read: BytesMut::new(),
             head,
@@ -60,7 +61,7 @@ impl Http1 {
             idle_since: now,
             used: 1,
             home,
-        }
+        })
     }
 
     /// Whether it may carry another request. If so, it is idle from now on.

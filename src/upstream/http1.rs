@@ -47,7 +47,7 @@ pub(super) enum Broken {
 #[derive(Debug)]
 pub(super) struct Exchange {
     /// None: the response is over, and the connection is on its way back to its pool.
-    http1: Option<Http1>,
+    http1: Option<Box<Http1>>,
     sending: Sending,
     /// What is still to come of the response.
     left: Left,
@@ -100,7 +100,7 @@ enum Left {
 
 impl Exchange {
     /// `length` is that of the body, if it is known; it must be what `head` says.
-    pub(super) fn new(http1: Http1, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
+    pub(super) fn new(http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
         Self {
             http1: Some(http1),
             sending: Sending {
@@ -459,7 +459,7 @@ impl Sending {
 }
 
 /// A connection that carries a tunnel.
-pub(super) struct Tunneled(Http1);
+pub(super) struct Tunneled(Box<Http1>);
 
 impl Tunneled {
     pub(super) fn stream(&mut self) -> &mut Stream {

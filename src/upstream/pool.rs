@@ -18,7 +18,8 @@ pub(super) const MOST_IDLE: usize = 256;
 #[derive(Debug)]
 pub(super) struct Pool {
     backend: Weak<Backend>,
-    pub(super) idle: RefCell<Vec<Http1>>,
+    #[expect(clippy::vec_box, reason = "they come boxed, and go so")]
+    pub(super) idle: RefCell<Vec<Box<Http1>>>,
     shared: RefCell<Option<Http2>>,
     /// Held by the one who connects, where one connection will serve all.
     connecting: tokio::sync::Mutex<()>,

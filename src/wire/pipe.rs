@@ -15,10 +15,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::splice::Ends;
 
-/// Room of a pipe. The kernel gives a user's processes 64 MiB of it all together (`pipe(7)`, pipe-user-pages-soft).
-const ROOM: usize = 256 * 1024;
-/// A smaller pipe, which is all that there is beyond that, would be slower than copying.
-const LEAST_ROOM: usize = 64 * 1024;
+/// What a pipe has room for, and what is moved at once. More was measured: docs/performance.md. The kernel makes
+/// smaller ones for a user who has very many (`pipe(7)`, pipe-user-pages-soft); copying is faster than those.
+const ROOM: usize = 64 * 1024;
 /// Pipes of one thread: each is two descriptors, and a slow client may keep one until its time is over.
 const MOST: usize = 32;
 /// Empty ones that are kept.
@@ -56,7 +55,7 @@ impl Pipe {
                 return None;
             }
             let kept = pipes.idle.borrow_mut().pop();
-            let ends = kept.or_else(|| Ends::open(ROOM, LEAST_ROOM))?;
+            let ends = kept.or_else(|| Ends::open(ROOM))?;
             pipes.lent.set(pipes.lent.get() + 1);
             Some(Self {
                 ends: Some(ends),

@@ -11,7 +11,7 @@ mod linux {
     use std::os::fd::{BorrowedFd, OwnedFd};
 
     use rustix::io::Errno;
-    use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+    use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, pipe_with, splice};
 
     const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 
@@ -23,11 +23,10 @@ mod linux {
     }
 
     impl Ends {
-        /// A new pipe with so much room, or less, but not less than that.
-        pub(in crate::wire) fn open(room: usize, least: usize) -> Option<Self> {
+        /// A new pipe with so much room.
+        pub(in crate::wire) fn open(room: usize) -> Option<Self> {
             let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-            let room = fcntl_setpipe_size(&into, room).or_else(|_| fcntl_getpipe_size(&into));
-            (room.ok()? >= least).then_some(Self { out, into })
+            (fcntl_getpipe_size(&into).ok()? >= room).then_some(Self { out, into })
         }
 
         /// Moves at most so many bytes out of a socket; 0 at its end.
@@ -68,7 +67,7 @@ mod nowhere {
     pub(in crate::wire) enum Ends {}
 
     impl Ends {
-        pub(in crate::wire) fn open(_room: usize, _least: usize) -> Option<Self> {
+        pub(in crate::wire) fn open(_room: usize) -> Option<Self> {
             None
         }
 
