@@ -38,6 +38,8 @@ const IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
 const REMEMBERED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// More than this of one user, and the one that was used least lately ends.
 const MOST: usize = 100;
+/// More of one user that ended are not remembered: whoever lets apps in and ends them all day fills nothing.
+const MOST_ENDED: usize = 200;
 /// How many access tokens of a grant are kept beside the newest.
 const OLDER: usize = 8;
 /// How much is swept in one commit.
@@ -48,6 +50,8 @@ const BATCH: usize = 100;
 pub struct NewGrant {
     /// Who let the app in.
     pub user: String,
+    /// The login that they did it by, which must not be over.
+    pub session: String,
     /// The app, by its address.
     pub client: String,
     /// Space-separated words; empty: all the user's rights.
@@ -95,8 +99,8 @@ impl Accounts {
     /// Makes a grant with its first tokens, durably.
     ///
     /// # Errors
-    /// [`AccountsError::Invalid`] for the scope, [`AccountsError::NotFound`] without the user,
-    /// [`AccountsError::Forbidden`] for a disabled one, [`AccountsError::Store`].
+    /// [`AccountsError::Invalid`] for the scope, [`AccountsError::NotFound`] without the user or the login,
+    /// [`AccountsError::Forbidden`] for a disabled user, [`AccountsError::Store`].
     pub async fn create_grant(&self, new: NewGrant, now: Timestamp) -> Result<Granted, AccountsError> {
         let scope = names::scope(&new.scope)?;
         let user = names::fold(&new.user).into_owned();
@@ -106,6 +110,14 @@ impl Accounts {
         if held.account.user.disabled {
             return Err(AccountsError::forbidden(format!("{user} is disabled")));
         }
+        // Looked up under the lock: what ends all logins, and the grants that there are then, would not end this one.
+        let session = self.session(&new.session);
+        if !session.is_some_and(|session| session.user() == user && session.is_live(now)) {
+            return Err(AccountsError::NotFound {
+                kind: "session",
+                name: new.session,
+            });
+        }
         let mut others = self
             .memory()
             .grants
@@ -113,6 +125,13 @@ impl Accounts {
         others.sort_by_key(|grant| std::cmp::Reverse(grant.refreshed));
         let over = others.iter().skip(MOST - 1);
         let mut edits: Vec<Edit> = over.flat_map(|grant| self.ending_of(grant)).collect();
+        let mut ended = self
+            .memory()
+            .grants
+            .select(|grant| grant.ended && grant.user == user);
+        ended.sort_by_key(|grant| std::cmp::Reverse(grant.refreshed));
+        let forgotten = ended.iter().skip(MOST_ENDED - 1);
+        edits.extend(forgotten.map(|grant| Edit::remove(grant_key(&grant.id), Expect::Any)));
         let family = random::alphanumeric(FAMILY);
         let turn = hex::encode(&random::bytes::<32>());
         let id = loop {
@@ -186,7 +205,7 @@ impl Accounts {
             next.current = mac::fingerprint(following.as_bytes());
             next.refreshed = now;
             following
-        } else if shown == grant.before && now.since(grant.refreshed) < GRACE {
+        } else if is_repeated(shown, &grant, now) {
             let mut made = keys.0.iter().map(|key| turn_after(key, family, turn));
             match made.find(|turn| mac::fingerprint(turn.as_bytes()) == grant.current) {
                 Some(following) => following,
@@ -210,6 +229,18 @@ impl Accounts {
             grant: Arc::new(next),
         };
         Ok(Refreshed::Granted(granted, first_today))
+    }
+
+    /// The grant of a refresh token that would give that app the next tokens now.
+    pub fn grant_to_refresh(&self, token: &Secret, client: &str, now: Timestamp) -> Option<Arc<GrantRecord>> {
+        let (family, turn) = halves(token)?;
+        let grant = self
+            .memory()
+            .grants
+            .by_family(&mac::fingerprint(family.as_bytes()))?;
+        let shown = mac::fingerprint(turn.as_bytes());
+        let works = shown == grant.current || is_repeated(shown, &grant, now);
+        (works && grant.client == client && is_live(&grant, now)).then_some(grant)
     }
 
     /// The grant that a refresh or access token belongs to, if it works: an old refresh token will do.
@@ -397,6 +428,11 @@ impl Accounts {
 
 fn is_live(grant: &GrantRecord, now: Timestamp) -> bool {
     !grant.ended && now < grant.refreshed.plus(IDLE)
+}
+
+/// Whether that is of the refresh token before, of which the answer may have got lost.
+fn is_repeated(shown: [u8; 16], grant: &GrantRecord, now: Timestamp) -> bool {
+    shown == grant.before && now.since(grant.refreshed) < GRACE
 }
 
 /// What the access tokens of a grant are called.

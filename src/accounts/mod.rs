@@ -62,7 +62,7 @@ pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use links::Purpose;
 pub use live::LiveToken;
 pub use live_session::LiveSession;
-pub use names::fold as fold_name;
+pub use names::{fold as fold_name, scope as plain_scope};
 pub use passkeys::{PasskeyOutcome, PasskeyView};
 pub use passwords::{PasswordFault, PasswordOutcome};
 pub use pending::Pending;

@@ -130,7 +130,7 @@ pub(super) fn email(text: &str) -> Result<String, AccountsError> {
 }
 
 /// A scope: words of RFC 6749 §3.3, joined by single spaces.
-pub(super) fn scope(text: &str) -> Result<String, AccountsError> {
+pub fn scope(text: &str) -> Result<String, AccountsError> {
     let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     if let Some(word) = words.iter().find(|word| !word.bytes().all(allowed)) {

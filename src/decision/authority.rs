@@ -389,7 +389,7 @@ impl Authority {
         matches!(carrier, "websocket-protocol" | "query-token") && self.is_from_elsewhere(facts)
     }
 
-    fn is_from_elsewhere(&self, facts: &Facts<'_>) -> bool {
+    pub(super) fn is_from_elsewhere(&self, facts: &Facts<'_>) -> bool {
         let own = self.own_host.as_deref().filter(|_| self.own_url(facts).is_some());
         origin::is_from_elsewhere(facts.headers, facts.host, own)
     }

@@ -104,9 +104,10 @@ impl Authority {
     }
 
     /// Counts what nobody can have guessed, and is wrong: a one-time link, a code or refresh token of an app. While
-    /// there is nobody, nothing is. The ban that it brought.
+    /// there is nobody, nothing is, nor what the page of another site makes its visitor's browser send: it must not be
+    /// able to have the visitor banned. The ban that it brought.
     pub fn count_wrong(&self, facts: &Facts<'_>, key: &Digest) -> Option<BanRecord> {
-        match self.accounts.is_empty() {
+        match self.accounts.is_empty() || self.is_from_elsewhere(facts) {
             true => None,
             false => self.guard.failed(facts.client, key, facts.now),
         }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::hex16;
 use crate::time::Timestamp;
 
-/// Stored under `grant/<id>`, and for a year after its end: an app that does not know of it is no attacker.
+/// Stored under `grant/<id>`, and for a year after its end, as far as its user has not many that ended since: an app that
+/// does not know of it is no attacker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantRecord {
     /// Public id, `[a-z0-9]{12}`: what audit and `app revoke` name.

@@ -181,5 +181,15 @@ fn a_refresh_token_is_for_its_app_and_its_scope() {
         (400, "invalid_grant".into())
     );
     assert_eq!(error(&ask(CLIENT, "owner")), (400, "invalid_scope".into()));
-    assert_eq!(ask(CLIENT, "").status, 200, "it is as good as before");
+    // "Apps hear one sentence for all causes": whoever has an old one learns nothing by a scope, and is noticed.
+    assert_eq!(
+        error(&ask("https://evil.example/", "owner")),
+        (400, "invalid_grant".into())
+    );
+    let next = Tokens::of(&ask(CLIENT, ""));
+    let last = Tokens::of(&refresh(&gate, &next.refresh));
+    assert_eq!(opens(&gate, &last), 200, "the first one was as good as before");
+    assert_eq!(error(&ask(CLIENT, "owner")), (400, "invalid_grant".into()));
+    assert_eq!(opens(&gate, &last), 401);
+    gate.await_log("because a refresh token was used twice");
 }

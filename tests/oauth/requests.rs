@@ -133,6 +133,7 @@ fn what_else_is_wrong_the_person_may_tell_the_app() {
         (asked_with("code_challenge_method", "plain"), "invalid_request"),
         (asked_with("code_challenge_method", "s256"), "invalid_request"),
         (asked_with("scope", "everything"), "invalid_scope"),
+        (asked_with("scope", &"user ".repeat(300)), "invalid_scope"),
         (
             asked_with("request_uri", "https://evil.example/"),
             "request_not_supported",

@@ -211,6 +211,44 @@ fn wrong_codes_and_refresh_tokens_count_with_wrong_tokens_of_every_other_road() 
     assert_eq!(from(&gate, "127.0.0.4", &exchange_fields("x")).status, 429);
 }
 
+// "nor one that a browser sends for the page of another site, which could have its visitors banned"
+#[test]
+fn a_page_of_another_site_cannot_have_its_visitor_banned() {
+    let backend = Backend::start();
+    let gate = house(&backend, STRICT);
+    let send = |client: &str, method: &str, path: &str, origin: &str, body: &str| {
+        let origin = format!("Origin: {origin}");
+        let headers = [
+            "Content-Type: application/x-www-form-urlencoded",
+            "Connection: close",
+            origin.as_str(),
+        ];
+        let answer = Client::from(client, gate.address).send(method, path, &headers, body.as_bytes());
+        answer.status
+    };
+    let code = |number: usize| {
+        let code = format!("wrong{number}");
+        form(exchange_fields(&code).into_iter())
+    };
+    for number in 0..20 {
+        let answer = send("127.0.0.2", "POST", TOKEN, "https://evil.example", &code(number));
+        assert_eq!(answer, 400);
+        let link = format!("/_sidegate/setup?code=wrong{number}");
+        assert_ne!(send("127.0.0.2", "GET", &link, "https://evil.example", ""), 429);
+    }
+    assert_eq!(
+        with_token(&gate, "127.0.0.2", "oh.phone.wrong"),
+        401,
+        "not banned"
+    );
+    // A page of the gate's own host is nobody else's, and neither is a program.
+    let own = "http://gate.test";
+    for number in 0..6 {
+        assert_eq!(send("127.0.0.3", "POST", TOKEN, own, &code(number)), 400);
+    }
+    assert_eq!(send("127.0.0.3", "POST", TOKEN, own, &code(7)), 429);
+}
+
 // "answer `Access-Control-Allow-Origin` of the client's origin there only, no credentials; preflight answered"
 #[test]
 fn a_page_of_the_app_reads_the_answer_and_no_other() {

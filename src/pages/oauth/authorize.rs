@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 
 use super::client::Client;
 use super::issuer;
-use crate::accounts::Consent;
+use crate::accounts::{self, Consent};
 use crate::model::Role;
 use crate::pages::form::{self, Form};
 use crate::pages::frame::{self, Frame};
@@ -199,8 +199,13 @@ impl<'a> Asked<'a> {
                 "scope has a word that is no role and no [scope.NAME] of this gate",
             ));
         }
-        let words: Vec<&str> = scope.split_ascii_whitespace().collect();
-        self.scope = words.join(" ");
+        // Else nobody hears of it before the code is shown.
+        self.scope = accounts::plain_scope(&scope).map_err(|_| {
+            (
+                "invalid_scope",
+                "scope must be of at most 1024 characters, all of printable ASCII",
+            )
+        })?;
         self.challenge = challenge;
         Ok(())
     }

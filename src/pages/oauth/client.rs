@@ -87,9 +87,11 @@ impl Client {
         }
         let (_, parameters) = place.rest.split_once('?').unwrap_or_default();
         let ours = ["code", "state", "iss", "error", "error_description"];
+        // Some servers begin a parameter after `;` too.
+        let parameters = parameters.replace(';', "&");
         if ours
             .iter()
-            .any(|name| query::values(parameters, name).next().is_some())
+            .any(|name| query::values(&parameters, name).next().is_some())
         {
             return Err("redirect_uri must not have a parameter that the answer has");
         }
@@ -242,6 +244,7 @@ mod tests {
             "https://app.example/cb#fragment",
             "https://app.example/cb?code=mine",
             "https://app.example/cb?a&st%61te=mine",
+            "https://app.example/cb?a;code=mine",
             "https://app.example/../cb",
             "https://app.example//evil.example",
         ] {

@@ -149,7 +149,11 @@ async fn by_code(
         return Err(Refusal::Wrong("code-of-another"));
     }
     let Consent {
-        user, client, scope, ..
+        user,
+        session,
+        client,
+        scope,
+        ..
     } = consent;
     let (name, about) = (shown_client(&client), about(&client, &scope));
     let line = Line {
@@ -159,13 +163,14 @@ async fn by_code(
     };
     let new = NewGrant {
         user: user.clone(),
+        session,
         client: client.clone(),
         scope,
         address: visit.facts.client.address(),
     };
     let granted = journal::noted(house, &line, accounts.create_grant(new, visit.facts.now)).await;
     let granted = granted.map_err(|undone| match undone {
-        // Disabled or removed since.
+        // Disabled, removed or logged out since.
         Undone::Refused(AccountsError::NotFound { .. } | AccountsError::Forbidden { .. }) => {
             Refusal::Dead("user-gone")
         }
@@ -200,9 +205,10 @@ async fn by_refresh(
             .split_ascii_whitespace()
             .eq(scope.split_ascii_whitespace())
     };
+    // Of a token that does not work, whoever has it hears nothing but that.
     if !scope.is_empty()
         && accounts
-            .grant_of(&token, facts.now)
+            .grant_to_refresh(&token, client, facts.now)
             .is_some_and(|grant| !allowed(&grant))
     {
         return Err(Refusal::Bad(
