@@ -81,7 +81,7 @@ class Browser {
       await within.getByLabel(label, { exact: true }).and(inputs).fill(value);
     }
     await Promise.all([
-      this.page.waitForEvent('domcontentloaded'),
+      this.page.waitForNavigation({ waitUntil: 'domcontentloaded' }),
       within.getByRole('button', { name: button, exact: true }).click(),
     ]);
   }
@@ -89,7 +89,7 @@ class Browser {
   // Presses a link.
   async follow(name, within = this.page) {
     await Promise.all([
-      this.page.waitForEvent('domcontentloaded'),
+      this.page.waitForNavigation({ waitUntil: 'domcontentloaded' }),
       within.getByRole('link', { name, exact: true }).first().click(),
     ]);
   }

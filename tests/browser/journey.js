@@ -211,5 +211,5 @@ async function byKeyboard(browser, name, password) {
     await keyboard.press('Control+A');
     await keyboard.type(text);
   }
-  await Promise.all([browser.page.waitForEvent('domcontentloaded'), keyboard.press('Enter')]);
+  await Promise.all([browser.page.waitForNavigation({ waitUntil: 'domcontentloaded' }), keyboard.press('Enter')]);
 }

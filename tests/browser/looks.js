@@ -45,7 +45,7 @@ run(async (open) => {
     await other.look(`${language}-login`);
     await other.page.locator('input[name=name]').fill('anna');
     await other.page.locator('input[name=password]').fill(PASSWORD);
-    const arrived = other.page.waitForEvent('domcontentloaded');
+    const arrived = other.page.waitForNavigation({ waitUntil: 'domcontentloaded' });
     await other.page.keyboard.press('Enter');
     await arrived;
     for (const [name, path] of [
