@@ -68,8 +68,6 @@ impl fmt::Debug for Known {
 pub struct Names(u128);
 
 impl Names {
-    /// None of them.
-    pub const NONE: Self = Self(0);
     /// Any name that is not known.
     pub const UNKNOWN: Self = Self(1);
 
