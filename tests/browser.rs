@@ -1,5 +1,6 @@
 //! Chromium on our pages: without JavaScript for all that people do, on a phone and on a desk, in light and in dark.
-//! `harness.js` says what holds for every page; its pictures are in `target/browser/screenshots`.
+//! `harness.js` says what holds for every page. With `SIDEGATE_TEST_PICTURES=1` each is in `target/browser/screenshots`
+//! afterwards.
 
 #![allow(clippy::unwrap_used)]
 
@@ -273,6 +274,7 @@ fn play(scenario: &str, gate: &Sidegate, view: View) {
         "config": gate.config,
         "log": gate.log(),
         "shots": tools.join("screenshots").join(view.name),
+        "pictures": std::env::var_os("SIDEGATE_TEST_PICTURES").is_some(),
         "view": { "phone": view.phone, "dark": view.dark, "language": view.language },
     });
     let ran = Command::new("node")

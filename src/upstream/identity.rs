@@ -1,31 +1,36 @@
-//! An identity as header values, made once and shared by all its requests.
+//! An identity as header values, made once and shared by all its requests, and by all tokens of one user that may do
+//! the same.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use quick_cache::unsync::DefaultLifecycle;
+use quick_cache::{UnitWeighter, unsync};
 
+use crate::accounts::Account;
 use crate::authn::Identity;
 use crate::config::settings::IdentityHeaders;
 use crate::wire::http1;
 
-/// Values per identity. An entry keeps its identity alive, so its address names nobody else.
-#[derive(Debug, Default)]
+/// Values per account and scope. An entry keeps its account alive, so its address names nobody else.
+#[derive(Debug)]
 pub(super) struct Identities {
-    known: HashMap<(usize, char), Entry, Spread>,
+    known: unsync::Cache<(usize, char), Entry, UnitWeighter, Spread>,
     nobody: Rc<IdentityValues>,
 }
 
-/// Entries before the table starts anew: a few hundred bytes each.
-const MOST: usize = 1024;
+/// Accounts that are kept: less than a kilobyte each.
+const MOST: usize = 32_768;
+/// Scopes that are kept of each.
+const MOST_SCOPES: usize = 32;
 
 #[derive(Debug)]
 struct Entry {
-    _alive: Arc<Identity>,
-    values: Rc<IdentityValues>,
+    _alive: Arc<Account>,
+    scopes: RefCell<Vec<(Box<str>, Rc<IdentityValues>)>>,
 }
 
 /// What headers say of an identity; empty where nothing is known.
@@ -49,20 +54,44 @@ impl Identities {
         let Some(identity) = identity else {
             return Rc::clone(&self.nobody);
         };
-        let key = (Arc::as_ptr(identity).addr(), separator);
-        if let Some(entry) = self.known.get(&key) {
-            return Rc::clone(&entry.values);
-        }
-        if self.known.len() >= MOST {
-            self.known.clear();
-        }
-        let values = Rc::new(IdentityValues::of(identity, separator));
-        let entry = Entry {
-            _alive: Arc::clone(identity),
-            values: Rc::clone(&values),
+        let (account, scope) = (&identity.account, identity.scope());
+        let key = (Arc::as_ptr(account).addr(), separator);
+        let make = || Rc::new(IdentityValues::of(identity, separator));
+        let Some(entry) = self.known.get(&key) else {
+            let values = make();
+            let entry = Entry {
+                _alive: Arc::clone(account),
+                scopes: RefCell::new(vec![(scope.into(), Rc::clone(&values))]),
+            };
+            self.known.insert(key, entry);
+            return values;
         };
-        self.known.insert(key, entry);
+        let mut scopes = entry.scopes.borrow_mut();
+        if let Some((_, values)) = scopes.iter().find(|(of, _)| **of == *scope) {
+            return Rc::clone(values);
+        }
+        if scopes.len() >= MOST_SCOPES {
+            scopes.clear();
+        }
+        let values = make();
+        scopes.push((scope.into(), Rc::clone(&values)));
         values
+    }
+}
+
+impl Default for Identities {
+    fn default() -> Self {
+        let known = unsync::Cache::with(
+            MOST / 16,
+            MOST as u64,
+            UnitWeighter,
+            Spread::default(),
+            DefaultLifecycle::default(),
+        );
+        Self {
+            known,
+            nobody: Rc::default(),
+        }
     }
 }
 

@@ -5,12 +5,11 @@
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
 const { createHmac } = require('node:crypto');
-const fs = require('node:fs');
 const path = require('node:path');
 const { chromium } = require('playwright-core');
 const axeSource = require('axe-core').source;
 
-// origin, elsewhere, binary, config, log, view, shots: as in tests/browser.rs
+// origin, elsewhere, binary, config, log, view, shots, pictures: as in tests/browser.rs
 const told = JSON.parse(process.env.SCENARIO);
 const PHONE = { width: 390, height: 844 };
 const DESKTOP = { width: 1280, height: 800 };
@@ -107,16 +106,27 @@ class Browser {
     return this.page.locator('body').innerText();
   }
 
-  // Takes a picture of the page and checks what holds for every page of ours.
+  // Checks what holds for every page of ours, after a picture of it where people want some.
   async look(name) {
     const { page } = this;
     const complaints = this.complaints.splice(0);
-    fs.mkdirSync(told.shots, { recursive: true });
-    await page.screenshot({ path: path.join(told.shots, `${name}.png`), fullPage: true });
+    if (told.pictures) await this.picture(name);
     const body = await this.shown.body();
     if (body.length > LARGEST) complaints.push(`${body.length} bytes`);
     complaints.push(...(await this.judge(body, await this.shown.allHeaders())));
     assert.deepEqual(complaints, [], `${name} (${page.url()})`);
+  }
+
+  async picture(name, options = { fullPage: true }) {
+    const file = path.join(told.shots, `${name}.png`);
+    // Chromium gives up where the machine is busy, which says nothing of the page.
+    for (let left = 5; ; left -= 1) {
+      try {
+        return await this.page.screenshot({ path: file, ...options });
+      } catch (error) {
+        if (left === 0 || !/Unable to capture screenshot/.test(error)) throw error;
+      }
+    }
   }
 
   // The same bytes once more in a browser that runs the checks' scripts: no form is sent again.
@@ -226,7 +236,7 @@ async function run(scenario) {
   const browsers = [];
   const opening = async (options) => {
     const browser = await open(options);
-    browser.page.setDefaultTimeout(30_000);
+    browser.page.setDefaultTimeout(60_000);
     browsers.push(browser);
     return browser;
   };
@@ -234,11 +244,11 @@ async function run(scenario) {
     await scenario(opening);
   } catch (error) {
     console.error(error);
-    for (const [index, { page }] of browsers.entries()) {
+    for (const [index, browser] of browsers.entries()) {
+      const { page } = browser;
       const text = await page.innerText('body').catch(() => '');
       console.error(`--- browser ${index} is at ${page.url()}:\n${text.slice(0, 2000)}`);
-      const file = path.join(told.shots, `failed-${index}.png`);
-      await page.screenshot({ path: file, fullPage: true }).catch(() => {});
+      await browser.picture(`failed-${index}`).catch(() => {});
     }
     process.exitCode = 1;
   } finally {

@@ -1,7 +1,6 @@
 // The pictures of docs/screenshots: target/browser/screenshots/pictures, made small with pngquant.
 'use strict';
 
-const path = require('node:path');
 const { assert, run, sidegate, told } = require('./harness');
 
 const PASSWORD = 'plain words here';
@@ -15,8 +14,7 @@ run(async (open) => {
   const thermometer = token('thermometer', 'anna');
   await get(thermometer, '/lights');
   await get(token('phone', 'anna'), '/lights');
-  const shot = (browser, name, clip) =>
-    browser.page.screenshot({ path: path.join(told.shots, `${name}.png`), clip, fullPage: clip !== undefined });
+  const shot = (browser, name, clip) => browser.picture(name, { clip, fullPage: true });
   const logIn = (browser) => browser.send('Log in', { 'Account name': 'anna', Password: PASSWORD });
   const phone = { phone: true, javascript: false };
 
