@@ -144,6 +144,8 @@ struct Shared {
     store: Arc<dyn Store>,
     keys: ArcSwap<TokenKeys>,
     memory: Memory,
+    /// How often [`Shared::make_known`] had something to say; a number that costs its readers one load.
+    changes: AtomicU64,
     revocations: watch::Sender<u64>,
 }
 
@@ -216,6 +218,7 @@ impl Accounts {
                 store,
                 keys: ArcSwap::from_pointee(keys),
                 memory,
+                changes: AtomicU64::new(0),
                 revocations: watch::Sender::new(0),
             }),
             in_force: ArcSwap::from_pointee(in_force),
@@ -252,10 +255,10 @@ impl Accounts {
         self.shared.revocations.subscribe()
     }
 
-    /// How often users or tokens came, went or changed since the start: a memory of what was wrong
-    /// then is worth nothing after that.
+    /// How often users or tokens came, went or changed since the start: a memory of what was right or wrong
+    /// then is worth nothing after that. Moves as [`Accounts::revocations`] does.
     pub fn changes(&self) -> u64 {
-        *self.shared.revocations.borrow()
+        self.shared.changes.load(Ordering::Acquire)
     }
 
     /// Whether there is no user yet.
@@ -352,8 +355,8 @@ impl Shared {
             flag.take_down();
         }
         if effects.altered || !effects.down.is_empty() {
-            self.revocations
-                .send_modify(|count| *count = count.wrapping_add(1));
+            let count = self.changes.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+            self.revocations.send_replace(count);
         }
     }
 }

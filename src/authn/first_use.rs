@@ -31,15 +31,22 @@ impl RouteNames {
 #[derive(Debug)]
 pub struct FirstUses {
     routes: RouteNames,
-    hours: Box<[AtomicU32]>,
+    /// Of the first routes, beside the rest: most have no more, and where many credentials are in use each place in
+    /// memory costs.
+    few: [AtomicU32; FEW],
+    /// Of all others.
+    more: Box<[AtomicU32]>,
 }
+
+const FEW: usize = 6;
 
 impl FirstUses {
     /// Nothing was audited yet.
     pub fn new(routes: &RouteNames) -> Arc<Self> {
         Arc::new(Self {
             routes: routes.clone(),
-            hours: routes.0.iter().map(|_| AtomicU32::new(0)).collect(),
+            few: Default::default(),
+            more: routes.0.iter().skip(FEW).map(|_| AtomicU32::new(0)).collect(),
         })
     }
 
@@ -49,12 +56,17 @@ impl FirstUses {
             return Arc::clone(self);
         }
         let fresh = Self::new(routes);
-        for (name, hour) in routes.0.iter().zip(&fresh.hours) {
-            if let Some(at) = self.routes.0.iter().position(|known| known == name) {
-                hour.store(self.hours[at].load(Ordering::Relaxed), Ordering::Relaxed);
+        for (name, hour) in routes.0.iter().zip(fresh.few.iter().chain(&fresh.more)) {
+            let before = self.routes.0.iter().position(|known| known == name);
+            if let Some(before) = before.and_then(|at| self.hour(at)) {
+                hour.store(before.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
         fresh
+    }
+
+    fn hour(&self, route: usize) -> Option<&AtomicU32> {
+        self.few.get(route).or_else(|| self.more.get(route - FEW))
     }
 
     /// Whether it counts by the index of these routes.
@@ -66,7 +78,7 @@ impl FirstUses {
     pub fn is_first(&self, route: usize, now: Timestamp) -> bool {
         let hour = u32::try_from(now.as_seconds() / 3600).unwrap_or(0);
         // Read before write: on all but one request an hour the line stays shared between cores.
-        self.hours.get(route).is_none_or(|last| {
+        self.hour(route).is_none_or(|last| {
             last.load(Ordering::Relaxed) != hour && last.swap(hour, Ordering::Relaxed) != hour
         })
     }
@@ -102,5 +114,17 @@ mod tests {
         assert!(carried.are_of(&after));
         assert!(carried.is_first(0, now), "another route stands at that place now");
         assert!(!carried.is_first(1, now));
+    }
+
+    #[test]
+    fn each_of_many_routes_has_an_hour_of_its_own() {
+        let names: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let routes = |names: &[String]| RouteNames::new(names.iter().map(String::as_str), None);
+        let uses = FirstUses::new(&routes(&names));
+        let now = Timestamp::from_millis(HOUR);
+        assert!((0..20).all(|route| uses.is_first(route, now)));
+        assert!(!(0..20).any(|route| uses.is_first(route, now)));
+        let carried = uses.carried(&routes(&names[3..]));
+        assert!(!(0..17).any(|route| carried.is_first(route, now)));
     }
 }

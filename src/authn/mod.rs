@@ -122,7 +122,8 @@ impl Authenticator {
                 }
             };
             let key = presented.key(self.verified.mac());
-            let before = match self.verified.find(core, &key, &self.routes, facts.now) {
+            let changes = self.accounts.changes();
+            let before = match self.verified.find(core, &key, &self.routes, changes, facts.now) {
                 Found::Fresh(identity) => {
                     let carrier = presented.carrier;
                     return Recognised::Known { identity, carrier };

@@ -8,7 +8,7 @@
 //!
 //! Wrong credentials have a pool of their own: an attacker who fills it evicts no right one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,8 +89,8 @@ impl Verified {
             identity,
             verified: now,
         });
-        self.known.insert(key, Arc::clone(&known));
-        core.0.borrow_mut().insert(key, known);
+        core.keep(key, &known);
+        self.known.insert(key, known);
     }
 
     /// Remembers for a moment that this one is refused, unless it was our fault. A password that is
@@ -117,23 +117,31 @@ impl Verified {
         (now < wrong.until && wrong.accounts == accounts).then_some(wrong.refusal)
     }
 
-    /// What is known of this credential, on this core or anywhere.
-    pub fn find(&self, core: &CoreCache, key: &Digest, routes: &RouteNames, now: Timestamp) -> Found {
-        if let Some(known) = core.0.borrow().get(key)
-            && known.is_fresh(routes, now)
+    /// What is known of this credential, on this core or anywhere. `changes`: how often the accounts have changed
+    /// until now.
+    pub fn find(
+        &self,
+        core: &CoreCache,
+        key: &Digest,
+        routes: &RouteNames,
+        changes: u64,
+        now: Timestamp,
+    ) -> Found {
+        if let Some(kept) = core.known.borrow().get(key)
+            && kept.is_fresh(routes, changes, now)
         {
-            return Found::Fresh(Arc::clone(&known.identity));
+            return Found::Fresh(Arc::clone(&kept.identity));
         }
         match self.known.get(key) {
             Some(known) if known.is_fresh(routes, now) => {
-                core.0.borrow_mut().insert(*key, Arc::clone(&known));
+                core.keep(*key, &known);
                 Found::Fresh(Arc::clone(&known.identity))
             }
             // Old, but it was right: a ban does not stop it from being verified anew.
             Some(known) if known.identity.lease.is_live(now) => Found::Stale(Arc::clone(&known.identity)),
             Some(_) => {
                 self.known.invalidate(key);
-                core.0.borrow_mut().remove(key);
+                core.known.borrow_mut().remove(key);
                 Found::Nothing
             }
             None => Found::Nothing,
@@ -153,29 +161,83 @@ pub enum Found {
 
 impl Known {
     fn is_fresh(&self, routes: &RouteNames, now: Timestamp) -> bool {
-        // A clock that went back makes an entry stale, not eternal.
-        let age = now.as_millis().saturating_sub(self.verified.as_millis());
-        (0..REVERIFY.as_millis() as i64).contains(&age)
-            && self.identity.lease.is_live(now)
-            && self.identity.is_current(routes)
+        is_fresh(&self.identity, self.verified, routes, now)
     }
 }
 
-/// What one core knows; no other core touches it.
-pub struct CoreCache(RefCell<Core>);
+fn is_fresh(identity: &Identity, verified: Timestamp, routes: &RouteNames, now: Timestamp) -> bool {
+    // A clock that went back makes an entry stale, not eternal.
+    let age = now.as_millis().saturating_sub(verified.as_millis());
+    (0..REVERIFY.as_millis() as i64).contains(&age)
+        && identity.lease.is_live(now)
+        && identity.is_current(routes)
+}
 
-type Core = unsync::Cache<Digest, Arc<Known>, UnitWeighter, BuildHasherDefault<Beginning>>;
+/// What one core knows, under one snapshot of the settings; no other core touches it.
+pub struct CoreCache {
+    known: RefCell<unsync::Cache<Digest, Kept, UnitWeighter, BuildHasherDefault<Beginning>>>,
+}
+
+/// A verified credential with all that a hit asks: where many are in use, each further place in memory that it
+/// had to look at would cost as much as a hundred instructions.
+struct Kept {
+    identity: Arc<Identity>,
+    verified: Timestamp,
+    settled: Cell<Settled>,
+}
+
+/// What was found when it was last looked at closely holds as long as no account changes, until this moment.
+#[derive(Clone, Copy)]
+struct Settled {
+    changes: u64,
+    until: Timestamp,
+}
 
 impl CoreCache {
     /// An empty one.
     pub fn new() -> Self {
-        Self(RefCell::new(unsync::Cache::with(
-            PER_CORE,
-            PER_CORE as u64,
-            UnitWeighter,
-            BuildHasherDefault::default(),
-            DefaultLifecycle::default(),
-        )))
+        Self {
+            known: RefCell::new(unsync::Cache::with(
+                PER_CORE,
+                PER_CORE as u64,
+                UnitWeighter,
+                BuildHasherDefault::default(),
+                DefaultLifecycle::default(),
+            )),
+        }
+    }
+
+    fn keep(&self, key: Digest, known: &Known) {
+        let kept = Kept {
+            identity: Arc::clone(&known.identity),
+            verified: known.verified,
+            settled: Cell::new(Settled {
+                changes: 0,
+                until: Timestamp::from_millis(i64::MIN),
+            }),
+        };
+        self.known.borrow_mut().insert(key, kept);
+    }
+}
+
+impl Kept {
+    /// `changes` was asked for before: whatever changes after that is seen the next time.
+    fn is_fresh(&self, routes: &RouteNames, changes: u64, now: Timestamp) -> bool {
+        let settled = self.settled.get();
+        if settled.changes == changes && self.verified <= now && now < settled.until {
+            return true;
+        }
+        let fresh = is_fresh(&self.identity, self.verified, routes, now);
+        let until = match (fresh, self.identity.session()) {
+            (true, None) => {
+                let end = self.verified.plus(REVERIFY);
+                self.identity.lease.end().map_or(end, |other| end.min(other))
+            }
+            // A login ends also by lying still.
+            _ => Timestamp::from_millis(i64::MIN),
+        };
+        self.settled.set(Settled { changes, until });
+        fresh
     }
 }
 

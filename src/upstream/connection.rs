@@ -19,7 +19,7 @@ use super::pool::Pool;
 use crate::outbound::Stream;
 
 /// Room for a head, and with it for a small body.
-pub(super) const FIRST_READ: usize = 8 * 1024;
+pub(super) const FIRST_READ: usize = 16 * 1024;
 /// A connection carries so many requests, for so long, and is then replaced.
 const MOST_REQUESTS: u32 = 1000;
 const OLDEST: Duration = Duration::from_secs(300);

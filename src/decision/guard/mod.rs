@@ -28,7 +28,7 @@ pub use bans::Bans;
 use failures::Failures;
 use guesses::Guesses;
 pub use guesses::{Guess, Guessed, Standing};
-use rates::Rates;
+use rates::{KeyRef, Rates};
 
 /// A ban never grows longer than this.
 const LONGEST_BAN: Duration = Duration::from_secs(24 * 3600);
@@ -114,7 +114,7 @@ impl Guard {
             }
         }
         self.refused
-            .blocked(&Rates::client_key(client))
+            .blocked(Rates::client_key(client).borrowed())
             .map_or(Ok(()), too_fast)
     }
 
@@ -124,7 +124,7 @@ impl Guard {
     /// Too fast.
     pub fn spend_refused(&self, client: Client) -> Result<(), Throttled> {
         self.refused
-            .spend(&Rates::client_key(client))
+            .spend(Rates::client_key(client).borrowed())
             .map_or(Ok(()), too_fast)
     }
 
@@ -138,15 +138,15 @@ impl Guard {
             return Ok(());
         }
         self.allowed
-            .spend(&Rates::client_key(client))
+            .spend(Rates::client_key(client).borrowed())
             .map_or(Ok(()), too_fast)?;
         if let Some(who) = who {
             self.allowed
-                .spend(&Rates::user_key(who.name()))
+                .spend(KeyRef::User(who.name()))
                 .map_or(Ok(()), too_fast)?;
             if let Some(token) = &who.token {
                 self.allowed
-                    .spend(&Rates::token_key(token.id()))
+                    .spend(KeyRef::Token(token.id()))
                     .map_or(Ok(()), too_fast)?;
             }
         }

@@ -1,6 +1,6 @@
 //! Rates per client, user and token: GCRA by `governor`, in a bounded table.
 
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
+use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
 use super::{bucket, bucket_address};
@@ -34,7 +35,7 @@ pub(super) struct Rates {
 }
 
 /// What is limited.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Client(IpNet),
     /// Everyone behind a proxy that names no client: no other proxy's clients.
@@ -43,6 +44,52 @@ pub(super) enum Key {
     Unix,
     User(Box<str>),
     Token(Box<str>),
+}
+
+/// The same to look for: a request that is no news needs no memory of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum KeyRef<'k> {
+    Client(IpNet),
+    Proxy(IpAddr),
+    Unix,
+    User(&'k str),
+    Token(&'k str),
+}
+
+impl Key {
+    pub(super) fn borrowed(&self) -> KeyRef<'_> {
+        match self {
+            Key::Client(network) => KeyRef::Client(*network),
+            Key::Proxy(address) => KeyRef::Proxy(*address),
+            Key::Unix => KeyRef::Unix,
+            Key::User(name) => KeyRef::User(name),
+            Key::Token(id) => KeyRef::Token(id),
+        }
+    }
+}
+
+impl KeyRef<'_> {
+    fn to_key(self) -> Key {
+        match self {
+            KeyRef::Client(network) => Key::Client(network),
+            KeyRef::Proxy(address) => Key::Proxy(address),
+            KeyRef::Unix => Key::Unix,
+            KeyRef::User(name) => Key::User(name.into()),
+            KeyRef::Token(id) => Key::Token(id.into()),
+        }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.borrowed().hash(state);
+    }
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == key.borrowed()
+    }
 }
 
 struct Bucket {
@@ -85,20 +132,12 @@ impl Rates {
         }
     }
 
-    pub(super) fn user_key(name: &str) -> Key {
-        Key::User(name.into())
-    }
-
-    pub(super) fn token_key(id: &str) -> Key {
-        Key::Token(id.into())
-    }
-
     /// How long nothing can be spent; none: something can, as far as is known.
-    pub(super) fn blocked(&self, key: &Key) -> Option<Duration> {
+    pub(super) fn blocked(&self, key: KeyRef<'_>) -> Option<Duration> {
         if !self.is_on() {
             return None;
         }
-        let bucket = self.buckets.get(key)?;
+        let bucket = self.buckets.get(&key)?;
         let left = bucket
             .blocked_until
             .load(Ordering::Relaxed)
@@ -113,16 +152,16 @@ impl Rates {
     }
 
     /// Spends one; how long to wait when there is none.
-    pub(super) fn spend(&self, key: &Key) -> Option<Duration> {
+    pub(super) fn spend(&self, key: KeyRef<'_>) -> Option<Duration> {
         let quota = *self.quota.load().as_deref()?;
-        let bucket = match self.buckets.get(key) {
+        let bucket = match self.buckets.get(&key) {
             Some(bucket) => bucket,
             None => {
                 let fresh = Arc::new(Bucket {
                     limiter: RateLimiter::direct_with_clock(quota, self.clock.clone()),
                     blocked_until: AtomicU64::new(0),
                 });
-                self.buckets.insert(key.clone(), Arc::clone(&fresh));
+                self.buckets.insert(key.to_key(), Arc::clone(&fresh));
                 fresh
             }
         };
