@@ -121,7 +121,7 @@ impl Authenticator {
                     });
                 }
             };
-            let key = presented.key(self.verified.mac());
+            let key = presented.key(self.verified.naming());
             let changes = self.accounts.changes();
             let before = match self.verified.find(core, &key, &self.routes, changes, facts.now) {
                 Found::Fresh(identity) => {
@@ -225,38 +225,42 @@ impl Authenticator {
     /// Under which name a typed name and password count as a failure: the one that the same pair has
     /// over Basic, so that it counts once.
     pub fn password_key(&self, name: &str, secret: &Secret) -> Digest {
-        presented::pair_key(self.verified.mac(), name.as_bytes(), secret.expose())
+        presented::pair_key(self.verified.naming(), name.as_bytes(), secret.expose())
     }
 
     /// By which number guesses at that account are counted, whether or not there is one.
     pub fn account_key(&self, name: &str) -> Digest {
         let name = crate::accounts::fold_name(name);
         self.verified
-            .mac()
+            .naming()
             .digest("sidegate guessed account 1", &[name.as_bytes()])
     }
 
     /// Under which name a typed code counts as a failure.
     pub fn code_key(&self, user: &str, code: &Secret) -> Digest {
         let parts = [user.as_bytes(), code.expose()];
-        self.verified.mac().digest("sidegate presented code 1", &parts)
+        self.verified.naming().digest("sidegate presented code 1", &parts)
     }
 
     /// The same of what a browser showed for a passkey.
     pub fn passkey_key(&self, answer: &[u8]) -> Digest {
         self.verified
-            .mac()
+            .naming()
             .digest("sidegate presented passkey 1", &[answer])
     }
 
     /// The same of a one-time link.
     pub fn link_key(&self, code: &[u8]) -> Digest {
-        self.verified.mac().digest("sidegate presented link 1", &[code])
+        self.verified
+            .naming()
+            .digest("sidegate presented link 1", &[code])
     }
 
     /// The same of an app's code or refresh token.
     pub fn grant_key(&self, shown: &[u8]) -> Digest {
-        self.verified.mac().digest("sidegate presented grant 1", &[shown])
+        self.verified
+            .naming()
+            .digest("sidegate presented grant 1", &[shown])
     }
 
     /// What was verified, for the next snapshot.
@@ -276,7 +280,7 @@ impl Authenticator {
             .get(names::AUTHORIZATION)
             .map_or(&[][..], |value| value.as_bytes());
         self.verified
-            .mac()
+            .naming()
             .digest("sidegate malformed 1", &[carrier.as_bytes(), header])
     }
 }
@@ -306,7 +310,7 @@ mod tests {
     use super::*;
     use crate::accounts::{AccountSettings, NewUser, TokenKeys};
     use crate::config::settings::Credentials;
-    use crate::crypto::mac::Mac;
+    use crate::crypto::mac::{Mac, NamingKey};
     use crate::crypto::password_hash::Cost;
     use crate::request::{Client, Expects, RequestId, SafePath};
     use crate::store::memory::MemoryStore;
@@ -389,7 +393,7 @@ mod tests {
         let authenticator = Authenticator::new(
             carrier::build(&shape),
             vec![Box::new(scheme)],
-            Arc::new(Verified::new(Mac::ephemeral())),
+            Arc::new(Verified::new(NamingKey::ephemeral())),
             accounts,
             RouteNames::none(),
         );

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::crypto::mac::{Digest, Mac};
+use crate::crypto::mac::{Digest, NamingKey};
 
 /// The credential a client presented; nobody has believed it yet.
 pub struct Presented<'r> {
@@ -49,14 +49,14 @@ impl Presented<'_> {
     /// The name under which caches know this credential: a keyed digest of all of it. Spelling
     /// variants of one credential (case of the scheme, padding) have one key, because it is
     /// taken from the decoded form.
-    pub fn key(&self, mac: &Mac) -> Digest {
+    pub fn key(&self, naming: &NamingKey) -> Digest {
         match &self.form {
-            Form::Token(text) => mac.digest("sidegate verified token 1", &[text.bytes()]),
+            Form::Token(text) => naming.digest("sidegate verified token 1", &[text.bytes()]),
             Form::Pair { text, colon } => {
                 let (name, secret) = split(text.bytes(), *colon);
-                pair_key(mac, name, secret)
+                pair_key(naming, name, secret)
             }
-            Form::Session(text) => mac.digest("sidegate verified session 1", &[text.bytes()]),
+            Form::Session(text) => naming.digest("sidegate verified session 1", &[text.bytes()]),
         }
     }
 
@@ -86,8 +86,8 @@ impl Presented<'_> {
 }
 
 /// The name of a name and a secret, however they came.
-pub(super) fn pair_key(mac: &Mac, name: &[u8], secret: &[u8]) -> Digest {
-    mac.digest("sidegate verified pair 1", &[name, secret])
+pub(super) fn pair_key(naming: &NamingKey, name: &[u8], secret: &[u8]) -> Digest {
+    naming.digest("sidegate verified pair 1", &[name, secret])
 }
 
 fn split(text: &[u8], colon: usize) -> (&[u8], &[u8]) {

@@ -19,7 +19,7 @@ use quick_cache::{UnitWeighter, unsync};
 
 use super::first_use::RouteNames;
 use super::{Identity, Refusal};
-use crate::crypto::mac::{Digest, Mac};
+use crate::crypto::mac::{Digest, NamingKey};
 use crate::time::Timestamp;
 
 /// After so long an entry is verified anew, whatever its lease says.
@@ -33,7 +33,7 @@ const PER_CORE: usize = 65_536;
 
 /// What the process knows. Outlives the snapshots of the settings.
 pub struct Verified {
-    mac: Mac,
+    naming: NamingKey,
     known: Cache<Digest, Arc<Known>>,
     wrong: Cache<Digest, Wrong>,
 }
@@ -57,9 +57,9 @@ struct Wrong {
 
 impl Verified {
     /// An empty one.
-    pub fn new(mac: Mac) -> Self {
+    pub fn new(naming: NamingKey) -> Self {
         Self {
-            mac,
+            naming,
             known: Cache::builder()
                 .max_capacity(KNOWN)
                 .time_to_idle(Duration::from_secs(3600))
@@ -72,8 +72,8 @@ impl Verified {
     }
 
     /// The key of the digests: random, of this process only.
-    pub fn mac(&self) -> &Mac {
-        &self.mac
+    pub fn naming(&self) -> &NamingKey {
+        &self.naming
     }
 
     /// How many credentials are known.

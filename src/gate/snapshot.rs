@@ -13,7 +13,7 @@ use crate::authn::carrier::Shape;
 use crate::authn::scheme::Tools;
 use crate::authn::{Authenticator, RouteNames, Verified, carrier, scheme};
 use crate::config::Settings;
-use crate::crypto::mac::Mac;
+use crate::crypto::mac::NamingKey;
 use crate::decision::{Authority, Guard, Permit};
 use crate::dialect::{HandedOn, Site};
 use crate::policy::{Route, Routes, Scopes, TrustedNetworks};
@@ -76,7 +76,7 @@ impl Snapshot {
         // What was verified stays known, else a reload would lock out who is behind a banned address.
         // With other routes each entry is verified anew at its next use.
         let verified = previous.map_or_else(
-            || Arc::new(Verified::new(Mac::ephemeral())),
+            || Arc::new(Verified::new(NamingKey::ephemeral())),
             |previous| previous.authority.authenticator.memory(),
         );
         let authority = Authority {
