@@ -252,15 +252,17 @@ impl LiveToken {
         self.seen.store(used.last.as_millis(), Ordering::Release);
     }
 
+    /// Whether a use need not be noted, because one was, at `last`.
+    pub fn is_seen_lately(last: Timestamp, now: Timestamp) -> bool {
+        // A clock that was set back makes the moment wrong, and it is corrected at once.
+        last <= now && now.since(last) < USED_EVERY
+    }
+
     /// Notes a use. True, for one caller an hour: it should be written down.
     pub(super) fn note(&self, now: Timestamp, address: Option<IpAddr>) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
-        if seen != NEVER {
-            let last = Timestamp::from_millis(seen);
-            // A clock that was set back makes the moment wrong, and it is corrected at once.
-            if last <= now && now.since(last) < USED_EVERY {
-                return false;
-            }
+        if seen != NEVER && Self::is_seen_lately(Timestamp::from_millis(seen), now) {
+            return false;
         }
         let claimed = self
             .seen

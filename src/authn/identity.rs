@@ -1,7 +1,9 @@
 //! Who it is: the outcome of a verification, and for how long it may be believed.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::first_use::{FirstUses, RouteNames};
@@ -17,7 +19,7 @@ pub struct Identity {
     /// How it was shown.
     pub method: Method,
     /// The token's public half; none for a session, a password or a trusted network.
-    pub token: Option<Arc<LiveToken>>,
+    pub token: Option<ShownToken>,
     /// Until when, unless revoked earlier.
     pub lease: Lease,
     /// On which routes its use was audited in this hour.
@@ -32,7 +34,8 @@ impl Identity {
 
     /// The words of the token's scope; empty: all the user's rights.
     pub fn scope(&self) -> &str {
-        self.token.as_deref().map_or("", LiveToken::scope)
+        let narrowed = self.token.as_ref().filter(|token| token.narrowed);
+        narrowed.map_or("", |token| token.scope())
     }
 
     /// The login behind it, if it is one.
@@ -60,7 +63,8 @@ impl Identity {
 
     /// Whether the credential may be used from there.
     pub fn may_come_from(&self, client: Option<IpAddr>) -> bool {
-        let networks = self.token.as_deref().map_or(&[][..], LiveToken::networks);
+        let narrowed = self.token.as_ref().filter(|token| token.narrowed);
+        let networks = narrowed.map_or(&[][..], |token| token.networks());
         networks.is_empty()
             || client.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
     }
@@ -74,6 +78,49 @@ impl Identity {
     /// Takes over what was audited of the same credential before.
     pub fn succeed(&mut self, before: &Identity, routes: &RouteNames) {
         self.audited = before.audited.carried(routes);
+    }
+}
+
+/// The token behind an identity. Beside it stands what every request asks of it: where many tokens are in use, the
+/// token itself is one more place in memory to wait for.
+#[derive(Debug)]
+pub struct ShownToken {
+    live: Arc<LiveToken>,
+    /// It has a scope or networks.
+    narrowed: bool,
+    /// When a use of it was last noted, as far as is known here; milliseconds since the epoch.
+    noted: AtomicI64,
+}
+
+impl ShownToken {
+    /// Notes a use with `note`, unless one was noted lately.
+    pub fn note_used(&self, now: Timestamp, note: impl FnOnce(&Arc<LiveToken>)) {
+        let noted = Timestamp::from_millis(self.noted.load(Ordering::Relaxed));
+        if LiveToken::is_seen_lately(noted, now) {
+            return;
+        }
+        note(&self.live);
+        if let Some(used) = self.live.used() {
+            self.noted.store(used.last.as_millis(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl From<Arc<LiveToken>> for ShownToken {
+    fn from(live: Arc<LiveToken>) -> Self {
+        Self {
+            narrowed: !live.scope().is_empty() || !live.networks().is_empty(),
+            noted: AtomicI64::new(i64::MIN),
+            live,
+        }
+    }
+}
+
+impl Deref for ShownToken {
+    type Target = LiveToken;
+
+    fn deref(&self) -> &LiveToken {
+        &self.live
     }
 }
 

@@ -37,7 +37,7 @@ impl Scheme for ApiToken {
                 lease: Lease::of_token(&account, &token),
                 account,
                 method: Method::ApiToken,
-                token: Some(token),
+                token: Some(token.into()),
                 audited: FirstUses::new(&self.routes),
             }),
             Found::Malformed => Err(Refusal::Malformed("token-malformed")),
