@@ -53,9 +53,19 @@ impl Known {
 
     #[inline]
     const fn bit(self) -> u128 {
-        1 << self.0.get()
+        BITS[self.0.get() as usize]
     }
 }
+
+/// The bit of each number; a shift of so wide a number takes longer.
+static BITS: [u128; 256] = {
+    let (mut bits, mut number) = ([0; 256], 0);
+    while number < 128 {
+        bits[number] = 1 << number;
+        number += 1;
+    }
+    bits
+};
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,8 +266,7 @@ static PLACED: [[u8; 2]; PLACES] = placed();
 
 /// Two names that are the same, whatever their case, have the same mark.
 #[inline]
-const fn mark(name: &str) -> u32 {
-    let bytes = name.as_bytes();
+const fn mark(bytes: &[u8]) -> u32 {
     let (length, [first, .., last]) = (bytes.len(), bytes) else {
         return match bytes {
             [only] => 0x10000 | *only as u32 | 0x20,
@@ -275,7 +284,7 @@ const fn placed() -> [[u8; 2]; PLACES] {
     let mut placed = [[0; 2]; PLACES];
     let mut index = 0;
     while index < TABLE.len() {
-        let here = &mut placed[place(mark(TABLE[index].name))];
+        let here = &mut placed[place(mark(TABLE[index].name.as_bytes()))];
         let number = index as u8 + 1;
         if here[0] == 0 {
             here[0] = number;
@@ -291,46 +300,87 @@ const fn placed() -> [[u8; 2]; PLACES] {
 /// The known name that this is, in any case.
 #[inline]
 pub(super) fn find(name: &str) -> Option<Known> {
+    let name = name.as_bytes();
+    let ends = Ends::of(name);
     for number in PLACED[place(mark(name))] {
         let known = Known(NonZeroU8::new(number)?);
-        let lower = known.name();
-        if lower.len() == name.len() && is_folded(name.as_bytes(), lower.as_bytes()) {
+        let (length, lower, letters) = SHAPES[number as usize];
+        let same = length == name.len()
+            && ends.first | letters.first == lower.first
+            && ends.last | letters.last == lower.last;
+        if same && (length <= 16 || known.has_middle(name)) {
             return Some(known);
         }
     }
     None
 }
 
-/// Whether a name is this one, of the same length and in lower case. Eight bytes at a time, the last ones perhaps
-/// twice: of two letters that differ in their case alone only one bit does, and no other character but a control
-/// has one of these with that bit set.
-#[inline]
-fn is_folded(name: &[u8], lower: &[u8]) -> bool {
-    let (Some((first, last)), Some((lower_first, lower_last))) = (ends(name), ends(lower)) else {
-        return name.eq_ignore_ascii_case(lower);
-    };
-    if !same(first, lower_first) || !same(last, lower_last) {
-        return false;
+impl Known {
+    /// Whether what is between the first and the last eight bytes is the same, in any case.
+    fn has_middle(self, name: &[u8]) -> bool {
+        let between = |name: &[u8]| 8..name.len() - 8;
+        let lower = self.name().as_bytes();
+        name[between(name)].eq_ignore_ascii_case(&lower[between(lower)])
     }
-    let middle = 8..name.len().saturating_sub(8).max(8);
-    name.len() <= 16 || name[middle.clone()].eq_ignore_ascii_case(&lower[middle])
 }
 
-/// The first and the last eight bytes.
-#[inline]
-fn ends(name: &[u8]) -> Option<(u64, u64)> {
-    let (first, last) = (name.first_chunk::<8>()?, name.last_chunk::<8>()?);
-    Some((u64::from_le_bytes(*first), u64::from_le_bytes(*last)))
+/// The first and the last eight bytes of a name, or as many as there are: all of it, if it has not more than sixteen.
+#[derive(Clone, Copy)]
+struct Ends {
+    first: u64,
+    last: u64,
 }
 
-#[inline]
-const fn same(one: u64, lower: u64) -> bool {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // A byte below 0x20 borrows from its highest bit.
-    let control = one.wrapping_sub(CASE) & !one & HIGH;
-    one | CASE == lower | CASE && control == 0
+impl Ends {
+    #[inline]
+    const fn of(name: &[u8]) -> Self {
+        match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => Self {
+                first: u64::from_le_bytes(*first),
+                last: u64::from_le_bytes(*last),
+            },
+            _ => Self::of_short(name),
+        }
+    }
+
+    #[inline]
+    const fn of_short(name: &[u8]) -> Self {
+        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            return Self {
+                first: u32::from_le_bytes(*first) as u64,
+                last: u32::from_le_bytes(*last) as u64,
+            };
+        }
+        let (mut all, mut at) = (0, 0);
+        while at < name.len() {
+            all = all << 8 | name[at] as u64;
+            at += 1;
+        }
+        Self {
+            first: all,
+            last: all,
+        }
+    }
 }
+
+/// Of each number the length of its name, the ends of it, and in the places of letters the bit by which a small one
+/// differs from a capital one: with these bits set, no other name has the same ends.
+static SHAPES: [(usize, Ends, Ends); 256] = {
+    let mut shapes = [(0, Ends::of(b""), Ends::of(b"")); 256];
+    let mut index = 0;
+    while index < TABLE.len() {
+        let name = TABLE[index].name.as_bytes();
+        let (mut letters, mut at) = ([0; 64], 0);
+        while at < name.len() {
+            letters[at] = if name[at].is_ascii_lowercase() { 0x20 } else { 0 };
+            at += 1;
+        }
+        let (letters, _) = letters.split_at(name.len());
+        shapes[index + 1] = (name.len(), Ends::of(name), Ends::of(letters));
+        index += 1;
+    }
+    shapes
+};
 
 #[cfg(test)]
 mod tests {
@@ -345,6 +395,21 @@ mod tests {
             assert!(is_plain_name(name) && name.len() < 48);
             if one.is_ordinary() {
                 assert!(!is_hop_by_hop(name) && !is_never_from_clients(name), "{name}");
+            }
+        }
+        for one in (0..TABLE.len()).map(Known::at) {
+            for at in 0..one.name().len() {
+                for byte in 0..128 {
+                    let mut other = one.name().as_bytes().to_vec();
+                    other[at] = byte;
+                    let other = String::from_utf8(other).expect("ASCII");
+                    let same = TABLE.iter().find(|entry| entry.name.eq_ignore_ascii_case(&other));
+                    assert_eq!(
+                        find(&other).map(Known::name),
+                        same.map(|entry| entry.name),
+                        "{other:?}"
+                    );
+                }
             }
         }
         for other in [
