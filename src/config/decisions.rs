@@ -1,6 +1,8 @@
 //! What concerns decision endpoints only: their secret, their names at other servers, and the
 //! headers of their answers.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 
 use super::error::Wrong;
@@ -159,7 +161,7 @@ impl Route {
             ca_file: None,
             server_name: None,
             access: Access::User,
-            identity_headers: IdentityHeaders::remote(),
+            identity_headers: Arc::new(IdentityHeaders::remote()),
             pass_credentials: false,
             query_token: false,
             host_header: HostHeader::Preserve,

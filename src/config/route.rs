@@ -1,5 +1,6 @@
 //! One `[[route]]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -75,11 +76,11 @@ pub(super) fn resolve(resolver: &mut Resolver<'_>, index: usize, route: &file::R
     Route {
         name: format!("{}{path}", host.as_deref().unwrap_or("*")),
         access: access(resolver, &join(&key, "access"), &route.access),
-        identity_headers: identity_headers(
+        identity_headers: Arc::new(identity_headers(
             resolver,
             &join(&key, "identity_headers"),
             &route.identity_headers,
-        ),
+        )),
         host,
         path,
         upstream,

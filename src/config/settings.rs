@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,7 +145,7 @@ pub struct Route {
     /// Who gets through.
     pub access: Access,
     /// Under which names the backend is told who is there.
-    pub identity_headers: IdentityHeaders,
+    pub identity_headers: Arc<IdentityHeaders>,
     /// Leave our credentials in the request.
     pub pass_credentials: bool,
     /// `?accessToken=` and `?access_token=` are credentials here.

@@ -51,7 +51,7 @@ pub struct Ruling {
     /// Whether the credential was known.
     pub cached: bool,
     /// A ban that this request brought on its client.
-    pub banned: Option<crate::model::BanRecord>,
+    pub banned: Option<Box<crate::model::BanRecord>>,
 }
 
 /// Who looks at a page.
@@ -242,7 +242,9 @@ impl Authority {
     pub fn note_used(&self, identity: &Identity, facts: &Facts<'_>) {
         let address = facts.client.address();
         if let Some(token) = &identity.token {
-            self.accounts.note_used(token, facts.now, address);
+            token.note_used(facts.now, |token| {
+                self.accounts.note_used(token, facts.now, address)
+            });
         } else if let Some(session) = identity.session() {
             self.accounts.note_session_used(session, facts.now, address);
         }
@@ -251,7 +253,7 @@ impl Authority {
     /// As [`Authority::identity_of`], with that token of theirs, if there still is one of that id.
     pub fn identity_recorded(&self, name: &str, token: &str) -> Option<Identity> {
         let mut identity = Arc::into_inner(self.identity_of(name, identity::Method::Password)?)?;
-        identity.token = self.accounts.live_token(token);
+        identity.token = self.accounts.live_token(token).map(Into::into);
         Some(identity)
     }
 
@@ -332,7 +334,8 @@ impl Authority {
             Err(refusal) => {
                 let banned = (counted && refusal.counts())
                     .then(|| self.guard.failed(facts.client, &key, facts.now))
-                    .flatten();
+                    .flatten()
+                    .map(Box::new);
                 Ruling {
                     carrier,
                     banned,

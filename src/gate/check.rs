@@ -1,5 +1,7 @@
 //! A question of a gateway: the same way as a request that is forwarded, up to the answer.
 
+use std::sync::Arc;
+
 use tracing::warn;
 
 use super::endpoints::{self, OURS};
@@ -20,7 +22,7 @@ use crate::wire::Answer;
 struct Asker<'s, 'r> {
     dialect: &'s dyn Dialect,
     /// The identity headers of another server.
-    names: Option<&'s IdentityHeaders>,
+    names: Option<&'s Arc<IdentityHeaders>>,
     /// What follows the endpoint in the target.
     rest: &'r str,
     /// Whether it may ask, so that what it says counts.
@@ -202,7 +204,7 @@ impl Gate {
                 let mut answer = allowed();
                 if endpoints::hands_on(dialect, asker.rest) {
                     let headers = snapshot.handed_on(route, permit, facts);
-                    dialect.hand_on(&mut answer.headers, headers);
+                    dialect.hand_on(answer.headers_mut(), headers);
                 }
                 (answer, permit.identity())
             }
@@ -214,7 +216,7 @@ impl Gate {
             }
         };
         if has_dead_cookie(facts, ruling) {
-            clear_cookie(facts.scheme == Scheme::Https, &mut answer.headers);
+            clear_cookie(facts.scheme == Scheme::Https, answer.headers_mut());
         }
         let names = asker.names.or_else(|| snapshot.endpoints.headers(route));
         self.upstreams

@@ -75,7 +75,7 @@ pub struct Endpoints {
     own_listeners: bool,
     secret: Option<Secret>,
     /// By the route's index.
-    headers: Vec<IdentityHeaders>,
+    headers: Vec<Arc<IdentityHeaders>>,
     /// Where there is no `[[route]]`.
     default_route: Option<Arc<Route>>,
 }
@@ -87,7 +87,7 @@ struct Place {
     dialect: Option<usize>,
     takes_path: bool,
     /// The identity headers of another server.
-    headers: Option<IdentityHeaders>,
+    headers: Option<Arc<IdentityHeaders>>,
 }
 
 impl Place {
@@ -102,7 +102,7 @@ pub struct Asking<'s, 'r> {
     /// By which dialect; none: read from the metadata.
     pub dialect: Option<&'s dyn Dialect>,
     /// The identity headers of another server, which the route's give way to.
-    pub headers: Option<&'s IdentityHeaders>,
+    pub headers: Option<&'s Arc<IdentityHeaders>>,
     /// What follows the endpoint in the target.
     pub rest: &'r str,
 }
@@ -116,7 +116,7 @@ impl Endpoints {
             .filter(|dialect| dialect.endpoint().is_some())
             .collect();
         let base = format!("{}/auth", settings.server.prefix);
-        let place = |path: String, asker: Asker, headers: Option<IdentityHeaders>| {
+        let place = |path: String, asker: Asker, headers: Option<Arc<IdentityHeaders>>| {
             let dialect = match asker {
                 Asker::Named(name) => dialects.iter().position(|dialect| dialect.name() == name),
                 Asker::Detected => None,
@@ -141,7 +141,7 @@ impl Endpoints {
         places.push(place(base.clone(), Asker::Detected, None));
         for alias in &settings.aliases {
             let theirs = ALIASES.iter().filter(|(of, ..)| of == alias);
-            let headers = alias.identity_headers();
+            let headers = Arc::new(alias.identity_headers());
             places.extend(
                 theirs.map(|(_, path, asker)| place((*path).to_owned(), *asker, Some(headers.clone()))),
             );
@@ -166,7 +166,7 @@ impl Endpoints {
             headers: settings
                 .routes
                 .iter()
-                .map(|route| route.identity_headers.in_decisions())
+                .map(|route| Arc::new(route.identity_headers.in_decisions()))
                 .collect(),
             default_route,
         }
@@ -262,7 +262,7 @@ impl Endpoints {
     }
 
     /// The identity headers of answers about that route.
-    pub fn headers(&self, route: &Route) -> Option<&IdentityHeaders> {
+    pub fn headers(&self, route: &Route) -> Option<&Arc<IdentityHeaders>> {
         self.headers.get(route.index)
     }
 }

@@ -76,7 +76,7 @@ pub struct Gate {
     upstreams: Upstreams,
     direct: Box<dyn Dialect>,
     /// The identity headers of answers that belong to no route.
-    remote: IdentityHeaders,
+    remote: Arc<IdentityHeaders>,
     worker: usize,
 }
 
@@ -121,7 +121,7 @@ impl Gate {
             lane,
             upstreams,
             direct: direct::build(),
-            remote: IdentityHeaders::remote(),
+            remote: Arc::new(IdentityHeaders::remote()),
             worker,
         }
     }
@@ -171,8 +171,10 @@ impl Gate {
         let lane = self.lane();
         let mut record = Record::begin(&self.shared, self.worker, received, peer);
         let step = if lane.snapshot.endpoints.cover(received.path(), door) {
-            let answer = self.check_now(&lane, door, received, peer, &mut record);
-            answer.map_or(Step::Waits, Step::Answered)
+            match self.check_now(&lane, door, received, peer, &mut record) {
+                Some(answer) => return Now::Answered(record.finish_at_once(answer)),
+                None => Step::Waits,
+            }
         } else {
             self.answer_now(&lane, received, peer, &mut record)
         };
@@ -182,7 +184,7 @@ impl Gate {
                 let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
                 Now::Passed(Box::pin(async move {
                     let route = &lane.snapshot.settings.routes[passing.route];
-                    let record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
+                    let mut record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
                     let answer = gate.forward(&lane, &passing, None, body, &record).await;
                     record.finish(answer)
                 }))

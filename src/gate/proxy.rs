@@ -313,7 +313,7 @@ impl Gate {
         match self.upstreams.forward(passed, &via, on_client, body).await {
             Ok(mut answer) => {
                 if passing.dead_cookie && !is_for_everyone(&answer) {
-                    clear_cookie(passing.secure, &mut answer.headers);
+                    clear_cookie(passing.secure, answer.headers_mut());
                 }
                 answer
             }

@@ -101,14 +101,14 @@ pub(super) mod tests {
             ca_file: None,
             server_name: None,
             access,
-            identity_headers: settings::IdentityHeaders {
+            identity_headers: std::sync::Arc::new(settings::IdentityHeaders {
                 user: None,
                 groups: None,
                 name: None,
                 email: None,
                 scope: None,
                 separator: ',',
-            },
+            }),
             pass_credentials: false,
             query_token: false,
             host_header: settings::HostHeader::Preserve,

@@ -304,7 +304,7 @@ pub(super) fn close_after_refusal(answer: &mut Answer) {
 
 fn say_close(answer: &mut Answer) {
     answer
-        .headers
+        .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 
 use crate::request::Received;
 use crate::request::received::is_plain_target;
@@ -134,7 +134,7 @@ pub(super) fn write(
 ) -> Framing {
     write_status(answer.status, out);
     let mut dated = answer.lines.is_dated();
-    for (name, value) in &answer.headers {
+    for (name, value) in answer.headers().into_iter().flatten() {
         match *name {
             // What is sent says how long it is; only where nothing is, a length may stand for what
             // would have been.
@@ -148,7 +148,7 @@ pub(super) fn write(
         http1::write_field(name.as_str().as_bytes(), value.as_bytes(), out);
     }
     out.extend_from_slice(answer.lines.as_bytes());
-    if last && !says_close(&answer.headers) {
+    if last && !says_close(answer) {
         http1::write_field(b"connection", b"close", out);
     }
     let never = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -183,10 +183,11 @@ pub(super) fn write(
 }
 
 /// Whether the answer ends the connection by what it says.
-pub(super) fn says_close(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
+pub(super) fn says_close(answer: &Answer) -> bool {
+    answer
+        .headers()
+        .into_iter()
+        .flat_map(|headers| headers.get_all(header::CONNECTION))
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

@@ -317,7 +317,7 @@ impl<S: Serve> Visit<S> {
         if bodied {
             close_after_refusal(&mut answer);
         }
-        let last = asked.last || line.is_closing() || line.awaits_body() || head::says_close(&answer.headers);
+        let last = asked.last || line.is_closing() || line.awaits_body() || head::says_close(&answer);
         let body = std::mem::take(&mut answer.body);
         let content = match body.size_hint().exact() {
             _ if body.is_end_stream() => Content::None,

@@ -42,11 +42,14 @@ pub(super) struct IdentityValues {
     email: HeaderValue,
     scope: HeaderValue,
     /// As they are sent, for the presets that were asked for.
-    written: RefCell<Vec<(IdentityHeaders, Box<[u8]>)>>,
+    written: RefCell<Vec<Written>>,
 }
 
 /// Presets that are kept written out; others are written anew each time.
 const MOST_PRESETS: usize = 4;
+
+/// A preset, and the lines of one identity in it.
+type Written = (Arc<IdentityHeaders>, Box<[u8]>);
 
 impl Identities {
     /// The values of that identity, or of nobody.
@@ -97,7 +100,7 @@ impl Default for Identities {
 
 impl IdentityValues {
     /// Writes every header of the preset, empty where nothing is known.
-    pub(super) fn write(&self, preset: &IdentityHeaders, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, preset: &Arc<IdentityHeaders>, out: &mut Vec<u8>) {
         let mut written = self.written.borrow_mut();
         if let Some((_, lines)) = written.iter().find(|(of, _)| of == preset) {
             return out.extend_from_slice(lines);
@@ -108,7 +111,7 @@ impl IdentityValues {
         }
         out.extend_from_slice(&lines);
         if written.len() < MOST_PRESETS {
-            written.push((preset.clone(), lines.into()));
+            written.push((Arc::clone(preset), lines.into()));
         }
     }
 

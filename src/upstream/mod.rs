@@ -174,7 +174,7 @@ impl Upstreams {
 
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for
     /// answers that a gateway takes them out of.
-    pub fn identify(&self, lines: &mut Lines, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) {
+    pub fn identify(&self, lines: &mut Lines, preset: &Arc<IdentityHeaders>, who: Option<&Arc<Identity>>) {
         lines.write(|out| self.values(preset, who).write(preset, out));
     }
 

@@ -11,8 +11,8 @@ use super::{Body, http1, spare};
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
-    /// Fields that were made here.
-    pub headers: HeaderMap,
+    /// Fields that were made here; most answers have none, and are smaller for it.
+    headers: Option<Box<HeaderMap>>,
     /// Fields that are written already.
     pub lines: Lines,
     /// Its body.
@@ -47,18 +47,28 @@ impl Answer {
     pub fn new(status: StatusCode, lines: Lines, body: Body) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: None,
             lines,
             body,
             served_by: None,
         }
     }
 
+    /// The fields that were made here.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.headers.as_deref()
+    }
+
+    /// The same to change.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers.get_or_insert_default()
+    }
+
     /// For the HTTP library.
     pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = self.headers.map(|headers| *headers).unwrap_or_default();
         let headers = response.headers_mut();
         for (name, value) in self.lines.iter() {
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
@@ -77,7 +87,7 @@ impl From<Response<Body>> for Answer {
         let (parts, body) = response.into_parts();
         Self {
             status: parts.status,
-            headers: parts.headers,
+            headers: (!parts.headers.is_empty()).then(|| Box::new(parts.headers)),
             lines: Lines::with_room(),
             body,
             served_by: None,

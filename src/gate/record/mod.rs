@@ -94,6 +94,8 @@ pub struct Record<'g> {
     id: RequestId,
     now: Timestamp,
     began: Duration,
+    /// How long it took to decide.
+    judged: Option<Duration>,
     peer: Peer,
     client: Client,
     rule: Option<&'g str>,
@@ -121,6 +123,7 @@ impl<'g> Record<'g> {
             id: RequestId::next(),
             now,
             began: shared.clock.monotonic(),
+            judged: None,
             peer,
             client,
             rule: None,
@@ -235,8 +238,10 @@ impl<'g> Record<'g> {
         let outcome = Outcome::from(&ruling.decision);
         let identity = ruling.identity.as_deref();
         self.noticed(|noticed| noticed.decided(outcome));
+        let took = self.elapsed();
+        self.judged = Some(took);
         self.counters
-            .decided(outcome, identity.map(|identity| identity.method), self.elapsed());
+            .decided(outcome, identity.map(|identity| identity.method), took);
         match (ruling.cached, ruling.carrier) {
             (true, _) => self.counters.cache_hit(),
             (false, "none" | "network" | "preflight") => {}
@@ -339,16 +344,27 @@ impl<'g> Record<'g> {
     }
 
     /// The last step of every way: the answer gets its id, and goes to the access log if it is on.
-    pub fn finish(mut self, mut answer: Answer) -> Answer {
+    pub fn finish(&mut self, answer: Answer) -> Answer {
+        let took = self.elapsed();
+        self.finish_after(answer, took)
+    }
+
+    /// The same where the answer was there as soon as the decision, so that one look at the clock does for both.
+    pub fn finish_at_once(&mut self, answer: Answer) -> Answer {
+        let took = self.judged.unwrap_or_else(|| self.elapsed());
+        self.finish_after(answer, took)
+    }
+
+    fn finish_after(&mut self, mut answer: Answer, took: Duration) -> Answer {
         answer.lines.push(b"x-request-id", &self.id.digits());
-        self.counters.answered(self.elapsed());
+        self.counters.answered(took);
         if let Some(noticed) = self.noticed.take() {
             let noticed = noticed
                 .into_inner()
                 .answered(self.road, self.client, answer.status.as_u16());
             self.shared.observers.sightings.keep(noticed);
             // Does it reach the client, as a session's would have to?
-            answer.headers.append(SET_COOKIE, sightings::COOKIE_SET);
+            answer.headers_mut().append(SET_COOKIE, sightings::COOKIE_SET);
         }
         if let (Some(access), Some(backend)) = (&mut self.access, answer.served_by.take()) {
             access.upstream = backend.into();

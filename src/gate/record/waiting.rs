@@ -79,6 +79,7 @@ impl<'g> Record<'g> {
             id: kept.id,
             now: kept.now,
             began: kept.began,
+            judged: None,
             peer: kept.peer,
             client: kept.client,
             rule: Some(rule),

@@ -32,14 +32,14 @@ fn the_backend_gets_exactly_these_bytes() {
 fn a_route_says_who_it_is_under_names_of_its_own() {
     local(async {
         let own = |setup: &mut Setup| {
-            setup.route().identity_headers = IdentityHeaders {
+            setup.route().identity_headers = Arc::new(IdentityHeaders {
                 user: super::name("x-authentik-username"),
                 groups: super::name("x-authentik-groups"),
                 name: None,
                 email: None,
                 scope: super::name("x-custom-scope"),
                 separator: '|',
-            };
+            });
         };
         let head = seen_by_backend(own, "x-custom-scope: admin\r\nremote-user: root\r\n").await;
         let seen = fields(&head);
@@ -123,7 +123,7 @@ fn no_spelling_of_an_identity_header_survives() {
                 |setup| {
                     // A name of another route is deleted on this one too.
                     let mut other = route_to(Vec::new());
-                    other.identity_headers.user = super::name("x-custom-who");
+                    Arc::make_mut(&mut other.identity_headers).user = super::name("x-custom-who");
                     setup.routes.push(other);
                 },
                 &lines,

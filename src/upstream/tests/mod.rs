@@ -70,14 +70,14 @@ fn route_to(upstream: Vec<UpstreamAddr>) -> Route {
         ca_file: None,
         server_name: None,
         access: Access::User,
-        identity_headers: IdentityHeaders {
+        identity_headers: Arc::new(IdentityHeaders {
             user: name("remote-user"),
             groups: name("remote-groups"),
             name: name("remote-name"),
             email: name("remote-email"),
             scope: None,
             separator: ',',
-        },
+        }),
         pass_credentials: false,
         query_token: false,
         host_header: HostHeader::Preserve,
