@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::first_use::{FirstUses, RouteNames};
-use crate::accounts::{Account, Flag, LiveSession, LiveToken};
+use crate::accounts::{Account, Flag, LiveSession, LiveToken, TokenId};
 use crate::time::Timestamp;
 
 /// Who sent the request. Never holds the credential itself. Shared by the caches of all cores
@@ -86,6 +86,7 @@ impl Identity {
 #[derive(Debug)]
 pub struct ShownToken {
     live: Arc<LiveToken>,
+    id: TokenId,
     /// It has a scope or networks.
     narrowed: bool,
     /// When a use of it was last noted, as far as is known here; milliseconds since the epoch.
@@ -93,6 +94,11 @@ pub struct ShownToken {
 }
 
 impl ShownToken {
+    /// Its public id, to compare.
+    pub fn token_id(&self) -> TokenId {
+        self.id
+    }
+
     /// Notes a use with `note`, unless one was noted lately.
     pub fn note_used(&self, now: Timestamp, note: impl FnOnce(&Arc<LiveToken>)) {
         let noted = Timestamp::from_millis(self.noted.load(Ordering::Relaxed));
@@ -110,6 +116,7 @@ impl From<Arc<LiveToken>> for ShownToken {
     fn from(live: Arc<LiveToken>) -> Self {
         Self {
             narrowed: !live.scope().is_empty() || !live.networks().is_empty(),
+            id: live.token_id(),
             noted: AtomicI64::new(i64::MIN),
             live,
         }

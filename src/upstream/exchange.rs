@@ -27,12 +27,8 @@ pub(super) struct Came {
 }
 
 /// Where its body comes from.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would cost each response more than its moves"
-)]
 pub(super) enum Source {
-    Http1(Exchange),
+    Http1(Box<Exchange>),
     Http2(Incoming),
 }
 
@@ -223,7 +219,10 @@ impl Upstreams {
     clippy::result_large_err,
     reason = "what was not sent goes back to where it came from"
 )]
-pub(super) fn came_on_http1(exchange: Exchange, head: Result<Relayed, Broken>) -> Result<Came, Unanswered> {
+pub(super) fn came_on_http1(
+    exchange: Box<Exchange>,
+    head: Result<Relayed, Broken>,
+) -> Result<Came, Unanswered> {
     let unanswered = |why| Unanswered {
         unsent: None,
         closed: false,

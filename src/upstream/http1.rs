@@ -99,9 +99,10 @@ enum Left {
 }
 
 impl Exchange {
-    /// `length` is that of the body, if it is known; it must be what `head` says.
-    pub(super) fn new(http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
-        Self {
+    /// `length` is that of the body, if it is known; it must be what `head` says. Boxed, because it goes from hand to
+    /// hand, and the future of a request would be too large for what the allocator has at hand.
+    pub(super) fn new(http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Box<Self> {
+        Box::new(Self {
             http1: Some(http1),
             sending: Sending {
                 pieces: Pieces::of_head(head),
@@ -115,7 +116,7 @@ impl Exchange {
             large: false,
             keeps: false,
             interim: 0,
-        }
+        })
     }
 
     /// Sends the request and looks for the head of the response. `asked` is the method.
@@ -199,7 +200,7 @@ impl Exchange {
     pub(super) fn unsent(self) -> Option<Upload> {
         let sending = self.sending;
         // A piece that was taken out of the body cannot be put back.
-        (!sending.begun && !sending.pieces.has_data() && sending.held.is_empty()).then_some(sending.upload)
+        (!sending.begun && !sending.pieces.has_body() && sending.held.is_empty()).then_some(sending.upload)
     }
 
     /// The socket, and what was read of it beyond the head: for a tunnel.

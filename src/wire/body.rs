@@ -23,6 +23,12 @@ pub trait Piped {
     }
 }
 
+impl<B: Piped + Unpin> Piped for Box<B> {
+    fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
+        Pin::new(&mut **self).poll_pipe(cx)
+    }
+}
+
 /// A body that stays in its worker.
 pub trait Stream: http_body::Body<Data = Bytes, Error = BodyError> + Piped {}
 

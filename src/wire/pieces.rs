@@ -9,12 +9,17 @@ use tokio::io::AsyncWrite;
 
 use super::{Pipe, Splice, chunked, spare};
 
+/// To copy so few bytes behind a head costs less than to write from two places.
+const SMALL: usize = 1024;
+
 /// What is to be written next, in this order. Empty ones are not there.
 #[derive(Debug, Default)]
 pub struct Pieces {
     head: Vec<u8>,
     /// So much of the head was written.
     written: usize,
+    /// Bytes of a body stand behind the head.
+    has_body: bool,
     size: Bytes,
     data: Bytes,
     after: Bytes,
@@ -31,7 +36,12 @@ impl Pieces {
 
     /// Adds bytes of a body as they are, once those before are on their way.
     pub fn set_data(&mut self, data: Bytes) {
-        self.data = data;
+        if self.written == 0 && !self.has_body && !self.head.is_empty() && data.len() <= SMALL {
+            self.head.extend_from_slice(&data);
+            self.has_body = true;
+        } else {
+            self.data = data;
+        }
     }
 
     /// Adds bytes of a body as a chunk.
@@ -51,6 +61,11 @@ impl Pieces {
     /// Whether bytes of a body are waiting.
     pub fn has_data(&self) -> bool {
         !self.data.is_empty() || !self.after.is_empty() || self.pipe.is_some()
+    }
+
+    /// Whether bytes of a body are among them, also right behind the head.
+    pub fn has_body(&self) -> bool {
+        self.has_body || self.has_data()
     }
 
     /// Whether nothing is left to write.

@@ -18,6 +18,7 @@ use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
 use super::{bucket, bucket_address};
+use crate::accounts::TokenId;
 use crate::config::settings::Rate;
 use crate::request::Client;
 use crate::time::Clock;
@@ -43,7 +44,7 @@ pub(super) enum Key {
     /// Everyone behind a unix socket that names no client.
     Unix,
     User(Box<str>),
-    Token(Box<str>),
+    Token(TokenId),
 }
 
 /// The same to look for: a request that is no news needs no memory of its own.
@@ -53,7 +54,7 @@ pub(super) enum KeyRef<'k> {
     Proxy(IpAddr),
     Unix,
     User(&'k str),
-    Token(&'k str),
+    Token(TokenId),
 }
 
 impl Key {
@@ -63,7 +64,7 @@ impl Key {
             Key::Proxy(address) => KeyRef::Proxy(*address),
             Key::Unix => KeyRef::Unix,
             Key::User(name) => KeyRef::User(name),
-            Key::Token(id) => KeyRef::Token(id),
+            Key::Token(id) => KeyRef::Token(*id),
         }
     }
 }
@@ -75,7 +76,7 @@ impl KeyRef<'_> {
             KeyRef::Proxy(address) => Key::Proxy(address),
             KeyRef::Unix => Key::Unix,
             KeyRef::User(name) => Key::User(name.into()),
-            KeyRef::Token(id) => Key::Token(id.into()),
+            KeyRef::Token(id) => Key::Token(id),
         }
     }
 }
