@@ -22,7 +22,7 @@ const NEVER: i64 = i64::MIN;
 
 /// The public id of a token, `[a-z0-9]{12}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenId([u8; 12]);
+pub(super) struct TokenId([u8; 12]);
 
 impl TokenId {
     pub(super) const MIN: Self = Self([0; 12]);
@@ -122,11 +122,6 @@ impl LiveToken {
     /// Public id: what logs, audit and `token revoke` name.
     pub fn id(&self) -> &str {
         self.id.as_str()
-    }
-
-    /// The same to compare.
-    pub fn token_id(&self) -> TokenId {
-        self.id
     }
 
     /// Its name, unique per user.

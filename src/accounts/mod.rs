@@ -60,7 +60,7 @@ pub use grants::{ACCESS_LIFE, GrantView, Granted, NewGrant, Refreshed};
 pub use hops::Hop;
 pub use keys::{KeyUse, Stale, TokenKey, TokenKeys};
 pub use links::Purpose;
-pub use live::{LiveToken, TokenId};
+pub use live::LiveToken;
 pub use live_session::LiveSession;
 pub use names::{fold as fold_name, scope as plain_scope};
 pub use passkeys::{PasskeyOutcome, PasskeyView};
@@ -124,12 +124,12 @@ pub struct Accounts {
     /// Verifiers computed so far.
     verified: AtomicU64,
     /// Tokens whose last use is not written down yet.
-    unsaved: std::sync::Mutex<Vec<TokenId>>,
+    unsaved: std::sync::Mutex<Vec<live::TokenId>>,
     /// Tokens on their way to the newest keys, and the word that there are some.
-    moving: std::sync::Mutex<HashMap<TokenId, keys::Move>>,
+    moving: std::sync::Mutex<HashMap<live::TokenId, keys::Move>>,
     moved: Notify,
     /// Sessions whose last use is not written down yet.
-    unseen: std::sync::Mutex<Vec<TokenId>>,
+    unseen: std::sync::Mutex<Vec<live::TokenId>>,
     /// Logins that lack the second factor.
     pending: pending::PendingLogins,
     /// Logins on their way to another domain.

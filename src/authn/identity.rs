@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::first_use::{FirstUses, RouteNames};
-use crate::accounts::{Account, Flag, LiveSession, LiveToken, TokenId};
+use crate::accounts::{Account, Flag, LiveSession, LiveToken};
 use crate::time::Timestamp;
 
 /// Who sent the request. Never holds the credential itself. Shared by the caches of all cores
@@ -75,9 +75,13 @@ impl Identity {
         self.audited.are_of(routes) && self.token.as_ref().is_none_or(|token| !token.is_replaced())
     }
 
-    /// Takes over what was audited of the same credential before.
+    /// Takes over what was audited and spent of the same credential before.
     pub fn succeed(&mut self, before: &Identity, routes: &RouteNames) {
         self.audited = before.audited.carried(routes);
+        if let (Some(token), Some(before)) = (&self.token, &before.token) {
+            let spent = before.allowance.0.load(Ordering::Relaxed);
+            token.allowance.0.fetch_max(spent, Ordering::Relaxed);
+        }
     }
 }
 
@@ -86,19 +90,15 @@ impl Identity {
 #[derive(Debug)]
 pub struct ShownToken {
     live: Arc<LiveToken>,
-    id: TokenId,
     /// It has a scope or networks.
     narrowed: bool,
+    /// What is left of its rate.
+    pub allowance: Allowance,
     /// When a use of it was last noted, as far as is known here; milliseconds since the epoch.
     noted: AtomicI64,
 }
 
 impl ShownToken {
-    /// Its public id, to compare.
-    pub fn token_id(&self) -> TokenId {
-        self.id
-    }
-
     /// Notes a use with `note`, unless one was noted lately.
     pub fn note_used(&self, now: Timestamp, note: impl FnOnce(&Arc<LiveToken>)) {
         let noted = Timestamp::from_millis(self.noted.load(Ordering::Relaxed));
@@ -115,8 +115,8 @@ impl ShownToken {
 impl From<Arc<LiveToken>> for ShownToken {
     fn from(live: Arc<LiveToken>) -> Self {
         Self {
+            allowance: Allowance::default(),
             narrowed: !live.scope().is_empty() || !live.networks().is_empty(),
-            id: live.token_id(),
             noted: AtomicI64::new(i64::MIN),
             live,
         }
@@ -130,6 +130,11 @@ impl Deref for ShownToken {
         &self.live
     }
 }
+
+/// How much of a rate was spent: the moment at which all of it is made up for, in nanoseconds of the process. The
+/// guard counts with it.
+#[derive(Debug, Default)]
+pub struct Allowance(pub AtomicU64);
 
 /// How an identity was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

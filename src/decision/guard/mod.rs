@@ -146,7 +146,7 @@ impl Guard {
                 .map_or(Ok(()), too_fast)?;
             if let Some(token) = &who.token {
                 self.allowed
-                    .spend(KeyRef::Token(token.token_id()))
+                    .spend_from(&token.allowance)
                     .map_or(Ok(()), too_fast)?;
             }
         }

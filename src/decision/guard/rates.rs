@@ -1,4 +1,4 @@
-//! Rates per client, user and token: GCRA by `governor`, in a bounded table.
+//! Rates per client, user and token: GCRA by `governor`, in a bounded table; for tokens beside what is known of each.
 
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
 use super::{bucket, bucket_address};
-use crate::accounts::TokenId;
+use crate::authn::identity::Allowance;
 use crate::config::settings::Rate;
 use crate::request::Client;
 use crate::time::Clock;
@@ -44,7 +44,6 @@ pub(super) enum Key {
     /// Everyone behind a unix socket that names no client.
     Unix,
     User(Box<str>),
-    Token(TokenId),
 }
 
 /// The same to look for: a request that is no news needs no memory of its own.
@@ -54,7 +53,6 @@ pub(super) enum KeyRef<'k> {
     Proxy(IpAddr),
     Unix,
     User(&'k str),
-    Token(TokenId),
 }
 
 impl Key {
@@ -64,7 +62,6 @@ impl Key {
             Key::Proxy(address) => KeyRef::Proxy(*address),
             Key::Unix => KeyRef::Unix,
             Key::User(name) => KeyRef::User(name),
-            Key::Token(id) => KeyRef::Token(*id),
         }
     }
 }
@@ -76,7 +73,6 @@ impl KeyRef<'_> {
             KeyRef::Proxy(address) => Key::Proxy(address),
             KeyRef::Unix => Key::Unix,
             KeyRef::User(name) => Key::User(name.into()),
-            KeyRef::Token(id) => Key::Token(id),
         }
     }
 }
@@ -146,6 +142,15 @@ impl Rates {
         (left > 0).then(|| Duration::from_nanos(left))
     }
 
+    /// The same of what is kept elsewhere.
+    pub(super) fn spend_from(&self, allowance: &Allowance) -> Option<Duration> {
+        let quota = *self.quota.load().as_deref()?;
+        let (interval, burst) = (nanos(quota.replenish_interval()), quota.burst_size().get());
+        spend_at(self.clock.nanos(), interval, burst.into(), allowance)
+            .err()
+            .map(Duration::from_nanos)
+    }
+
     /// How many keys are limited now.
     #[cfg(test)]
     pub(super) fn buckets(&self) -> usize {
@@ -176,6 +181,22 @@ impl Rates {
             }
         }
     }
+}
+
+/// The generic cell rate algorithm (ITU-T I.371), as `governor` has it: one more is due `interval` after the last, and
+/// `burst` of them at once. What no such rate can have left behind is from another rate, and forgotten.
+fn spend_at(now: u64, interval: u64, burst: u64, allowance: &Allowance) -> Result<(), u64> {
+    let latest = now.saturating_add(interval.saturating_mul(burst));
+    let due = |spent: u64| {
+        let spent = if spent > latest { now } else { spent };
+        spent.max(now).saturating_add(interval)
+    };
+    let outcome = allowance
+        .0
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
+            Some(due(spent)).filter(|due| *due <= latest)
+        });
+    outcome.map(drop).map_err(|spent| due(spent) - latest)
 }
 
 /// `50/s burst 100`: a cell each 20 ms, 100 at once.
@@ -211,3 +232,52 @@ const _: fn() = || {
     fn is_reference<T: Reference>() {}
     is_reference::<Nanos>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_goes_at_once_and_then_one_each_interval() {
+        let allowance = Allowance::default();
+        let spend = |now| spend_at(now, 10, 3, &allowance);
+        assert_eq!([spend(1000), spend(1000), spend(1000)], [Ok(()); 3]);
+        assert_eq!((spend(1000), spend(1004)), (Err(10), Err(6)));
+        assert_eq!((spend(1010), spend(1010)), (Ok(()), Err(10)));
+        // All of it is back after the burst's time, and not more.
+        assert_eq!(
+            [spend(2000), spend(2000), spend(2000), spend(2000)],
+            [Ok(()), Ok(()), Ok(()), Err(10)]
+        );
+    }
+
+    #[test]
+    fn what_a_slower_rate_left_behind_counts_for_nothing() {
+        let allowance = Allowance::default();
+        assert_eq!(spend_at(1000, 1_000_000, 5, &allowance), Ok(()));
+        assert_eq!(spend_at(1001, 10, 1, &allowance), Ok(()));
+        assert_eq!(spend_at(1002, 10, 1, &allowance), Err(9));
+    }
+
+    /// As many go as by the table, whenever they come.
+    #[test]
+    fn tokens_are_limited_as_users_are() {
+        let clock = Clock::manual(crate::time::Timestamp::from_millis(1_000_000));
+        let rate = Rate {
+            count: 50,
+            per: Duration::from_secs(1),
+            burst: 7,
+        };
+        let rates = Rates::new(Some(rate), clock.clone());
+        let allowance = Allowance::default();
+        for step in 0..2000_u64 {
+            clock.advance(Duration::from_millis(step * step % 31));
+            let (by_table, kept) = (rates.spend(KeyRef::User("anna")), rates.spend_from(&allowance));
+            assert_eq!(
+                by_table.is_none(),
+                kept.is_none(),
+                "{step}: {by_table:?} {kept:?}"
+            );
+        }
+    }
+}
