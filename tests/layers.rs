@@ -24,6 +24,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("moka", &["authn"]),
     ("quick_cache", &["authn", "decision"]),
     ("httparse", &["wire"]),
+    ("memchr", &["wire"]),
     ("prometheus_client", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("toml", &["config"]),

@@ -137,10 +137,7 @@ pub fn text<'h>(headers: &'h Fields<'_>, name: HeaderName) -> &'h str {
 
 /// Whether it is more than one word.
 pub fn has_space(value: &[u8]) -> bool {
-    // Without a way out in between, the machine looks at many bytes at once.
-    value
-        .iter()
-        .fold(false, |space, byte| space | (*byte == b' ') | (*byte == b'\t'))
+    memchr::memchr2(b' ', b'\t', value).is_some()
 }
 
 /// Whether `Connection` says no more than what becomes of the connection, as it nearly always does.

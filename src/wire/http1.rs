@@ -4,11 +4,10 @@ use std::mem::MaybeUninit;
 
 use http::{StatusCode, Version};
 
-use super::Fields;
-use super::fields::{Name, Value};
+use super::{Fields, plain_head};
 
 /// The most fields of one head.
-const MOST_FIELDS: usize = 100;
+pub(super) const MOST_FIELDS: usize = 100;
 
 /// The head of a request, as far as it can be read in one way only.
 #[derive(Debug)]
@@ -50,6 +49,21 @@ pub enum NoHead {
 /// # Errors
 /// It is not whole, or not what this can read: then whoever can read more decides about it.
 pub fn request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
+    let Some(plain) = plain_head::read(bytes) else {
+        return any_request(bytes);
+    };
+    let Some((method, target)) = plain_head::request_line(plain.first_line) else {
+        return any_request(bytes);
+    };
+    Ok(RequestHead {
+        method,
+        target,
+        fields: plain.fields,
+        length: plain.length,
+    })
+}
+
+fn any_request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = httparse::ParserConfig::default()
@@ -64,7 +78,7 @@ pub fn request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
     Ok(RequestHead {
         method,
         target,
-        fields: fields_of(&bytes[..length], request.headers),
+        fields: fields_of(request.headers),
         length,
     })
 }
@@ -74,6 +88,21 @@ pub fn request(bytes: &[u8]) -> Result<RequestHead<'_>, NoHead> {
 /// # Errors
 /// It is not whole, or none.
 pub fn response(bytes: &[u8]) -> Result<ResponseHead<'_>, NoHead> {
+    let Some(plain) = plain_head::read(bytes) else {
+        return any_response(bytes);
+    };
+    let Some(status) = plain_head::status_line(plain.first_line) else {
+        return any_response(bytes);
+    };
+    Ok(ResponseHead {
+        status: StatusCode::from_u16(status).map_err(|_| NoHead::Other)?,
+        version: Version::HTTP_11,
+        fields: plain.fields,
+        length: plain.length,
+    })
+}
+
+fn any_response(bytes: &[u8]) -> Result<ResponseHead<'_>, NoHead> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default()
@@ -92,24 +121,15 @@ pub fn response(bytes: &[u8]) -> Result<ResponseHead<'_>, NoHead> {
         } else {
             Version::HTTP_10
         },
-        fields: fields_of(&bytes[..length], response.headers),
+        fields: fields_of(response.headers),
         length,
     })
 }
 
-/// The fields that were read of a head. Whether all values are text, which the gate would else ask of each, one look at
-/// the head settles: what is neither visible ASCII, space nor tab has a byte beyond ASCII, or httparse refused it.
-fn fields_of<'b>(head: &'b [u8], read: &[httparse::Header<'b>]) -> Fields<'b> {
+fn fields_of<'b>(read: &[httparse::Header<'b>]) -> Fields<'b> {
     let mut fields = Fields::with_room();
-    let text = head.is_ascii().then(|| std::str::from_utf8(head).ok()).flatten();
-    let start = head.as_ptr().addr();
     for field in read {
-        let begin = field.value.as_ptr().addr().wrapping_sub(start);
-        let value = match text.and_then(|text| text.get(begin..begin.wrapping_add(field.value.len()))) {
-            Some(text) => Value::Text(text),
-            None => Value::of(field.value),
-        };
-        fields.add(Name::of(field.name), value);
+        fields.push(field.name, field.value);
     }
     fields
 }
@@ -137,37 +157,4 @@ pub fn write_number(number: u64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&digits[at..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_text_where_nobody_could_read_them_in_two_ways() {
-        let read = |value: &[u8]| {
-            let head = [
-                b"GET / HTTP/1.1\r\nHost: a\r\nX-Odd: \t ",
-                value,
-                b" \t\r\nempty:\r\n\r\n",
-            ]
-            .concat();
-            let head = request(&head).map(|head| {
-                let odd = head.fields.get("x-odd").map(|value| value.as_bytes().to_vec());
-                assert!(head.fields.get("empty").is_some_and(|empty| empty.is_empty()));
-                (head.fields.is_text(), odd)
-            });
-            head.ok()
-        };
-        for text in [&b"a b"[..], b"~\t!", b"a"] {
-            assert_eq!(read(text), Some((true, Some(text.to_vec()))));
-        }
-        for opaque in ["\u{e9}".as_bytes(), b"\xff", b"a\x80b"] {
-            assert_eq!(read(opaque), Some((false, Some(opaque.to_vec()))));
-        }
-        // Whatever else is no text is no head either.
-        for byte in (0..0x20).chain([0x7f]).filter(|byte| *byte != b'\t') {
-            assert_eq!(read(&[b'a', byte, b'b']), None, "{byte:#x}");
-        }
-    }
 }

@@ -13,6 +13,7 @@ pub mod http1;
 pub mod names;
 mod pieces;
 mod pipe;
+mod plain_head;
 pub mod problem;
 pub mod qr;
 pub mod query;
