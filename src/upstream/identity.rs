@@ -2,13 +2,12 @@
 //! the same.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use quick_cache::unsync::DefaultLifecycle;
-use quick_cache::{UnitWeighter, unsync};
 
 use crate::accounts::Account;
 use crate::authn::Identity;
@@ -16,13 +15,13 @@ use crate::config::settings::IdentityHeaders;
 use crate::wire::http1;
 
 /// Values per account and scope. An entry keeps its account alive, so its address names nobody else.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Identities {
-    known: unsync::Cache<(usize, char), Entry, UnitWeighter, Spread>,
+    known: HashMap<(usize, char), Entry, Spread>,
     nobody: Rc<IdentityValues>,
 }
 
-/// Accounts that are kept: less than a kilobyte each.
+/// Accounts before the table starts anew: less than a kilobyte each.
 const MOST: usize = 32_768;
 /// Scopes that are kept of each.
 const MOST_SCOPES: usize = 32;
@@ -61,6 +60,9 @@ impl Identities {
         let key = (Arc::as_ptr(account).addr(), separator);
         let make = || Rc::new(IdentityValues::of(identity, separator));
         let Some(entry) = self.known.get(&key) else {
+            if self.known.len() >= MOST {
+                self.known.clear();
+            }
             let values = make();
             let entry = Entry {
                 _alive: Arc::clone(account),
@@ -79,22 +81,6 @@ impl Identities {
         let values = make();
         scopes.push((scope.into(), Rc::clone(&values)));
         values
-    }
-}
-
-impl Default for Identities {
-    fn default() -> Self {
-        let known = unsync::Cache::with(
-            MOST / 16,
-            MOST as u64,
-            UnitWeighter,
-            Spread::default(),
-            DefaultLifecycle::default(),
-        );
-        Self {
-            known,
-            nobody: Rc::default(),
-        }
     }
 }
 
