@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::client::length;
@@ -144,10 +145,18 @@ impl Drop for Gate {
     }
 }
 
-/// One that nobody listens on.
+/// One that nobody listens on, and that was not given out before: whoever got it may not listen yet.
 pub(crate) fn free_address() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-    free.local_addr().expect("bound")
+    static GIVEN: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+    loop {
+        let free = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+        let address = free.local_addr().expect("bound");
+        let mut given = GIVEN.lock().expect("no panic while it is held");
+        if !given.contains(&address) {
+            given.push(address);
+            return address;
+        }
+    }
 }
 
 /// Answers `/N` with N bytes, swallows bodies, and echoes after an upgrade.
