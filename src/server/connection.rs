@@ -229,13 +229,20 @@ impl<S: Serve> Visit<S> {
         let mut told = Told::Nothing;
         let mut alarm = pin!(sleep_until(accepted + self.pacing.head));
         let mut armed = None;
+        let mut awaited = false;
         poll_fn(|cx| {
             loop {
                 if connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(true);
                 }
-                if matches!(told, Told::Nothing) && finishing.as_mut().poll(cx).is_ready() {
-                    told = Told::Wait(Instant::now() + LATE_REQUEST);
+                // Both wake this task, whose waker stays the same, so neither need be asked again at each request.
+                if matches!(told, Told::Nothing)
+                    && (!awaited || !matches!(self.finish.has_changed(), Ok(false)))
+                {
+                    awaited = true;
+                    if finishing.as_mut().poll(cx).is_ready() {
+                        told = Told::Wait(Instant::now() + LATE_REQUEST);
+                    }
                 }
                 let now = Instant::now();
                 let deadline = match told {
@@ -279,9 +286,13 @@ impl<S: Serve> Visit<S> {
                 }
                 // An alarm that rings too early costs one look; moving it at every request
                 // would cost more.
-                if armed.is_none_or(|armed| at < armed) {
-                    alarm.as_mut().reset(at);
-                    armed = Some(at);
+                match armed {
+                    Some(armed) if armed <= at && now < armed => return Poll::Pending,
+                    Some(armed) if armed <= at => {}
+                    _ => {
+                        alarm.as_mut().reset(at);
+                        armed = Some(at);
+                    }
                 }
                 if alarm.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
