@@ -264,3 +264,105 @@ impl Default for CoreCache {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::{Account, Flag};
+    use crate::authn::{FirstUses, Lease, Method};
+    use crate::model::{Role, UserRecord};
+
+    const KEY: Digest = [7; 32];
+
+    const fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)
+    }
+
+    /// What was shown falls by itself at that moment.
+    fn identity(routes: &RouteNames, end: Option<Timestamp>) -> Arc<Identity> {
+        let account = Arc::new(Account {
+            user: UserRecord {
+                name: "anna".into(),
+                role: Role::User,
+                groups: Vec::new(),
+                display_name: String::new(),
+                email: String::new(),
+                password: None,
+                disabled: false,
+                preferences: Default::default(),
+                created: at(0),
+            },
+            flag: Flag::up(),
+            password: Flag::up(),
+        });
+        Arc::new(Identity {
+            lease: Lease {
+                user: account.flag.clone(),
+                shown: Some(Flag::up_until(end)),
+                session: None,
+            },
+            account,
+            method: Method::ApiToken,
+            token: None,
+            audited: FirstUses::new(routes),
+        })
+    }
+
+    struct Seen {
+        verified: Verified,
+        core: CoreCache,
+        routes: RouteNames,
+    }
+
+    impl Seen {
+        fn new(identity: impl FnOnce(&RouteNames) -> Arc<Identity>) -> Self {
+            let seen = Self {
+                verified: Verified::new(NamingKey::ephemeral()),
+                core: CoreCache::new(),
+                routes: RouteNames::none(),
+            };
+            seen.verified
+                .remember(&seen.core, KEY, identity(&seen.routes), at(0));
+            seen
+        }
+
+        fn find(&self, changes: u64, now: Timestamp) -> &'static str {
+            match self.verified.find(&self.core, &KEY, &self.routes, changes, now) {
+                Found::Fresh(_) => "fresh",
+                Found::Stale(_) => "stale",
+                Found::Nothing => "nothing",
+            }
+        }
+    }
+
+    // "a revocation is in force when the verb returns": the count of changes has moved by then
+    #[test]
+    fn a_flag_that_goes_down_is_seen_with_the_change_that_took_it_down() {
+        let flag = Flag::up();
+        let seen = Seen::new(|routes| {
+            let mut identity = Arc::into_inner(identity(routes, None)).expect("one has it");
+            identity.lease.shown = Some(flag.clone());
+            Arc::new(identity)
+        });
+        assert_eq!([seen.find(4, at(1)), seen.find(4, at(2))], ["fresh"; 2]);
+        // A change of somebody else.
+        assert_eq!([seen.find(5, at(3)), seen.find(5, at(4))], ["fresh"; 2]);
+        flag.take_down();
+        assert_eq!([seen.find(6, at(5)), seen.find(6, at(5))], ["nothing"; 2]);
+    }
+
+    #[test]
+    fn what_falls_by_itself_falls_without_any_change() {
+        let seen = Seen::new(|routes| identity(routes, Some(at(60))));
+        assert_eq!([seen.find(0, at(1)), seen.find(0, at(59))], ["fresh"; 2]);
+        assert_eq!(seen.find(0, at(60)), "nothing");
+    }
+
+    #[test]
+    fn after_five_minutes_and_by_a_clock_that_went_back_it_is_verified_anew() {
+        let seen = Seen::new(|routes| identity(routes, None));
+        assert_eq!([seen.find(0, at(1)), seen.find(0, at(299))], ["fresh"; 2]);
+        assert_eq!([seen.find(0, at(300)), seen.find(0, at(-1))], ["stale"; 2]);
+        assert_eq!(seen.find(0, at(2)), "fresh");
+    }
+}

@@ -21,6 +21,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -235,11 +236,12 @@ impl<S: Serve> Visit<S> {
                 if connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(true);
                 }
-                // Both wake this task, whose waker stays the same, so neither need be asked again at each request.
+                // Both wake this task, whose waker stays the same, so neither need be asked again at each request once it
+                // has the waker; which it has not where tokio lets a task that did much do no more for now.
                 if matches!(told, Told::Nothing)
                     && (!awaited || !matches!(self.finish.has_changed(), Ok(false)))
                 {
-                    awaited = true;
+                    awaited = has_budget_remaining();
                     if finishing.as_mut().poll(cx).is_ready() {
                         told = Told::Wait(Instant::now() + LATE_REQUEST);
                     }
@@ -294,7 +296,9 @@ impl<S: Serve> Visit<S> {
                         armed = Some(at);
                     }
                 }
+                let waits = has_budget_remaining();
                 if alarm.as_mut().poll(cx).is_pending() {
+                    armed = armed.filter(|_| waits);
                     return Poll::Pending;
                 }
                 armed = None;
