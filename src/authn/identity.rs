@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::first_use::{FirstUses, RouteNames};
@@ -79,8 +79,11 @@ impl Identity {
     pub fn succeed(&mut self, before: &Identity, routes: &RouteNames) {
         self.audited = before.audited.carried(routes);
         if let (Some(token), Some(before)) = (&self.token, &before.token) {
-            let spent = before.allowance.0.load(Ordering::Relaxed);
-            token.allowance.0.fetch_max(spent, Ordering::Relaxed);
+            let (own, before) = (&token.allowance, &before.allowance);
+            own.rate
+                .store(before.rate.load(Ordering::Relaxed), Ordering::Relaxed);
+            own.spent
+                .store(before.spent.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 }
@@ -131,10 +134,15 @@ impl Deref for ShownToken {
     }
 }
 
-/// How much of a rate was spent: the moment at which all of it is made up for, in nanoseconds of the process. The
-/// guard counts with it.
+/// How much of a rate was spent. The guard counts with it. Cores that verify the same token at the same moment count
+/// apart until it is verified anew; the rate of its user holds for all of them.
 #[derive(Debug, Default)]
-pub struct Allowance(pub AtomicU64);
+pub struct Allowance {
+    /// The moment at which all of it is made up for, in nanoseconds of the process.
+    pub spent: AtomicU64,
+    /// By which of the rates that there were since the start.
+    pub rate: AtomicU32,
+}
 
 /// How an identity was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! HMAC-SHA-256 over an unambiguous encoding.
 
 use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
 
 use super::random;
 
@@ -60,6 +61,7 @@ impl NamingKey {
     pub fn digest(&self, tag: &str, parts: &[&[u8]]) -> Digest {
         /// Enough for nearly every credential: hashing at once takes half the time of hashing piece by piece.
         const ROOM: usize = 384;
+        // Not wiped afterwards: what was read from the socket has it as well, for as long.
         let (mut room, mut filled) = ([0; ROOM], 0);
         let fits = self.each_piece(tag, parts, |piece| {
             let end = filled + piece.len();
@@ -73,7 +75,9 @@ impl NamingKey {
         if fits {
             return sha256(&room[..filled]);
         }
-        let mut all = Vec::new();
+        let length = |part: &&[u8]| size_of::<u64>() + part.len();
+        let rest: usize = parts.iter().map(length).sum();
+        let mut all = Zeroizing::new(Vec::with_capacity(self.0.len() + length(&tag.as_bytes()) + rest));
         self.each_piece(tag, parts, |piece| {
             all.extend_from_slice(piece);
             true

@@ -36,7 +36,8 @@ impl Pieces {
 
     /// Adds bytes of a body as they are, once those before are on their way.
     pub fn set_data(&mut self, data: Bytes) {
-        if self.written == 0 && !self.has_body && !self.head.is_empty() && data.len() <= SMALL {
+        let behind = self.written == 0 && !self.has_body && !self.head.is_empty();
+        if behind && (1..=SMALL).contains(&data.len()) {
             self.head.extend_from_slice(&data);
             self.has_body = true;
         } else {
@@ -120,5 +121,29 @@ impl Pieces {
 impl Drop for Pieces {
     fn drop(&mut self) {
         spare::keep_buffer(std::mem::take(&mut self.head));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_body_goes_behind_its_head_once_and_none_is_no_body() {
+        let mut pieces = Pieces::of_head(b"head".to_vec());
+        pieces.set_data(Bytes::new());
+        assert!(!pieces.has_body() && !pieces.has_data());
+        pieces.set_data(Bytes::from_static(b"one"));
+        assert!(pieces.has_body() && !pieces.has_data());
+        assert_eq!(pieces.head, b"headone");
+        pieces.set_data(Bytes::from_static(b"two"));
+        assert!(pieces.has_body() && pieces.has_data());
+        assert_eq!(
+            (&pieces.head[..], &pieces.data[..]),
+            (&b"headone"[..], &b"two"[..])
+        );
+        let mut large = Pieces::of_head(b"head".to_vec());
+        large.set_data(vec![7; SMALL + 1].into());
+        assert!(large.has_body() && large.has_data());
     }
 }

@@ -30,6 +30,27 @@ async fn an_idle_connection_closes_after_the_idle_time_not_the_head_time() {
     assert_eq!(tested.server.counters().idle_timeouts.load(Relaxed), 1);
 }
 
+// The runtime puts a task off that has done much at once, and its timers with it.
+#[tokio::test]
+async fn a_client_that_asks_much_at_once_and_then_nothing_is_idle_and_drained_as_any_other() {
+    let much = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(300);
+    for drains in [false, true] {
+        let (tested, address) = plain(LONG, if drains { LONG } else { 300 });
+        let mut client = connect(address).await;
+        client.send(&much).await;
+        for _ in 0..300 {
+            assert!(client.answer().await.starts_with("HTTP/1.1 200"));
+        }
+        if drains {
+            assert_eq!(soon(tested.server.drain(SOON / 2)).await.aborted, 0);
+            assert_eq!(client.rest().await, b"");
+        } else {
+            assert_eq!(client.rest().await, b"");
+            assert_eq!(tested.server.counters().idle_timeouts.load(Relaxed), 1);
+        }
+    }
+}
+
 // Settings: "head: From accept, or from the first byte of a later request, to a complete
 // request head"
 #[tokio::test]

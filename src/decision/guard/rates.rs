@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -30,6 +30,8 @@ const MOST: usize = 65_536;
 /// One rate, for many keys.
 pub(super) struct Rates {
     on: AtomicBool,
+    /// How many rates there were: an [`Allowance`] of another one counts for nothing.
+    number: AtomicU32,
     quota: ArcSwapOption<Quota>,
     buckets: Cache<Key, Arc<Bucket>>,
     clock: Monotonic,
@@ -99,6 +101,7 @@ impl Rates {
     pub(super) fn new(rate: Option<Rate>, clock: Clock) -> Self {
         let rates = Self {
             on: AtomicBool::new(false),
+            number: AtomicU32::new(0),
             quota: ArcSwapOption::empty(),
             buckets: Cache::new(MOST),
             clock: Monotonic(clock),
@@ -112,6 +115,7 @@ impl Rates {
         let quota = rate.and_then(quota);
         if self.quota.load().as_deref().copied() != quota {
             self.buckets.clear();
+            self.number.fetch_add(1, Ordering::Relaxed);
         }
         self.on.store(quota.is_some(), Ordering::Release);
         self.quota.store(quota.map(Arc::new));
@@ -145,8 +149,13 @@ impl Rates {
     /// The same of what is kept elsewhere.
     pub(super) fn spend_from(&self, allowance: &Allowance) -> Option<Duration> {
         let quota = *self.quota.load().as_deref()?;
+        let number = self.number.load(Ordering::Relaxed);
+        if allowance.rate.load(Ordering::Relaxed) != number {
+            allowance.spent.store(0, Ordering::Relaxed);
+            allowance.rate.store(number, Ordering::Relaxed);
+        }
         let (interval, burst) = (nanos(quota.replenish_interval()), quota.burst_size().get());
-        spend_at(self.clock.nanos(), interval, burst.into(), allowance)
+        spend_at(self.clock.nanos(), interval, burst.into(), &allowance.spent)
             .err()
             .map(Duration::from_nanos)
     }
@@ -184,19 +193,19 @@ impl Rates {
 }
 
 /// The generic cell rate algorithm (ITU-T I.371), as `governor` has it: one more is due `interval` after the last, and
-/// `burst` of them at once. What no such rate can have left behind is from another rate, and forgotten.
-fn spend_at(now: u64, interval: u64, burst: u64, allowance: &Allowance) -> Result<(), u64> {
+/// `burst` of them at once.
+///
+/// # Errors
+/// So many nanoseconds too early.
+fn spend_at(now: u64, interval: u64, burst: u64, spent: &AtomicU64) -> Result<(), u64> {
     let latest = now.saturating_add(interval.saturating_mul(burst));
-    let due = |spent: u64| {
-        let spent = if spent > latest { now } else { spent };
-        spent.max(now).saturating_add(interval)
-    };
-    let outcome = allowance
-        .0
+    let due = |spent: u64| spent.max(now).saturating_add(interval);
+    spent
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
             Some(due(spent)).filter(|due| *due <= latest)
-        });
-    outcome.map(drop).map_err(|spent| due(spent) - latest)
+        })
+        .map(drop)
+        .map_err(|spent| due(spent) - latest)
 }
 
 /// `50/s burst 100`: a cell each 20 ms, 100 at once.
@@ -239,8 +248,8 @@ mod tests {
 
     #[test]
     fn a_burst_goes_at_once_and_then_one_each_interval() {
-        let allowance = Allowance::default();
-        let spend = |now| spend_at(now, 10, 3, &allowance);
+        let spent = AtomicU64::new(0);
+        let spend = |now| spend_at(now, 10, 3, &spent);
         assert_eq!([spend(1000), spend(1000), spend(1000)], [Ok(()); 3]);
         assert_eq!((spend(1000), spend(1004)), (Err(10), Err(6)));
         assert_eq!((spend(1010), spend(1010)), (Ok(()), Err(10)));
@@ -252,11 +261,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_slower_rate_left_behind_counts_for_nothing() {
+    fn another_rate_begins_anew() {
+        let clock = Clock::manual(crate::time::Timestamp::from_millis(1_000_000));
+        let rate = |count, seconds, burst| {
+            Some(Rate {
+                count,
+                per: Duration::from_secs(seconds),
+                burst,
+            })
+        };
+        let rates = Rates::new(rate(10, 86_400, 10), clock);
         let allowance = Allowance::default();
-        assert_eq!(spend_at(1000, 1_000_000, 5, &allowance), Ok(()));
-        assert_eq!(spend_at(1001, 10, 1, &allowance), Ok(()));
-        assert_eq!(spend_at(1002, 10, 1, &allowance), Err(9));
+        let left = |rates: &Rates| {
+            (0..5000)
+                .take_while(|_| rates.spend_from(&allowance).is_none())
+                .count()
+        };
+        assert_eq!((left(&rates), left(&rates)), (10, 0));
+        rates.set(rate(10, 86_400, 10));
+        assert_eq!(left(&rates), 0, "the same rate goes on");
+        rates.set(rate(1000, 86_400, 1000));
+        assert_eq!(left(&rates), 1000);
+        rates.set(rate(1, 1, 1));
+        assert_eq!((left(&rates), left(&rates)), (1, 0));
     }
 
     /// As many go as by the table, whenever they come.
