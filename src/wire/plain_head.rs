@@ -4,7 +4,7 @@
 //! nothing, and the other one decides. It is there because one look settles that all values are text, which the
 //! gate would else ask of each.
 
-use memchr::{memchr, memchr_iter, memchr2, memmem};
+use memchr::{memchr, memchr2, memmem};
 
 use super::Fields;
 use super::fields::{Name, Value};
@@ -31,32 +31,83 @@ pub(super) fn read(bytes: &[u8]) -> Option<PlainHead<'_>> {
     } else {
         memmem::find(bytes, END)? + END.len()
     };
-    let head = text(&bytes[..end])?;
-    let mut ends = memchr_iter(b'\n', head.as_bytes());
-    let mut begin = ends.next()? + 1;
-    let first_line = &head[..begin - 2];
+    let bytes = &bytes[..end];
+    let head = std::str::from_utf8(bytes).ok()?;
+    let first = line(bytes, 0)?;
+    let first_line = &head[..first];
+    let mut begin = first + 2;
     let mut fields = Fields::with_room();
-    for end in ends {
-        let line = &head[begin..end - 1];
-        begin = end + 1;
-        if line.is_empty() {
+    loop {
+        let end = line(bytes, begin)?;
+        if end == begin {
             return Some(PlainHead {
                 first_line,
                 fields,
-                length: begin,
+                length: end + 2,
             });
         }
         if fields.len() == MOST_FIELDS {
             return None;
         }
-        let (text, value) = line.split_at(colon(line.as_bytes())?);
+        let (text, value) = head[begin..end].split_at(colon(&bytes[begin..end])?);
         let name = Name::of(text);
         if name.known().is_none() && !is_token(text) {
             return None;
         }
-        fields.add(name, Value::Text(trim(&value[1..])));
+        // One space before it and none behind, as nearly all have it, need no search.
+        let value = match value.as_bytes() {
+            [_, b' ', b'!'..=b'~', .., b'!'..=b'~'] => &value[2..],
+            _ => trim(&value[1..]),
+        };
+        fields.add(name, Value::Text(value));
+        begin = end + 2;
     }
-    None
+}
+
+/// Where the line ends that begins there, if it is text. Nothing but both bytes together are an end.
+#[inline]
+fn line(bytes: &[u8], begin: usize) -> Option<usize> {
+    let mut at = begin;
+    loop {
+        at = odd(bytes, at);
+        match bytes.get(at)? {
+            b'\t' => at += 1,
+            b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Some(at),
+            _ => return None,
+        }
+    }
+}
+
+/// The first byte from there on that is neither visible ASCII nor a space, or the end. Sixteen at a time.
+#[inline]
+fn odd(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Whatever is below 0x20 borrows from its highest bit, and 0x7f carries into it; in the lowest byte where that bit is
+    // set this is exact.
+    let marks =
+        |word: u64| ((word.wrapping_sub(ONES * 0x20) & !word) | word.wrapping_add(ONES) | word) & (ONES << 7);
+    let place = |marks: u64| marks.trailing_zeros() as usize / 8;
+    for chunk in bytes[at..].as_chunks::<16>().0 {
+        let both = u128::from_le_bytes(*chunk);
+        let (low, high) = (marks(both as u64), marks((both >> 64) as u64));
+        if (low | high) != 0 {
+            let within = if low != 0 { place(low) } else { 8 + place(high) };
+            return at + within;
+        }
+        at += 16;
+    }
+    if let Some(chunk) = bytes[at..].first_chunk() {
+        let marks = marks(u64::from_le_bytes(*chunk));
+        if marks != 0 {
+            return at + place(marks);
+        }
+        at += 8;
+    }
+    let rest = &bytes[at..];
+    at + rest
+        .iter()
+        .position(|byte| !matches!(byte, b' '..=b'~'))
+        .unwrap_or(rest.len())
 }
 
 /// Where the first one is. Eight bytes at a time: names are short, and a search through more has to be set up.
@@ -103,18 +154,6 @@ pub(super) fn status_line(line: &str) -> Option<u16> {
         .first()
         .is_none_or(|byte| *byte == b' ')
         .then(|| digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
-}
-
-/// The bytes, if all are visible ASCII, spaces, tabs and whole ends of lines.
-fn text(bytes: &[u8]) -> Option<&str> {
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') | matches!(byte, b'\t' | b'\r' | b'\n');
-    let (first, rest) = bytes.split_first()?;
-    // Without a way out in between, the machine looks at many bytes at once.
-    let plain = bytes.iter().zip(rest).fold(true, |plain, (before, byte)| {
-        plain & is_plain(*byte) & ((*before == b'\r') == (*byte == b'\n'))
-    });
-    let plain = plain && is_plain(*first) && *first != b'\n';
-    std::str::from_utf8(bytes).ok().filter(|_| plain)
 }
 
 /// RFC 9110, section 5.6.2.
