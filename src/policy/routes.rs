@@ -40,6 +40,8 @@ pub struct Routes {
 #[derive(Debug, Default)]
 struct Paths {
     exact: HashMap<Box<str>, Arc<Route>>,
+    /// That of `/`, which every path is below.
+    root: Option<Arc<Route>>,
     /// The length of the longest path.
     longest: usize,
     /// Whether a path has an escape, which stands for its character in a request.
@@ -50,6 +52,9 @@ impl Paths {
     fn insert(&mut self, route: Arc<Route>) {
         self.longest = self.longest.max(route.settings.path.len());
         self.escaped |= route.settings.path.contains('%');
+        if route.settings.path == "/" {
+            self.root = Some(Arc::clone(&route));
+        }
         self.exact.insert(route.settings.path.as_str().into(), route);
     }
 }
@@ -100,8 +105,9 @@ impl Routes {
 /// Cuts one segment after another off the end until what is left is a route's path, so the cost
 /// is that of the request's depth, however many routes there are.
 fn longest<'t>(paths: &'t Paths, path: &str) -> Option<&'t Arc<Route>> {
-    if paths.exact.is_empty() {
-        return None;
+    // Many a house has no other.
+    if paths.longest <= 1 {
+        return paths.root.as_ref();
     }
     // A backend may read `%2F` as a slash and drop what follows `;`, so such a path belongs to
     // every rule that it could be read into, and the longest of them decides.
@@ -120,7 +126,7 @@ fn longest<'t>(paths: &'t Paths, path: &str) -> Option<&'t Arc<Route>> {
             return Some(route);
         }
         match rest.bytes().rposition(|byte| byte == b'/') {
-            Some(0) | None => return paths.exact.get("/"),
+            Some(0) | None => return paths.root.as_ref(),
             Some(slash) => rest = &rest[..slash],
         }
     }

@@ -42,8 +42,9 @@ impl Carrier for Bearer {
     }
 
     fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
-        let ours = authorization(headers, "bearer")
-            .is_some_and(|token| !matches!(self.judge(token), Belongs::Backend));
+        let ours = authorization(headers, "bearer").is_some_and(|token| {
+            token.starts_with(self.prefix.as_bytes()) || !matches!(self.judge(token), Belongs::Backend)
+        });
         if ours {
             headers.remove(AUTHORIZATION);
         }
