@@ -411,6 +411,7 @@ const NOT_FOR_US: &[&str] = &[
     "content-length",
     "content-type",
     "cookie",
+    "date",
     "expect",
     "forwarded",
     "host",
