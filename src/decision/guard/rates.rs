@@ -113,12 +113,16 @@ impl Rates {
     /// Takes a new rate; buckets of the old one are forgotten when it differs.
     pub(super) fn set(&self, rate: Option<Rate>) {
         let quota = rate.and_then(quota);
-        if self.quota.load().as_deref().copied() != quota {
+        let other = self.quota.load().as_deref().copied() != quota;
+        if other {
             self.buckets.clear();
-            self.number.fetch_add(1, Ordering::Relaxed);
         }
         self.on.store(quota.is_some(), Ordering::Release);
         self.quota.store(quota.map(Arc::new));
+        // Who sees the new number sees the new rate, and spends nothing of an older one under it.
+        if other {
+            self.number.fetch_add(1, Ordering::Release);
+        }
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -148,8 +152,8 @@ impl Rates {
 
     /// The same of what is kept elsewhere.
     pub(super) fn spend_from(&self, allowance: &Allowance) -> Option<Duration> {
+        let number = self.number.load(Ordering::Acquire);
         let quota = *self.quota.load().as_deref()?;
-        let number = self.number.load(Ordering::Relaxed);
         if allowance.rate.load(Ordering::Relaxed) != number {
             allowance.spent.store(0, Ordering::Relaxed);
             allowance.rate.store(number, Ordering::Relaxed);
