@@ -2,13 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::wire::{Pipe, Splice};
+use crate::wire::{Pipe, Socket, Splice};
 
 /// An open connection.
 #[derive(Debug)]
@@ -99,6 +99,28 @@ impl Splice for Stream {
             Stream::Tcp(stream) => stream.poll_drain(cx, pipe),
             Stream::Unix(stream) => stream.poll_drain(cx, pipe),
             Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+}
+
+impl Socket for Stream {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_receive(cx, room),
+            Stream::Unix(stream) => stream.poll_receive(cx, room),
+            Stream::Tls(stream) => {
+                let mut buffer = ReadBuf::new(room);
+                ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_send(cx, bytes),
+            Stream::Unix(stream) => stream.poll_send(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 }

@@ -11,12 +11,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::counters::Place;
 use super::pulse::Pulse;
 use super::socket::AHEAD;
-use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Splice};
+use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Socket};
 
 /// The most that is read at once while a head is expected.
 pub(super) const READ: usize = 16 * 1024;
@@ -31,9 +31,9 @@ thread_local! {
 }
 
 /// A socket without TLS.
-pub(super) trait Client: AsyncRead + AsyncWrite + Splice + Unpin + 'static {}
+pub(super) trait Client: AsyncRead + AsyncWrite + Socket + Unpin + 'static {}
 
-impl<T: AsyncRead + AsyncWrite + Splice + Unpin + 'static> Client for T {}
+impl<T: AsyncRead + AsyncWrite + Socket + Unpin + 'static> Client for T {}
 
 /// A client's socket. The request under way and its body share it.
 pub(super) struct Line<T> {
@@ -93,10 +93,10 @@ impl<T: Client> Line<T> {
             return Poll::Ready(Ok(None));
         }
         BUFFER.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(&mut buffer[..most.min(READ)]);
-            ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut buffer))?;
-            let bytes = buffer.filled();
-            self.came(bytes.len());
+            let room = &mut buffer[..most.min(READ)];
+            let count = ready!(self.io.borrow_mut().poll_receive(cx, room))?;
+            let bytes = &buffer[..count];
+            self.came(count);
             Poll::Ready(Ok((!bytes.is_empty()).then(|| see(bytes))))
         })
     }

@@ -17,6 +17,7 @@ use super::body::Upload;
 use super::failure::Failure;
 use super::pool::Pool;
 use crate::outbound::Stream;
+use crate::wire::Socket;
 
 /// Room for a head, and with it for a small body.
 pub(super) const FIRST_READ: usize = 16 * 1024;
@@ -91,10 +92,9 @@ impl Http1 {
         }
         if room <= FIRST_READ {
             return BUFFER.with_borrow_mut(|buffer| {
-                let mut buffer = ReadBuf::new(&mut buffer[..]);
-                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-                self.read.extend_from_slice(buffer.filled());
-                Poll::Ready(Ok(buffer.filled().len()))
+                let count = ready!(self.stream.poll_receive(cx, &mut buffer[..]))?;
+                self.read.extend_from_slice(&buffer[..count]);
+                Poll::Ready(Ok(count))
             });
         }
         self.read.reserve(room);

@@ -17,6 +17,7 @@ mod plain_head;
 pub mod problem;
 pub mod qr;
 pub mod query;
+mod socket;
 pub mod spare;
 mod splice;
 
@@ -27,3 +28,4 @@ pub use names::{Known, Names};
 pub use pieces::Pieces;
 pub use pipe::{Pipe, Splice};
 pub use problem::{Form, problem};
+pub use socket::Socket;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::{Pipe, Splice, chunked, spare};
+use super::{Pipe, Socket, chunked, spare};
 
 /// To copy so few bytes behind a head costs less than to write from two places.
 const SMALL: usize = 1024;
@@ -75,7 +75,7 @@ impl Pieces {
     }
 
     /// Writes as much as the socket takes at once; the number of bytes.
-    pub fn poll_write<T: AsyncWrite + Splice + Unpin>(
+    pub fn poll_write<T: AsyncWrite + Socket + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut T,
@@ -96,7 +96,7 @@ impl Pieces {
             let slices = [head, &self.size, &self.data, &self.after].map(IoSlice::new);
             Pin::new(io).poll_write_vectored(cx, &slices)
         } else {
-            Pin::new(io).poll_write(cx, head)
+            io.poll_send(cx, head)
         };
         let Poll::Ready(written) = written else {
             return Poll::Pending;

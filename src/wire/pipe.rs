@@ -191,7 +191,7 @@ mod tests {
     use tokio::io::AsyncWrite;
 
     use super::*;
-    use crate::wire::Pieces;
+    use crate::wire::{Pieces, Socket};
 
     /// A file to fill pipes from.
     fn file(bytes: &[u8]) -> File {
@@ -293,6 +293,16 @@ mod tests {
 
         fn poll_drain(&self, _: &mut Context<'_>, _: &mut Pipe) -> Poll<io::Result<usize>> {
             Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+        }
+    }
+
+    impl Socket for Narrow {
+        fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(self).poll_write(cx, bytes)
         }
     }
 
