@@ -29,11 +29,12 @@ impl RouteNames {
 
 /// Per route: the hour in which the use of one credential was last audited.
 #[derive(Debug)]
+#[repr(C)]
 pub struct FirstUses {
-    routes: RouteNames,
-    /// Of the first routes, beside the rest: most have no more, and where many credentials are in use each place in
-    /// memory costs.
+    /// Of the first routes, in front of the rest: most have no more, and where many credentials are in use each place
+    /// in memory costs.
     few: [AtomicU32; FEW],
+    routes: RouteNames,
     /// Of all others.
     more: Box<[AtomicU32]>,
 }
@@ -42,19 +43,16 @@ const FEW: usize = 6;
 
 impl FirstUses {
     /// Nothing was audited yet.
-    pub fn new(routes: &RouteNames) -> Arc<Self> {
-        Arc::new(Self {
-            routes: routes.clone(),
+    pub fn new(routes: &RouteNames) -> Self {
+        Self {
             few: Default::default(),
+            routes: routes.clone(),
             more: routes.0.iter().skip(FEW).map(|_| AtomicU32::new(0)).collect(),
-        })
+        }
     }
 
     /// The memory of the same credential under these routes: those with the same name keep it.
-    pub fn carried(self: &Arc<Self>, routes: &RouteNames) -> Arc<Self> {
-        if self.are_of(routes) {
-            return Arc::clone(self);
-        }
+    pub fn carried(&self, routes: &RouteNames) -> Self {
         let fresh = Self::new(routes);
         for (name, hour) in routes.0.iter().zip(fresh.few.iter().chain(&fresh.more)) {
             let before = self.routes.0.iter().position(|known| known == name);
@@ -109,7 +107,7 @@ mod tests {
         let now = Timestamp::from_millis(HOUR);
         assert!(uses.is_first(0, now) && uses.is_first(1, now));
         assert!(uses.are_of(&same) && !uses.are_of(&after));
-        assert!(Arc::ptr_eq(&uses.carried(&same), &uses));
+        assert!(!uses.carried(&same).is_first(0, now));
         let carried = uses.carried(&after);
         assert!(carried.are_of(&after));
         assert!(carried.is_first(0, now), "another route stands at that place now");

@@ -11,8 +11,10 @@ use crate::accounts::{Account, Flag, LiveSession, LiveToken};
 use crate::time::Timestamp;
 
 /// Who sent the request. Never holds the credential itself. Shared by the caches of all cores
-/// behind an `Arc`; says nothing of what may be done, which policy asks every time.
+/// behind an `Arc`; says nothing of what may be done, which policy asks every time. What every request looks at comes
+/// first, and lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Identity {
     /// The user as of the verification; a change of the record ends the lease.
     pub account: Arc<Account>,
@@ -20,10 +22,10 @@ pub struct Identity {
     pub method: Method,
     /// The token's public half; none for a session, a password or a trusted network.
     pub token: Option<ShownToken>,
+    /// On which routes its use was audited in this hour.
+    pub audited: FirstUses,
     /// Until when, unless revoked earlier.
     pub lease: Lease,
-    /// On which routes its use was audited in this hour.
-    pub audited: Arc<FirstUses>,
 }
 
 impl Identity {

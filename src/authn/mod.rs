@@ -1,6 +1,7 @@
 //! Who is it: carriers x schemes.
 
 pub mod carrier;
+pub mod core_cache;
 pub mod first_use;
 pub mod identity;
 pub mod presented;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub use carrier::Place;
+pub use core_cache::CoreCache;
 pub use first_use::{FirstUses, RouteNames};
 pub use identity::{Identity, Lease, Method};
 pub use presented::Presented;
 pub use refusal::Refusal;
-pub use verified::{CoreCache, Verified};
+pub use verified::Verified;
 
 use crate::accounts::Accounts;
 use crate::crypto::Secret;
@@ -29,6 +31,7 @@ use crate::crypto::password_pool::Lane;
 use crate::request::Facts;
 use crate::wire::{Fields, names};
 use carrier::Carrier;
+use presented::Named;
 use scheme::{Asked, Scheme, Verification};
 use verified::Found;
 
@@ -231,36 +234,28 @@ impl Authenticator {
     /// By which number guesses at that account are counted, whether or not there is one.
     pub fn account_key(&self, name: &str) -> Digest {
         let name = crate::accounts::fold_name(name);
-        self.verified
-            .naming()
-            .digest("sidegate guessed account 1", &[name.as_bytes()])
+        Named::Account.digest(self.verified.naming(), &[name.as_bytes()])
     }
 
     /// Under which name a typed code counts as a failure.
     pub fn code_key(&self, user: &str, code: &Secret) -> Digest {
         let parts = [user.as_bytes(), code.expose()];
-        self.verified.naming().digest("sidegate presented code 1", &parts)
+        Named::Code.digest(self.verified.naming(), &parts)
     }
 
     /// The same of what a browser showed for a passkey.
     pub fn passkey_key(&self, answer: &[u8]) -> Digest {
-        self.verified
-            .naming()
-            .digest("sidegate presented passkey 1", &[answer])
+        Named::Passkey.digest(self.verified.naming(), &[answer])
     }
 
     /// The same of a one-time link.
     pub fn link_key(&self, code: &[u8]) -> Digest {
-        self.verified
-            .naming()
-            .digest("sidegate presented link 1", &[code])
+        Named::Link.digest(self.verified.naming(), &[code])
     }
 
     /// The same of an app's code or refresh token.
     pub fn grant_key(&self, shown: &[u8]) -> Digest {
-        self.verified
-            .naming()
-            .digest("sidegate presented grant 1", &[shown])
+        Named::Grant.digest(self.verified.naming(), &[shown])
     }
 
     /// What was verified, for the next snapshot.
@@ -279,9 +274,7 @@ impl Authenticator {
             .headers
             .get(names::AUTHORIZATION)
             .map_or(&[][..], |value| value.as_bytes());
-        self.verified
-            .naming()
-            .digest("sidegate malformed 1", &[carrier.as_bytes(), header])
+        Named::Malformed.digest(self.verified.naming(), &[carrier.as_bytes(), header])
     }
 }
 
@@ -302,21 +295,52 @@ async fn see_through(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use http::Method as Verb;
 
     use super::*;
-    use crate::accounts::{AccountSettings, NewUser, TokenKeys};
+    use crate::accounts::{Account, AccountSettings, Flag, NewUser, TokenKeys};
     use crate::config::settings::Credentials;
     use crate::crypto::mac::{Mac, NamingKey};
     use crate::crypto::password_hash::Cost;
+    use crate::model::{Role, UserRecord};
     use crate::request::{Client, Expects, RequestId, SafePath};
     use crate::store::memory::MemoryStore;
     use crate::time::{Clock, Timestamp};
 
     /// Says yes, and takes the flag of what it says yes to down before anyone hears it, so often.
+    /// Somebody, by a token that nobody narrowed.
+    pub(super) fn identity() -> Identity {
+        let account = Arc::new(Account {
+            user: UserRecord {
+                name: "anna".into(),
+                role: Role::User,
+                groups: Vec::new(),
+                display_name: String::new(),
+                email: String::new(),
+                password: None,
+                disabled: false,
+                preferences: Default::default(),
+                created: Timestamp::from_millis(1_700_000_000_000),
+            },
+            flag: Flag::up(),
+            password: Flag::up(),
+        });
+        Identity {
+            lease: Lease {
+                user: account.flag.clone(),
+                shown: Some(Flag::up()),
+                session: None,
+            },
+            account,
+            method: Method::ApiToken,
+            token: None,
+            audited: FirstUses::new(&RouteNames::none()),
+        }
+    }
+
     struct Overtaken {
         accounts: Arc<Accounts>,
         overtaken: AtomicU32,

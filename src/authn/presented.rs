@@ -4,6 +4,26 @@ use zeroize::Zeroizing;
 
 use crate::crypto::mac::{Digest, NamingKey};
 
+/// What a name in the memory of this process stands for: the same bytes as a token and as a cookie are two things.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named {
+    Token,
+    Pair,
+    Session,
+    Account,
+    Code,
+    Passkey,
+    Link,
+    Grant,
+    Malformed,
+}
+
+impl Named {
+    pub(super) fn digest(self, naming: &NamingKey, parts: &[&[u8]]) -> Digest {
+        naming.digest(self as u8, parts)
+    }
+}
+
 /// The credential a client presented; nobody has believed it yet.
 pub struct Presented<'r> {
     /// The name of the carrier it came by.
@@ -51,12 +71,12 @@ impl Presented<'_> {
     /// taken from the decoded form.
     pub fn key(&self, naming: &NamingKey) -> Digest {
         match &self.form {
-            Form::Token(text) => naming.digest("sidegate verified token 1", &[text.bytes()]),
+            Form::Token(text) => Named::Token.digest(naming, &[text.bytes()]),
             Form::Pair { text, colon } => {
                 let (name, secret) = split(text.bytes(), *colon);
                 pair_key(naming, name, secret)
             }
-            Form::Session(text) => naming.digest("sidegate verified session 1", &[text.bytes()]),
+            Form::Session(text) => Named::Session.digest(naming, &[text.bytes()]),
         }
     }
 
@@ -87,7 +107,7 @@ impl Presented<'_> {
 
 /// The name of a name and a secret, however they came.
 pub(super) fn pair_key(naming: &NamingKey, name: &[u8], secret: &[u8]) -> Digest {
-    naming.digest("sidegate verified pair 1", &[name, secret])
+    Named::Pair.digest(naming, &[name, secret])
 }
 
 fn split(text: &[u8], colon: usize) -> (&[u8], &[u8]) {

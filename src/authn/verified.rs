@@ -8,15 +8,12 @@
 //!
 //! Wrong credentials have a pool of their own: an attacker who fills it evicts no right one.
 
-use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use quick_cache::unsync::DefaultLifecycle;
-use quick_cache::{UnitWeighter, unsync};
 
+use super::core_cache::{CoreCache, Kept, Settled};
 use super::first_use::RouteNames;
 use super::{Identity, Refusal};
 use crate::crypto::mac::{Digest, NamingKey};
@@ -29,7 +26,6 @@ const WRONG_FOR: Duration = Duration::from_secs(3);
 
 const KNOWN: u64 = 100_000;
 const WRONG: u64 = 10_000;
-const PER_CORE: usize = 65_536;
 
 /// What the process knows. Outlives the snapshots of the settings.
 pub struct Verified {
@@ -89,7 +85,7 @@ impl Verified {
             identity,
             verified: now,
         });
-        core.keep(key, &known);
+        core.keep(key, &known.identity, now);
         self.known.insert(key, known);
     }
 
@@ -127,21 +123,23 @@ impl Verified {
         changes: u64,
         now: Timestamp,
     ) -> Found {
-        if let Some(kept) = core.known.borrow().get(key)
-            && kept.is_fresh(routes, changes, now)
-        {
-            return Found::Fresh(Arc::clone(&kept.identity));
+        let fresh = |kept: &Kept| {
+            let fresh = kept.is_fresh(routes, changes, now);
+            fresh.then(|| Arc::clone(&kept.identity))
+        };
+        if let Some(identity) = core.see(key, fresh).flatten() {
+            return Found::Fresh(identity);
         }
         match self.known.get(key) {
             Some(known) if known.is_fresh(routes, now) => {
-                core.keep(*key, &known);
+                core.keep(*key, &known.identity, known.verified);
                 Found::Fresh(Arc::clone(&known.identity))
             }
             // Old, but it was right: a ban does not stop it from being verified anew.
             Some(known) if known.identity.lease.is_live(now) => Found::Stale(Arc::clone(&known.identity)),
             Some(_) => {
                 self.known.invalidate(key);
-                core.known.borrow_mut().remove(key);
+                core.remove(key);
                 Found::Nothing
             }
             None => Found::Nothing,
@@ -173,53 +171,6 @@ fn is_fresh(identity: &Identity, verified: Timestamp, routes: &RouteNames, now: 
         && identity.is_current(routes)
 }
 
-/// What one core knows, under one snapshot of the settings; no other core touches it.
-pub struct CoreCache {
-    known: RefCell<unsync::Cache<Digest, Kept, UnitWeighter, BuildHasherDefault<Beginning>>>,
-}
-
-/// A verified credential with all that a hit asks: where many are in use, each further place in memory that it
-/// had to look at would cost as much as a hundred instructions.
-struct Kept {
-    identity: Arc<Identity>,
-    verified: Timestamp,
-    settled: Cell<Settled>,
-}
-
-/// What was found when it was last looked at closely holds as long as no account changes, until this moment.
-#[derive(Clone, Copy)]
-struct Settled {
-    changes: u64,
-    until: Timestamp,
-}
-
-impl CoreCache {
-    /// An empty one.
-    pub fn new() -> Self {
-        Self {
-            known: RefCell::new(unsync::Cache::with(
-                PER_CORE,
-                PER_CORE as u64,
-                UnitWeighter,
-                BuildHasherDefault::default(),
-                DefaultLifecycle::default(),
-            )),
-        }
-    }
-
-    fn keep(&self, key: Digest, known: &Known) {
-        let kept = Kept {
-            identity: Arc::clone(&known.identity),
-            verified: known.verified,
-            settled: Cell::new(Settled {
-                changes: 0,
-                until: Timestamp::from_millis(i64::MIN),
-            }),
-        };
-        self.known.borrow_mut().insert(key, kept);
-    }
-}
-
 impl Kept {
     /// `changes` was asked for before: whatever changes after that is seen the next time.
     fn is_fresh(&self, routes: &RouteNames, changes: u64, now: Timestamp) -> bool {
@@ -241,36 +192,11 @@ impl Kept {
     }
 }
 
-/// Takes the beginning of a keyed digest for its hash: nobody outside can choose it.
-#[derive(Default)]
-struct Beginning(u64);
-
-impl Hasher for Beginning {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 ^= u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-impl Default for CoreCache {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::{Account, Flag};
-    use crate::authn::{FirstUses, Lease, Method};
-    use crate::model::{Role, UserRecord};
+    use crate::accounts::Flag;
+    use crate::authn::FirstUses;
 
     const KEY: Digest = [7; 32];
 
@@ -280,32 +206,10 @@ mod tests {
 
     /// What was shown falls by itself at that moment.
     fn identity(routes: &RouteNames, end: Option<Timestamp>) -> Arc<Identity> {
-        let account = Arc::new(Account {
-            user: UserRecord {
-                name: "anna".into(),
-                role: Role::User,
-                groups: Vec::new(),
-                display_name: String::new(),
-                email: String::new(),
-                password: None,
-                disabled: false,
-                preferences: Default::default(),
-                created: at(0),
-            },
-            flag: Flag::up(),
-            password: Flag::up(),
-        });
-        Arc::new(Identity {
-            lease: Lease {
-                user: account.flag.clone(),
-                shown: Some(Flag::up_until(end)),
-                session: None,
-            },
-            account,
-            method: Method::ApiToken,
-            token: None,
-            audited: FirstUses::new(routes),
-        })
+        let mut identity = crate::authn::tests::identity();
+        identity.lease.shown = Some(Flag::up_until(end));
+        identity.audited = FirstUses::new(routes);
+        Arc::new(identity)
     }
 
     struct Seen {
