@@ -1,11 +1,13 @@
 //! The only reader of the clock. Everything else is given a [`Timestamp`].
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +71,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// One reading of the clock: all that a request needs to know of when it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// By the clock on the wall.
+    pub wall: Timestamp,
+    /// By the clock that never goes back.
+    pub steady: Instant,
+}
+
+/// How long the clock on the wall is told by the steady one before it is asked again. So late is seen that it was set.
+const WALL_FOR: Duration = Duration::from_millis(100);
+
 /// Where the present comes from: the system, or a test that moves it.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -105,6 +119,40 @@ impl Clock {
                 }
             }
             Source::Manual(millis) => Timestamp(millis.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The present by both clocks. The one on the wall is asked a few times a second: each look at a clock is a hundredth
+    /// of what an answer costs.
+    pub fn read(&self) -> Moment {
+        thread_local! {
+            static ASKED: Cell<Option<Moment>> = const { Cell::new(None) };
+        }
+        let steady = Instant::now();
+        if let Source::Manual(_) = &self.0 {
+            let wall = self.now();
+            return Moment { wall, steady };
+        }
+        let since = |asked: &Moment| steady.checked_duration_since(asked.steady);
+        let asked = ASKED.get().and_then(|asked| Some((asked.wall, since(&asked)?)));
+        match asked.filter(|(_, since)| *since < WALL_FOR) {
+            Some((wall, since)) => Moment {
+                wall: wall.plus(since),
+                steady,
+            },
+            None => {
+                let wall = self.now();
+                ASKED.set(Some(Moment { wall, steady }));
+                Moment { wall, steady }
+            }
+        }
+    }
+
+    /// How long ago that was.
+    pub fn since(&self, moment: &Moment) -> Duration {
+        match &self.0 {
+            Source::System { .. } => moment.steady.elapsed(),
+            Source::Manual(_) => self.now().since(moment.wall),
         }
     }
 
@@ -147,6 +195,24 @@ mod tests {
             stamp.http_date().as_deref(),
             Some("Sun, 06 Nov 1994 08:49:37 GMT")
         );
+    }
+
+    #[test]
+    fn both_clocks_are_read_at_once_and_agree_with_each() {
+        let clock = Clock::system();
+        for _ in 0..1000 {
+            let (before, read, after) = (clock.now(), clock.read(), clock.now());
+            // Told by the steady clock it may be a millisecond behind.
+            assert!(before.as_millis() - 1 <= read.wall.as_millis() && read.wall <= after);
+            assert!(read.steady.elapsed() >= clock.since(&read) || clock.since(&read) < WALL_FOR);
+        }
+        let (clock, start) = (
+            Clock::manual(Timestamp::from_millis(5)),
+            Timestamp::from_millis(5),
+        );
+        let read = clock.read();
+        clock.advance(Duration::from_secs(7));
+        assert_eq!((read.wall, clock.since(&read)), (start, Duration::from_secs(7)));
     }
 
     #[test]

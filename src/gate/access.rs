@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -11,7 +10,7 @@ use http_body::{Frame, SizeHint};
 use super::record::agent;
 use crate::observe::access::{AccessLine, AccessLog};
 use crate::request::{Client, Received, RequestId};
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Moment};
 use crate::wire::{Body, BodyError, Pipe, Piped};
 
 /// What the access line needs after the head has gone to the upstream.
@@ -48,11 +47,10 @@ impl Access {
 /// A line that is written when the answer has been sent, or given up.
 pub(super) struct Unwritten {
     pub(super) access: Box<Access>,
-    pub(super) time: Timestamp,
+    pub(super) at: Moment,
     pub(super) client: Client,
     pub(super) status: u16,
     pub(super) id: RequestId,
-    pub(super) began: Duration,
     pub(super) clock: Clock,
     pub(super) bytes: u64,
 }
@@ -61,7 +59,7 @@ impl Drop for Unwritten {
     fn drop(&mut self) {
         let access = &self.access;
         access.log.record(&AccessLine {
-            time: self.time,
+            time: self.at.wall,
             client: self.client,
             user: &access.user,
             method: &access.method,
@@ -71,7 +69,7 @@ impl Drop for Unwritten {
             agent: &access.agent,
             status: self.status,
             bytes: self.bytes,
-            duration: self.clock.monotonic().saturating_sub(self.began),
+            duration: self.clock.since(&self.at),
             upstream: &access.upstream,
             request_id: self.id,
         });

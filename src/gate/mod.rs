@@ -172,22 +172,24 @@ impl Gate {
         let mut record = Record::begin(&self.shared, self.worker, received, peer);
         let step = if lane.snapshot.endpoints.cover(received.path(), door) {
             match self.check_now(&lane, door, received, peer, &mut record) {
-                Some(answer) => return Now::Answered(record.finish_at_once(answer)),
+                Some(answer) => return Now::Answered(record.finish_at_once(answer), record.at()),
                 None => Step::Waits,
             }
         } else {
             self.answer_now(&lane, received, peer, &mut record)
         };
         match step {
-            Step::Answered(answer) => Now::Answered(record.finish(answer)),
+            Step::Answered(answer) => Now::Answered(record.finish(answer), record.at()),
             Step::Passed(passing) => {
+                let at = record.at();
                 let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
-                Now::Passed(Box::pin(async move {
+                let answer = Box::pin(async move {
                     let route = &lane.snapshot.settings.routes[passing.route];
                     let mut record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
                     let answer = gate.forward(&lane, &passing, None, body, &record).await;
                     record.finish(answer)
-                }))
+                });
+                Now::Passed(answer, at)
             }
             Step::Waits => {
                 record.forget();

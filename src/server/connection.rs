@@ -246,7 +246,7 @@ impl<S: Serve> Visit<S> {
                         told = Told::Wait(Instant::now() + LATE_REQUEST);
                     }
                 }
-                let now = Instant::now();
+                let now = connection.as_mut().served_at().unwrap_or_else(Instant::now);
                 let deadline = match told {
                     Told::Nothing => pace.next(now, pulse),
                     Told::Wait(until) if pulse.started() == 0 && now < until => Some((until, Overdue::Look)),
@@ -338,6 +338,11 @@ enum Told {
 /// hyper's two kinds of connection, and ours.
 pub(super) trait Connection: Future {
     fn graceful_shutdown(self: Pin<&mut Self>);
+
+    /// When it was asked what it answered, or passed on, since this was called last: a look at the clock saved.
+    fn served_at(self: Pin<&mut Self>) -> Option<Instant> {
+        None
+    }
 }
 
 impl<I, S> Connection for http1::UpgradeableConnection<I, S>

@@ -129,7 +129,7 @@ pub(super) fn write(
     content: Content,
     head_only: bool,
     last: bool,
-    now: Timestamp,
+    now: impl FnOnce() -> Timestamp,
     out: &mut Vec<u8>,
 ) -> Framing {
     write_status(answer.status, out);
@@ -176,7 +176,7 @@ pub(super) fn write(
         out.extend_from_slice(b"\r\n");
     }
     if !dated {
-        write_date(now, out);
+        write_date(now(), out);
     }
     out.extend_from_slice(b"\r\n");
     framing

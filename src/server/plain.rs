@@ -25,6 +25,7 @@ use super::head::{self, Asked, Content, Found, Framing};
 use super::line::{Client, Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
 use crate::request::Received;
+use crate::time::Timestamp;
 use crate::wire::{Answer, Body, Now, Pieces, Piped, chunked, spare};
 
 impl<S: Serve> Visit<S> {
@@ -42,6 +43,7 @@ impl<S: Serve> Visit<S> {
             request: None,
             unseen: false,
             since: accepted,
+            served_at: None,
             end: End::Closed,
         };
         let ended = visit
@@ -72,6 +74,7 @@ struct Lane<T, S> {
     unseen: bool,
     /// Since when the head under way is awaited.
     since: Instant,
+    served_at: Option<Instant>,
     end: End,
 }
 
@@ -99,6 +102,10 @@ where
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
         self.line.close_soon();
+    }
+
+    fn served_at(mut self: Pin<&mut Self>) -> Option<Instant> {
+        self.served_at.take()
     }
 }
 
@@ -230,9 +237,10 @@ where
         let (peer, role) = (visit.peer, visit.role);
         let mut body = line.body(asked.body);
         match visit.service.serve_now(&mut received, &mut body, peer, role) {
-            Now::Answered(answer) => {
+            Now::Answered(answer, at) => {
+                self.served_at = Some(at.steady);
                 line.pulse().answered(asked.body > 0);
-                let mut reply = visit.reply(line, answer, asked)?;
+                let mut reply = visit.reply(line, answer, asked, || at.wall)?;
                 match reply.sending.poll_write(cx, line) {
                     Poll::Ready(sent) => {
                         sent?;
@@ -248,7 +256,8 @@ where
                     }
                 }
             }
-            Now::Passed(answer) => {
+            Now::Passed(answer, at) => {
+                self.served_at = Some(at.steady);
                 let (visit, line) = (Rc::clone(visit), Rc::clone(line));
                 let flight = Flight::begin(line.pulse(), asked.body > 0);
                 self.request = Some(Box::pin(async move {
@@ -299,14 +308,20 @@ impl<S: Serve> Visit<S> {
             })
             .await
         };
-        match served.and_then(|answer| self.reply(line, answer, asked)) {
+        match served.and_then(|answer| self.reply(line, answer, asked, || self.clock.now())) {
             Ok(reply) => reply.send(line).await,
             Err(_) => After::End(End::Closed),
         }
     }
 
     /// What is sent for an answer.
-    fn reply<T>(&self, line: &Line<T>, mut answer: Answer, asked: Asked) -> io::Result<Reply>
+    fn reply<T>(
+        &self,
+        line: &Line<T>,
+        mut answer: Answer,
+        asked: Asked,
+        now: impl FnOnce() -> Timestamp,
+    ) -> io::Result<Reply>
     where
         T: Client,
     {
@@ -325,14 +340,7 @@ impl<S: Serve> Visit<S> {
             None => Content::Unknown,
         };
         let mut out = spare::buffer();
-        let framing = head::write(
-            &answer,
-            content,
-            asked.head_only,
-            last,
-            self.clock.now(),
-            &mut out,
-        );
+        let framing = head::write(&answer, content, asked.head_only, last, now, &mut out);
         Ok(Reply {
             sending: Sending {
                 pieces: Pieces::of_head(out),

@@ -4,6 +4,8 @@ use std::pin::Pin;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
+use crate::time::Moment;
+
 use super::{Body, http1, spare};
 
 /// A status, fields and a body. Fields that are as they are sent already are not taken apart again.
@@ -34,10 +36,10 @@ pub struct Lines {
 
 /// What became of a request at once.
 pub enum Now {
-    /// The answer.
-    Answered(Answer),
+    /// The answer, and when it was asked for.
+    Answered(Answer, Moment),
     /// It will be answered. Boxed where it is made: it is large, and would be moved several times.
-    Passed(Pin<Box<dyn Future<Output = Answer>>>),
+    Passed(Pin<Box<dyn Future<Output = Answer>>>, Moment),
     /// It has to wait; nothing has happened.
     Waits,
 }

@@ -29,7 +29,7 @@ use crate::observe::sightings::{self, Noticed, Sightings};
 use crate::policy::Route;
 use crate::request::admission::Rejection;
 use crate::request::{Client, Facts, Peer, Received, RequestId};
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 use crate::upstream::Failure;
 use crate::wire::names::USER_AGENT;
 use crate::wire::problem::{Form, problem};
@@ -92,8 +92,7 @@ pub struct Record<'g> {
     shared: &'g Shared,
     counters: &'g WorkerCounters,
     id: RequestId,
-    now: Timestamp,
-    began: Duration,
+    at: Moment,
     /// How long it took to decide.
     judged: Option<Duration>,
     peer: Peer,
@@ -116,20 +115,22 @@ impl<'g> Record<'g> {
         let access = access
             .as_ref()
             .map(|log| Box::new(Access::new(Arc::clone(log), received)));
-        let now = shared.clock.now();
+        let at = shared.clock.read();
         Self {
             shared,
             counters: &observers.workers[worker],
             id: RequestId::next(),
-            now,
-            began: shared.clock.monotonic(),
+            at,
             judged: None,
             peer,
             client,
             rule: None,
             road: "proxy",
             access,
-            noticed: observers.sightings.notice(received, &peer, now).map(RefCell::new),
+            noticed: observers
+                .sightings
+                .notice(received, &peer, at.wall)
+                .map(RefCell::new),
         }
     }
 
@@ -140,7 +141,12 @@ impl<'g> Record<'g> {
 
     /// When it arrived.
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.at.wall
+    }
+
+    /// The same by both clocks.
+    pub fn at(&self) -> Moment {
+        self.at
     }
 
     /// The client behind the trusted proxies.
@@ -199,9 +205,9 @@ impl<'g> Record<'g> {
     pub fn explain_rejection(&self, refused: &Refused<'_>, rejection: &Rejection, gateway: bool) {
         let explained = &self.shared.observers.explained;
         let news = if gateway {
-            explained.is_news(&(self.road, rejection.message), self.now)
+            explained.is_news(&(self.road, rejection.message), self.now())
         } else {
-            explained.is_first(self.client, rejection.message, self.now)
+            explained.is_first(self.client, rejection.message, self.now())
         };
         if news {
             warn!(
@@ -219,7 +225,7 @@ impl<'g> Record<'g> {
     /// Whether nobody was told of this header at this endpoint within the hour.
     pub fn is_news(&self, header: &str) -> bool {
         let news = (self.road, header);
-        self.shared.observers.explained.is_news(&news, self.now)
+        self.shared.observers.explained.is_news(&news, self.now())
     }
 
     /// What the request is about, as it is judged.
@@ -283,7 +289,7 @@ impl<'g> Record<'g> {
                 ),
                 request_id: Some(self.id),
                 client: Some(self.client),
-                ..Line::new(self.now, Event::BanAdd)
+                ..Line::new(self.now(), Event::BanAdd)
             });
             warn!(network = %ban.network, client.ip = %self.client, "banned after too many wrong credentials");
         }
@@ -294,7 +300,7 @@ impl<'g> Record<'g> {
                 .shared
                 .observers
                 .explained
-                .is_first(self.client, facts.path.raw(), self.now)
+                .is_first(self.client, facts.path.raw(), self.now())
         {
             warn!(
                 request.id = %self.id,
@@ -399,18 +405,17 @@ impl<'g> Record<'g> {
     fn access_line(&mut self, status: u16) -> Option<Unwritten> {
         Some(Unwritten {
             access: self.access.take()?,
-            time: self.now,
+            at: self.at,
             client: self.client,
             status,
             id: self.id,
-            began: self.began,
             clock: self.shared.clock.clone(),
             bytes: 0,
         })
     }
 
     fn elapsed(&self) -> Duration {
-        self.shared.clock.monotonic().saturating_sub(self.began)
+        self.shared.clock.since(&self.at)
     }
 
     fn line(&self) -> Line<'_> {
@@ -424,7 +429,7 @@ impl<'g> Record<'g> {
             rule: self.rule.unwrap_or(""),
             road: self.road,
             request_id: Some(self.id),
-            ..Line::new(self.now, Event::Request)
+            ..Line::new(self.now(), Event::Request)
         }
     }
 

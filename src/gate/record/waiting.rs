@@ -1,7 +1,6 @@
 //! A request that is not answered at once: somebody has to verify its credential, or a backend has to answer.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use super::{Record, agent};
 use crate::gate::Shared;
@@ -10,7 +9,7 @@ use crate::observe::Outcome;
 use crate::observe::audit::Line;
 use crate::observe::sightings::Noticed;
 use crate::request::{Client, Facts, Peer, RequestId};
-use crate::time::Timestamp;
+use crate::time::Moment;
 
 /// A request that is being decided.
 pub struct Undecided<'r, 'g> {
@@ -47,8 +46,7 @@ impl Drop for Undecided<'_, '_> {
 /// A request that waits for a backend.
 pub struct Kept {
     id: RequestId,
-    now: Timestamp,
-    began: Duration,
+    at: Moment,
     peer: Peer,
     client: Client,
     road: &'static str,
@@ -61,8 +59,7 @@ impl<'g> Record<'g> {
     pub fn keep(mut self) -> Kept {
         Kept {
             id: self.id,
-            now: self.now,
-            began: self.began,
+            at: self.at,
             peer: self.peer,
             client: self.client,
             road: self.road,
@@ -77,8 +74,7 @@ impl<'g> Record<'g> {
             shared,
             counters: &shared.observers.workers[worker],
             id: kept.id,
-            now: kept.now,
-            began: kept.began,
+            at: kept.at,
             judged: None,
             peer: kept.peer,
             client: kept.client,
