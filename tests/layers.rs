@@ -20,7 +20,6 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("totp_rs", &["crypto"]),
     ("webauthn_rs", &["crypto"]),
     ("rusqlite", &["store"]),
-    ("governor", &["decision"]),
     ("moka", &["authn"]),
     ("quick_cache", &["authn", "decision"]),
     ("httparse", &["wire"]),

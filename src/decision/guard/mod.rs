@@ -123,9 +123,12 @@ impl Guard {
     /// # Errors
     /// Too fast.
     pub fn spend_refused(&self, client: Client) -> Result<(), Throttled> {
-        self.refused
-            .spend(Rates::client_key(client).borrowed())
-            .map_or(Ok(()), too_fast)
+        match self.refused.spending() {
+            Some(refused) => refused
+                .spend(Rates::client_key(client).borrowed())
+                .map_or(Ok(()), too_fast),
+            None => Ok(()),
+        }
     }
 
     /// Spends from the rates of client, user and token of an allowed request. Nothing to do, and
@@ -134,20 +137,16 @@ impl Guard {
     /// # Errors
     /// Too fast.
     pub fn spend_allowed(&self, client: Client, who: Option<&Identity>) -> Result<(), Throttled> {
-        if !self.allowed.is_on() {
+        let Some(allowed) = self.allowed.spending() else {
             return Ok(());
-        }
-        self.allowed
+        };
+        allowed
             .spend(Rates::client_key(client).borrowed())
             .map_or(Ok(()), too_fast)?;
         if let Some(who) = who {
-            self.allowed
-                .spend(KeyRef::User(who.name()))
-                .map_or(Ok(()), too_fast)?;
+            allowed.spend(KeyRef::User(who.name())).map_or(Ok(()), too_fast)?;
             if let Some(token) = &who.token {
-                self.allowed
-                    .spend_from(&token.allowance)
-                    .map_or(Ok(()), too_fast)?;
+                allowed.spend_from(&token.allowance).map_or(Ok(()), too_fast)?;
             }
         }
         Ok(())

@@ -1,18 +1,13 @@
-//! Rates per client, user and token: GCRA by `governor`, in a bounded table; for tokens beside what is known of each.
+//! Rates per client, user and token: the generic cell rate algorithm (ITU-T I.371), in a bounded table; for tokens beside
+//! what is known of each.
 
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use governor::clock::{Clock as GovernorClock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
@@ -23,8 +18,7 @@ use crate::config::settings::Rate;
 use crate::request::Client;
 use crate::time::Clock;
 
-/// Keys that are limited at once; the least used goes first. `governor`'s own keyed table has no
-/// bound, which an attacker with many addresses would find out.
+/// Keys that are limited at once; the least used goes first.
 const MOST: usize = 65_536;
 
 /// One rate, for many keys.
@@ -34,7 +28,7 @@ pub(super) struct Rates {
     number: AtomicU32,
     quota: ArcSwapOption<Quota>,
     buckets: Cache<Key, Arc<Bucket>>,
-    clock: Monotonic,
+    clock: Clock,
 }
 
 /// What is limited.
@@ -91,10 +85,26 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
+/// How often: one more `interval` after the last, and `burst` of them at once; in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quota {
+    interval: u64,
+    burst: u64,
+}
+
+#[derive(Debug, Default)]
 struct Bucket {
-    limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
+    allowance: Allowance,
     /// Nanoseconds of the clock until which nothing is left to spend.
     blocked_until: AtomicU64,
+}
+
+/// A rate at one moment, to spend from: one look at it and at the clock for all keys of a request.
+pub(super) struct Spending<'r> {
+    rates: &'r Rates,
+    number: u32,
+    quota: Quota,
+    now: u64,
 }
 
 impl Rates {
@@ -104,15 +114,15 @@ impl Rates {
             number: AtomicU32::new(0),
             quota: ArcSwapOption::empty(),
             buckets: Cache::new(MOST),
-            clock: Monotonic(clock),
+            clock,
         };
         rates.set(rate);
         rates
     }
 
-    /// Takes a new rate; buckets of the old one are forgotten when it differs.
+    /// Takes a new rate; what was spent of the old one is forgotten when it differs.
     pub(super) fn set(&self, rate: Option<Rate>) {
-        let quota = rate.and_then(quota);
+        let quota = rate.and_then(Quota::of);
         let other = self.quota.load().as_deref().copied() != quota;
         if other {
             self.buckets.clear();
@@ -125,10 +135,6 @@ impl Rates {
         }
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        self.on.load(Ordering::Acquire)
-    }
-
     pub(super) fn client_key(client: Client) -> Key {
         match client {
             Client::Address(address) => Key::Client(bucket(bucket_address(address))),
@@ -137,114 +143,106 @@ impl Rates {
         }
     }
 
-    /// How long nothing can be spent; none: something can, as far as is known.
+    /// How long nothing is left to spend for that key; it spends nothing.
     pub(super) fn blocked(&self, key: KeyRef<'_>) -> Option<Duration> {
         if !self.is_on() {
             return None;
         }
         let bucket = self.buckets.get(&key)?;
-        let left = bucket
-            .blocked_until
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.clock.nanos());
+        let until = bucket.blocked_until.load(Ordering::Relaxed);
+        // Nobody is, nearly always: then nobody needs to know the time.
+        let left = until.checked_sub(1)?.saturating_sub(self.now());
         (left > 0).then(|| Duration::from_nanos(left))
     }
 
-    /// The same of what is kept elsewhere.
-    pub(super) fn spend_from(&self, allowance: &Allowance) -> Option<Duration> {
-        let number = self.number.load(Ordering::Acquire);
-        let quota = *self.quota.load().as_deref()?;
-        if allowance.rate.load(Ordering::Relaxed) != number {
-            allowance.spent.store(0, Ordering::Relaxed);
-            allowance.rate.store(number, Ordering::Relaxed);
+    /// None: there is no rate. Nothing that is shared is touched then.
+    pub(super) fn spending(&self) -> Option<Spending<'_>> {
+        if !self.is_on() {
+            return None;
         }
-        let (interval, burst) = (nanos(quota.replenish_interval()), quota.burst_size().get());
-        spend_at(self.clock.nanos(), interval, burst.into(), &allowance.spent)
-            .err()
-            .map(Duration::from_nanos)
+        let number = self.number.load(Ordering::Acquire);
+        Some(Spending {
+            rates: self,
+            number,
+            quota: *self.quota.load().as_deref()?,
+            now: self.now(),
+        })
     }
 
-    /// How many keys are limited now.
+    fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    fn now(&self) -> u64 {
+        nanos(self.clock.monotonic())
+    }
+
     #[cfg(test)]
     pub(super) fn buckets(&self) -> usize {
         self.buckets.len()
     }
+}
 
-    /// Spends one; how long to wait when there is none.
+impl Spending<'_> {
+    /// Spends one; how long to wait if there is none.
     pub(super) fn spend(&self, key: KeyRef<'_>) -> Option<Duration> {
-        let quota = *self.quota.load().as_deref()?;
-        let bucket = match self.buckets.get(&key) {
+        let buckets = &self.rates.buckets;
+        let bucket = match buckets.get(&key) {
             Some(bucket) => bucket,
             None => {
-                let fresh = Arc::new(Bucket {
-                    limiter: RateLimiter::direct_with_clock(quota, self.clock.clone()),
-                    blocked_until: AtomicU64::new(0),
-                });
-                self.buckets.insert(key.to_key(), Arc::clone(&fresh));
+                let fresh = Arc::new(Bucket::default());
+                buckets.insert(key.to_key(), Arc::clone(&fresh));
                 fresh
             }
         };
-        match bucket.limiter.check() {
-            Ok(()) => None,
-            Err(not_until) => {
-                let wait = not_until.wait_time_from(self.clock.now());
-                let until = self.clock.nanos().saturating_add(nanos(wait));
-                bucket.blocked_until.fetch_max(until, Ordering::Relaxed);
-                Some(wait)
-            }
+        let wait = self.spend_from(&bucket.allowance)?;
+        let until = self.now.saturating_add(nanos(wait));
+        bucket.blocked_until.fetch_max(until, Ordering::Relaxed);
+        Some(wait)
+    }
+
+    /// The same of what is known beside its key.
+    pub(super) fn spend_from(&self, allowance: &Allowance) -> Option<Duration> {
+        if allowance.rate.load(Ordering::Relaxed) != self.number {
+            allowance.spent.store(0, Ordering::Relaxed);
+            allowance.rate.store(self.number, Ordering::Relaxed);
         }
+        self.quota
+            .spend_at(self.now, &allowance.spent)
+            .err()
+            .map(Duration::from_nanos)
     }
 }
 
-/// The generic cell rate algorithm (ITU-T I.371), as `governor` has it: one more is due `interval` after the last, and
-/// `burst` of them at once.
-///
-/// # Errors
-/// So many nanoseconds too early.
-fn spend_at(now: u64, interval: u64, burst: u64, spent: &AtomicU64) -> Result<(), u64> {
-    let latest = now.saturating_add(interval.saturating_mul(burst));
-    let due = |spent: u64| spent.max(now).saturating_add(interval);
-    spent
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
-            Some(due(spent)).filter(|due| *due <= latest)
+impl Quota {
+    fn of(rate: Rate) -> Option<Self> {
+        let interval = nanos(rate.per.checked_div(rate.count)?);
+        (interval > 0).then_some(Self {
+            interval,
+            burst: rate.burst.max(1).into(),
         })
-        .map(drop)
-        .map_err(|spent| due(spent) - latest)
-}
+    }
 
-/// `50/s burst 100`: a cell each 20 ms, 100 at once.
-fn quota(rate: Rate) -> Option<Quota> {
-    let burst = NonZeroU32::new(rate.burst.max(1))?;
-    let period = rate.per.checked_div(rate.count)?;
-    Some(Quota::with_period(period)?.allow_burst(burst))
+    /// `spent` is the moment at which all of it is made up for. One more is due `interval` after the last, and `burst` of
+    /// them may be due at once.
+    ///
+    /// # Errors
+    /// So many nanoseconds too early.
+    fn spend_at(self, now: u64, spent: &AtomicU64) -> Result<(), u64> {
+        let latest = now.saturating_add(self.interval.saturating_mul(self.burst));
+        let due = |spent: u64| spent.max(now).saturating_add(self.interval);
+        spent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
+                Some(due(spent)).filter(|due| *due <= latest)
+            })
+            .map(drop)
+            .map_err(|spent| due(spent) - latest)
+    }
 }
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
-
-/// Our clock, in the form that `governor` reads.
-#[derive(Clone, Debug)]
-struct Monotonic(Clock);
-
-impl Monotonic {
-    fn nanos(&self) -> u64 {
-        nanos(self.0.monotonic())
-    }
-}
-
-impl GovernorClock for Monotonic {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::from(self.nanos())
-    }
-}
-
-const _: fn() = || {
-    fn is_reference<T: Reference>() {}
-    is_reference::<Nanos>();
-};
 
 #[cfg(test)]
 mod tests {
@@ -253,7 +251,11 @@ mod tests {
     #[test]
     fn a_burst_goes_at_once_and_then_one_each_interval() {
         let spent = AtomicU64::new(0);
-        let spend = |now| spend_at(now, 10, 3, &spent);
+        let quota = Quota {
+            interval: 10,
+            burst: 3,
+        };
+        let spend = |now| quota.spend_at(now, &spent);
         assert_eq!([spend(1000), spend(1000), spend(1000)], [Ok(()); 3]);
         assert_eq!((spend(1000), spend(1004)), (Err(10), Err(6)));
         assert_eq!((spend(1010), spend(1010)), (Ok(()), Err(10)));
@@ -278,7 +280,11 @@ mod tests {
         let allowance = Allowance::default();
         let left = |rates: &Rates| {
             (0..5000)
-                .take_while(|_| rates.spend_from(&allowance).is_none())
+                .take_while(|_| {
+                    rates
+                        .spending()
+                        .is_some_and(|now| now.spend_from(&allowance).is_none())
+                })
                 .count()
         };
         assert_eq!((left(&rates), left(&rates)), (10, 0));
@@ -290,9 +296,9 @@ mod tests {
         assert_eq!((left(&rates), left(&rates)), (1, 0));
     }
 
-    /// As many go as by the table, whenever they come.
+    // "rate": as many as the burst at once, and one each interval, in every span of time
     #[test]
-    fn tokens_are_limited_as_users_are() {
+    fn no_span_of_time_has_more_than_its_share_and_nobody_who_waits_waits_in_vain() {
         let clock = Clock::manual(crate::time::Timestamp::from_millis(1_000_000));
         let rate = Rate {
             count: 50,
@@ -300,15 +306,32 @@ mod tests {
             burst: 7,
         };
         let rates = Rates::new(Some(rate), clock.clone());
-        let allowance = Allowance::default();
+        let spend = || rates.spending().expect("a rate").spend(KeyRef::User("anna"));
+        let (mut went, mut passed) = (Vec::new(), 0);
         for step in 0..2000_u64 {
-            clock.advance(Duration::from_millis(step * step % 31));
-            let (by_table, kept) = (rates.spend(KeyRef::User("anna")), rates.spend_from(&allowance));
-            assert_eq!(
-                by_table.is_none(),
-                kept.is_none(),
-                "{step}: {by_table:?} {kept:?}"
-            );
+            let by = step * step % 31;
+            clock.advance(Duration::from_millis(by));
+            passed += by;
+            match spend() {
+                None => went.push(passed),
+                Some(wait) => {
+                    assert_eq!(
+                        rates.blocked(KeyRef::User("anna")).is_some(),
+                        wait > Duration::ZERO
+                    );
+                    let by = wait.as_millis() as u64 + 1;
+                    clock.advance(Duration::from_millis(by));
+                    passed += by;
+                    assert_eq!(spend(), None, "{wait:?} later");
+                    went.push(passed);
+                }
+            }
+        }
+        for (first, from) in went.iter().enumerate() {
+            for (count, to) in went[first..].iter().enumerate().take(200) {
+                let share = 7 + (to - from) / 20;
+                assert!((count as u64) < share, "{count} in {from}..{to}");
+            }
         }
     }
 }
