@@ -36,12 +36,12 @@ pub(super) struct Head {
     pub(super) client: Option<IpAddr>,
     /// `Sec-WebSocket-Key`, where an upgrade was asked for.
     pub(super) key: Option<Box<[u8]>>,
-    /// The target, then the fields.
+    /// The target, then what was said of the host, then the fields.
     written: Vec<u8>,
     /// So many bytes of it are the target.
     target: usize,
-    /// What was said of the host, if the backend gets that; else it is the backend's own.
-    authority: Option<Box<str>>,
+    /// So many are of the host. None: the backend's own stands in the place of it.
+    host: usize,
     /// The head says how long the body is even where it has none.
     wants_length: bool,
     /// `TE: trailers`
@@ -67,6 +67,11 @@ impl Head {
             (None, target) => target,
         };
         written.extend_from_slice(target.as_bytes());
+        let host = match outgoing.route.host_header {
+            HostHeader::Preserve => outgoing.authority,
+            HostHeader::Upstream => "",
+        };
+        written.extend_from_slice(host.as_bytes());
         let filter = Filter {
             fields,
             outgoing,
@@ -98,10 +103,7 @@ impl Head {
                 .filter(|_| outgoing.upgrade)
                 .map(|key| key.as_bytes().into()),
             target: target.len(),
-            authority: match outgoing.route.host_header {
-                HostHeader::Preserve => Some(outgoing.authority.into()),
-                HostHeader::Upstream => None,
-            },
+            host: host.len(),
             wants_length: matches!(received.method, Method::POST | Method::PUT | Method::PATCH)
                 || fields.contains_key(names::CONTENT_LENGTH),
             trailers: received.version == Version::HTTP_2
@@ -111,10 +113,17 @@ impl Head {
         })
     }
 
+    /// Target, host and fields.
+    fn parts(&self) -> (&[u8], &[u8], &[u8]) {
+        let (target, rest) = self.written.split_at(self.target);
+        let (host, fields) = rest.split_at(self.host);
+        (target, host, fields)
+    }
+
     /// The fields, without `Host`.
     pub(super) fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::new();
-        for (name, value) in each_field(&self.written[self.target..]) {
+        for (name, value) in each_field(self.parts().2) {
             fields.push(std::str::from_utf8(name).expect("names are ASCII"), value);
         }
         fields
@@ -123,13 +132,17 @@ impl Head {
     /// The head on an HTTP/1.1 connection. `length` is the body's: none when it is not known beforehand.
     pub(super) fn http1(&self, backend: &Backend, length: Option<u64>) -> Vec<u8> {
         let mut out = spare::buffer();
-        let (target, fields) = self.written.split_at(self.target);
+        let (target, host, fields) = self.parts();
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.push(b' ');
         out.extend_from_slice(target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let host = self.authority.as_deref().map(str::as_bytes);
-        http1::write_field(b"host", host.unwrap_or(backend.host.as_bytes()), &mut out);
+        let host = if host.is_empty() {
+            backend.host.as_bytes()
+        } else {
+            host
+        };
+        http1::write_field(b"host", host, &mut out);
         out.extend_from_slice(fields);
         match length {
             Some(0) if !self.wants_length => {}
@@ -152,11 +165,11 @@ impl Head {
         length: Option<u64>,
         body: B,
     ) -> Result<Request<B>, Failure> {
-        let authority = match self.authority.as_deref() {
-            Some(written) => Authority::try_from(written).map_err(|_| Failure::BadAuthority)?,
-            None => backend.authority.clone(),
+        let (target, host, fields) = self.parts();
+        let authority = match host {
+            [] => backend.authority.clone(),
+            written => Authority::try_from(written).map_err(|_| Failure::BadAuthority)?,
         };
-        let (target, fields) = self.written.split_at(self.target);
         let target = PathAndQuery::try_from(target).map_err(|_| Failure::BadAuthority)?;
         let uri = Uri::builder()
             .scheme(backend.scheme.clone())
