@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::failure::Failure;
+use super::http1::Turn;
 use super::pool::Pool;
 use crate::outbound::Stream;
 use crate::wire::Socket;
@@ -44,15 +45,17 @@ pub(super) struct Http1 {
     born: Instant,
     pub(super) idle_since: Instant,
     pub(super) used: u32,
-    pub(super) home: Weak<Pool>,
+    pub(super) opened: Opened,
+    pub(super) turn: Turn,
 }
+
+/// Counts as open with the pool that it belongs to.
+#[derive(Debug)]
+pub(super) struct Opened(Weak<Pool>);
 
 impl Http1 {
     /// Boxed, because it goes from hand to hand with each request.
     pub(super) fn new(stream: Stream, head: usize, home: Weak<Pool>) -> Box<Self> {
-        if let Some(pool) = home.upgrade() {
-            pool.opened.set(pool.opened.get() + 1);
-        }
         let now = Instant::now();
         Box::new(Self {
             stream,
@@ -61,7 +64,8 @@ impl Http1 {
             born: now,
             idle_since: now,
             used: 1,
-            home,
+            opened: Opened::with(home),
+            turn: Turn::default(),
         })
     }
 
@@ -103,9 +107,24 @@ impl Http1 {
     }
 }
 
-impl Drop for Http1 {
+impl Opened {
+    fn with(pool: Weak<Pool>) -> Self {
+        let opened = Self(pool);
+        if let Some(pool) = opened.pool() {
+            pool.opened.set(pool.opened.get() + 1);
+        }
+        opened
+    }
+
+    /// None: it belongs to none, or that is gone.
+    pub(super) fn pool(&self) -> Option<Rc<Pool>> {
+        self.0.upgrade()
+    }
+}
+
+impl Drop for Opened {
     fn drop(&mut self) {
-        if let Some(pool) = self.home.upgrade() {
+        if let Some(pool) = self.pool() {
             pool.opened.set(pool.opened.get().saturating_sub(1));
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Came {
 
 /// Where its body comes from.
 pub(super) enum Source {
-    Http1(Box<Exchange>),
+    Http1(Exchange),
     Http2(Incoming),
 }
 
@@ -219,10 +219,7 @@ impl Upstreams {
     clippy::result_large_err,
     reason = "what was not sent goes back to where it came from"
 )]
-pub(super) fn came_on_http1(
-    exchange: Box<Exchange>,
-    head: Result<Relayed, Broken>,
-) -> Result<Came, Unanswered> {
+pub(super) fn came_on_http1(exchange: Exchange, head: Result<Relayed, Broken>) -> Result<Came, Unanswered> {
     let unanswered = |why| Unanswered {
         unsent: None,
         closed: false,

@@ -10,7 +10,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
 use super::body::{Cut, Upload};
-use super::connection::{FIRST_READ, Http1};
+use super::connection::{FIRST_READ, Http1, Opened};
 use super::failure::Failure;
 use super::names::IdentityNames;
 use super::pool::MOST_IDLE;
@@ -43,11 +43,14 @@ pub(super) enum Broken {
     Refused(Failure),
 }
 
-/// A connection with one request on it, from its head to the end of the response.
+/// A connection with one request on it, from its head to the end of the response. None: the response is over, and the
+/// connection is on its way back to its pool.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    /// None: the response is over, and the connection is on its way back to its pool.
-    http1: Option<Box<Http1>>,
+pub(super) struct Exchange(Option<Box<Http1>>);
+
+/// What is under way on a connection. It has its place there, so that none has to be found for each request.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
     sending: Sending,
     /// What is still to come of the response.
     left: Left,
@@ -70,6 +73,20 @@ struct Sending {
     state: State,
     /// Whether something was written.
     begun: bool,
+}
+
+impl Default for Sending {
+    /// Nothing.
+    fn default() -> Self {
+        Self {
+            pieces: Pieces::default(),
+            upload: Upload::none(),
+            framing: Framing::Length(0),
+            held: Bytes::new(),
+            state: State::Done,
+            begun: false,
+        }
+    }
 }
 
 /// How the body of the request is framed.
@@ -98,25 +115,24 @@ enum Left {
     UntilClose,
 }
 
+impl Default for Left {
+    /// Nothing.
+    fn default() -> Self {
+        Self::Length(0)
+    }
+}
+
 impl Exchange {
-    /// `length` is that of the body, if it is known; it must be what `head` says. Boxed, because it goes from hand to
-    /// hand, and the future of a request would be too large for what the allocator has at hand.
-    pub(super) fn new(http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Box<Self> {
-        Box::new(Self {
-            http1: Some(http1),
-            sending: Sending {
-                pieces: Pieces::of_head(head),
-                upload,
-                framing: length.map_or(Framing::Chunked, Framing::Length),
-                held: Bytes::new(),
-                state: State::Sending,
-                begun: false,
-            },
-            left: Left::Length(0),
-            large: false,
-            keeps: false,
-            interim: 0,
-        })
+    /// `length` is that of the body, if it is known; it must be what `head` says.
+    pub(super) fn new(mut http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
+        let sending = &mut http1.turn.sending;
+        sending.pieces = Pieces::of_head(head);
+        sending.upload = upload;
+        sending.framing = length.map_or(Framing::Chunked, Framing::Length);
+        sending.state = State::Sending;
+        sending.begun = false;
+        http1.turn.interim = 0;
+        Self(Some(http1))
     }
 
     /// Sends the request and looks for the head of the response. `asked` is the method.
@@ -126,10 +142,10 @@ impl Exchange {
         asked: &Method,
         identities: &IdentityNames,
     ) -> Poll<Result<Relayed, Broken>> {
-        let Some(http1) = &mut self.http1 else {
+        let Some(http1) = self.0.as_deref_mut() else {
             return Poll::Ready(Err(Broken::Wrong("it was answered before".to_owned())));
         };
-        let written = match self.sending.poll(cx, &mut http1.stream) {
+        let written = match http1.turn.sending.poll(cx, &mut http1.stream) {
             Poll::Ready(Err(SendError::Cut(why))) => return Poll::Ready(Err(Broken::Cut(why))),
             // It may have said why before it closed.
             Poll::Ready(Err(SendError::Io(error))) => Some(error),
@@ -138,29 +154,30 @@ impl Exchange {
         loop {
             match http1.poll_fill(cx, FIRST_READ) {
                 Poll::Pending => match written {
-                    Some(error) => return Poll::Ready(Err(self.closed(&error))),
+                    Some(error) => return Poll::Ready(Err(http1.closed(&error))),
                     None => return Poll::Pending,
                 },
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.closed(&error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(http1.closed(&error))),
                 Poll::Ready(Ok(0)) => {
                     let end = written.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    return Poll::Ready(Err(self.closed(&end)));
+                    return Poll::Ready(Err(http1.closed(&end)));
                 }
                 Poll::Ready(Ok(_)) => {}
             }
+            let turn = &mut http1.turn;
             while let Some(head) = next_head(&http1.read, http1.head)? {
                 let length = head.length;
                 // 101 ends HTTP on this connection; the others come before the response itself.
                 if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                    self.interim += length;
-                    if self.interim > MOST_INTERIM {
+                    turn.interim += length;
+                    if turn.interim > MOST_INTERIM {
                         return Poll::Ready(Err(wrong("too many interim responses")));
                     }
                     http1.read.advance(length);
                     continue;
                 }
-                (self.left, self.keeps) = framing(&head, asked)?;
-                self.large = matches!(self.left, Left::Length(LARGE..));
+                (turn.left, turn.keeps) = framing(&head, asked)?;
+                turn.large = matches!(turn.left, Left::Length(LARGE..));
                 let relayed = Relayed::of(head.status, head.version, &head.fields, asked, identities);
                 http1.read.advance(length);
                 return Poll::Ready(relayed.map_err(Broken::Refused));
@@ -170,7 +187,10 @@ impl Exchange {
 
     /// What is known of the body's length.
     pub(super) fn length(&self) -> Option<u64> {
-        match self.left {
+        let Some(http1) = &self.0 else {
+            return Some(0);
+        };
+        match http1.turn.left {
             Left::Length(left) => Some(left),
             Left::Chunked(_) | Left::UntilClose => None,
         }
@@ -178,16 +198,13 @@ impl Exchange {
 
     /// The whole body, if it is here already; then the connection is free again.
     pub(super) fn whole(&mut self) -> Option<Body> {
-        let Left::Length(length) = self.left else {
-            return None;
-        };
-        let length = usize::try_from(length).ok()?;
-        let read = &mut self.http1.as_mut()?.read;
-        if read.len() < length {
+        let length = usize::try_from(self.length()?).ok()?;
+        let http1 = self.0.as_mut()?;
+        if http1.read.len() < length {
             return None;
         }
-        let body = read.split_to(length).freeze();
-        self.left = Left::Length(0);
+        let body = http1.read.split_to(length).freeze();
+        http1.turn.left = Left::Length(0);
         self.give_back();
         Some(if body.is_empty() {
             Body::Empty
@@ -198,44 +215,36 @@ impl Exchange {
 
     /// Back to what was asked before anything was sent; none when something was.
     pub(super) fn unsent(self) -> Option<Upload> {
-        let sending = self.sending;
+        let sending = self.0?.turn.sending;
         // A piece that was taken out of the body cannot be put back.
         (!sending.begun && !sending.pieces.has_body() && sending.held.is_empty()).then_some(sending.upload)
     }
 
     /// The socket, and what was read of it beyond the head: for a tunnel.
-    pub(super) fn into_stream(mut self) -> Option<(Tunneled, BytesMut)> {
-        let mut http1 = self.http1.take()?;
-        let read = std::mem::take(&mut http1.read);
-        Some((Tunneled(http1), read))
-    }
-
-    fn closed(&self, error: &io::Error) -> Broken {
-        let begun = self.http1.as_ref().is_some_and(|http1| !http1.read.is_empty());
-        let why = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the connection closed before the response".to_owned(),
-            _ => error.to_string(),
+    pub(super) fn into_stream(self) -> Option<(Tunneled, BytesMut)> {
+        let Http1 {
+            stream, read, opened, ..
+        } = *self.0?;
+        let tunneled = Tunneled {
+            stream,
+            _opened: opened,
         };
-        if begun {
-            Broken::Wrong(why)
-        } else {
-            let unsent = !self.sending.begun;
-            Broken::Closed { why, unsent }
-        }
+        Some((tunneled, read))
     }
 
     /// After the last byte of the response. An upload that is still under way would leave its rest in
     /// front of the next request, and bytes that nobody asked for would answer it, so the connection is
     /// closed then.
     fn give_back(&mut self) {
-        let Some(mut http1) = self.http1.take() else {
+        let Some(mut http1) = self.0.take() else {
             return;
         };
-        let Some(pool) = http1.home.upgrade() else { return };
+        let Some(pool) = http1.opened.pool() else { return };
         // A pipe takes what the body has and not a byte more, so what follows it was not seen yet.
-        let quiet = !self.large || http1.is_quiet();
-        if self.keeps && self.sending.state == State::Done && quiet && http1.read.is_empty() && http1.rests()
-        {
+        let quiet = !http1.turn.large || http1.is_quiet();
+        let done = http1.turn.keeps && http1.turn.sending.state == State::Done;
+        if done && quiet && http1.read.is_empty() && http1.rests() {
+            http1.turn.sending.rest();
             http1.read = BytesMut::new();
             let mut idle = pool.idle.borrow_mut();
             if idle.len() < MOST_IDLE {
@@ -246,15 +255,16 @@ impl Exchange {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
-            let Some(http1) = &mut self.http1 else {
+            let Some(http1) = self.0.as_deref_mut() else {
                 return Poll::Ready(None);
             };
             // Goes on while the response comes; how it ends shows in `state`.
-            if matches!(self.sending.state, State::Sending | State::Last) {
-                let _ = self.sending.poll(cx, &mut http1.stream);
+            let turn = &mut http1.turn;
+            if matches!(turn.sending.state, State::Sending | State::Last) {
+                let _ = turn.sending.poll(cx, &mut http1.stream);
             }
             let read = &mut http1.read;
-            let data = match &mut self.left {
+            let data = match &mut turn.left {
                 Left::Length(0) => {
                     self.give_back();
                     return Poll::Ready(None);
@@ -270,22 +280,22 @@ impl Exchange {
                     Ok(Step::Data(data)) => Some(data),
                     Ok(Step::More) => None,
                     Ok(Step::End) => {
-                        self.left = Left::Length(0);
+                        turn.left = Left::Length(0);
                         continue;
                     }
                     Err(chunked::Malformed) => {
-                        self.http1 = None;
+                        self.0 = None;
                         return Poll::Ready(Some(Err("the upstream's chunks are malformed".into())));
                     }
                 },
             };
             if let Some(data) = data {
-                if matches!(self.left, Left::Length(0)) {
+                if matches!(turn.left, Left::Length(0)) {
                     self.give_back();
                 }
                 return Poll::Ready(Some(Ok(data)));
             }
-            let room = match self.left {
+            let room = match turn.left {
                 // More than is to come: a read that fills its room is followed by another.
                 Left::Length(left) => usize::try_from(left).unwrap_or(PIECE).clamp(FIRST_READ, PIECE),
                 _ => PIECE,
@@ -293,16 +303,14 @@ impl Exchange {
             let count = match ready!(http1.poll_fill(cx, room)) {
                 Ok(count) => count,
                 Err(error) => {
-                    self.http1 = None;
+                    self.0 = None;
                     return Poll::Ready(Some(Err(error.into())));
                 }
             };
             if count == 0 {
-                self.http1 = None;
-                return Poll::Ready(match self.left {
-                    Left::UntilClose => None,
-                    _ => Some(Err(ENDED_EARLY.into())),
-                });
+                let whole = matches!(http1.turn.left, Left::UntilClose);
+                self.0 = None;
+                return Poll::Ready((!whole).then(|| Err(ENDED_EARLY.into())));
             }
         }
     }
@@ -320,7 +328,7 @@ impl http_body::Body for Exchange {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.http1.is_none()
+        self.0.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -330,13 +338,14 @@ impl http_body::Body for Exchange {
 
 impl Piped for Exchange {
     fn poll_pipe(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Result<Pipe, BodyError>>> {
-        let this = &mut *self;
+        let http1 = self.0.as_deref_mut()?;
+        let turn = &mut http1.turn;
         // The rest of the request, and what came with the head, go by the other way.
-        if !this.large || !matches!(this.sending.state, State::Done | State::Failed) {
+        let sent = matches!(turn.sending.state, State::Done | State::Failed);
+        if !turn.large || !sent || !http1.read.is_empty() {
             return None;
         }
-        let http1 = this.http1.as_mut().filter(|http1| http1.read.is_empty())?;
-        let Left::Length(left) = &mut this.left else {
+        let Left::Length(left) = &mut turn.left else {
             return None;
         };
         let Poll::Ready(filled) = http1.stream.poll_fill(cx, *left)? else {
@@ -345,14 +354,14 @@ impl Piped for Exchange {
         let pipe = match filled {
             Ok(pipe) if pipe.held() > 0 => pipe,
             ended => {
-                this.http1 = None;
+                self.0 = None;
                 let why = ended.map_or_else(BodyError::from, |_| ENDED_EARLY.into());
                 return Some(Poll::Ready(Err(why)));
             }
         };
         *left = left.saturating_sub(pipe.held() as u64);
         if *left == 0 {
-            this.give_back();
+            self.give_back();
         }
         Some(Poll::Ready(Ok(pipe)))
     }
@@ -363,7 +372,30 @@ enum SendError {
     Io(io::Error),
 }
 
+impl Http1 {
+    /// What an end means while a head is awaited.
+    fn closed(&self, error: &io::Error) -> Broken {
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the connection closed before the response".to_owned(),
+            _ => error.to_string(),
+        };
+        if self.read.is_empty() {
+            let unsent = !self.turn.sending.begun;
+            Broken::Closed { why, unsent }
+        } else {
+            Broken::Wrong(why)
+        }
+    }
+}
+
 impl Sending {
+    /// Keeps nothing of a request that was sent.
+    fn rest(&mut self) {
+        self.pieces = Pieces::default();
+        self.upload = Upload::none();
+        self.held = Bytes::new();
+    }
+
     /// Ready when all of it was written, or it cannot be.
     fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<Result<(), SendError>> {
         loop {
@@ -460,11 +492,14 @@ impl Sending {
 }
 
 /// A connection that carries a tunnel.
-pub(super) struct Tunneled(Box<Http1>);
+pub(super) struct Tunneled {
+    stream: Stream,
+    _opened: Opened,
+}
 
 impl Tunneled {
     pub(super) fn stream(&mut self) -> &mut Stream {
-        &mut self.0.stream
+        &mut self.stream
     }
 }
 
