@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::Extensions;
+use http::{Extensions, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ use super::line::{Client, Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
 use crate::request::Received;
 use crate::time::Timestamp;
-use crate::wire::{Answer, Body, Now, Pieces, Piped, chunked, spare};
+use crate::wire::{Answer, Body, Lines, Now, Pieces, Piped, chunked, spare};
 
 impl<S: Serve> Visit<S> {
     /// Serves a socket without TLS.
@@ -40,7 +40,7 @@ impl<S: Serve> Visit<S> {
         let mut lane = Lane {
             visit: Rc::clone(&visit),
             line: Rc::new(Line::new(io, Arc::clone(&pulse), place)),
-            request: None,
+            under_way: None,
             unseen: false,
             since: accepted,
             served_at: None,
@@ -68,14 +68,27 @@ impl<S: Serve> Visit<S> {
 struct Lane<T, S> {
     visit: Rc<Visit<S>>,
     line: Rc<Line<T>>,
-    /// The request under way. An idle connection has no room for one.
-    request: Option<Pin<Box<dyn Future<Output = After>>>>,
+    /// An idle connection has no room for more than where it would be.
+    under_way: Option<UnderWay>,
     /// Bytes were read ahead that nobody has looked for a head in.
     unseen: bool,
     /// Since when the head under way is awaited.
     since: Instant,
     served_at: Option<Instant>,
     end: End,
+}
+
+/// A request that was begun.
+struct UnderWay {
+    stage: Stage,
+    _flight: Flight,
+}
+
+enum Stage {
+    /// Its answer is awaited.
+    Asked(Pin<Box<dyn Future<Output = Answer>>>, Asked),
+    /// Its answer goes out as the client takes it.
+    Answered(Box<Reply>),
 }
 
 /// How this lane ended.
@@ -119,9 +132,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let lane = &mut *self;
         loop {
-            if let Some(request) = &mut lane.request {
-                let after = ready!(request.as_mut().poll(cx));
-                lane.request = None;
+            if lane.under_way.is_some() {
+                let after = ready!(lane.poll_under_way(cx));
+                lane.under_way = None;
                 if let After::End(end) = after {
                     lane.end = end;
                     return Poll::Ready(());
@@ -167,6 +180,35 @@ where
         }
         if !self.unseen && ahead.capacity() > 0 {
             *ahead = BytesMut::new();
+        }
+    }
+
+    /// Goes on with the request under way; ready when it is over.
+    fn poll_under_way(&mut self, cx: &mut Context<'_>) -> Poll<After> {
+        let (visit, line) = (&self.visit, &self.line);
+        let Some(under_way) = &mut self.under_way else {
+            return Poll::Ready(After::Next);
+        };
+        if let Stage::Asked(answer, asked) = &mut under_way.stage {
+            let Poll::Ready(answer) = answer.as_mut().poll(cx) else {
+                return match line.look_ahead(cx) {
+                    Ok(()) => Poll::Pending,
+                    Err(_) => Poll::Ready(After::End(End::Closed)),
+                };
+            };
+            let Ok(mut reply) = visit.reply(line, answer, *asked, || visit.clock.now()) else {
+                return Poll::Ready(After::End(End::Closed));
+            };
+            // Nearly every answer goes out at once, and needs no room of its own.
+            let after = reply.poll(cx, line);
+            if after.is_pending() {
+                under_way.stage = Stage::Answered(Box::new(reply));
+            }
+            return after;
+        }
+        match &mut under_way.stage {
+            Stage::Answered(reply) => reply.poll(cx, line),
+            Stage::Asked(..) => Poll::Ready(After::End(End::Closed)),
         }
     }
 
@@ -247,73 +289,42 @@ where
                         return Ok(Served::Done(reply.after(line)));
                     }
                     Poll::Pending => {
-                        let (line, flight) = (Rc::clone(line), Flight::resume(line.pulse()));
-                        self.request = Some(Box::pin(async move {
-                            let after = reply.send(&line).await;
-                            drop(flight);
-                            after
-                        }));
+                        let flight = Flight::resume(line.pulse());
+                        self.begin(Stage::Answered(Box::new(reply)), flight);
                     }
                 }
             }
             Now::Passed(answer, at) => {
                 self.served_at = Some(at.steady);
-                let (visit, line) = (Rc::clone(visit), Rc::clone(line));
                 let flight = Flight::begin(line.pulse(), asked.body > 0);
-                self.request = Some(Box::pin(async move {
-                    let after = visit.converse(&line, asked, answer).await;
-                    drop(flight);
-                    after
-                }));
+                self.begin(Stage::Asked(answer, asked), flight);
             }
             Now::Waits => {
-                let (visit, line, head) = (Rc::clone(visit), Rc::clone(line), Box::<[u8]>::from(head));
+                let (visit, head) = (Rc::clone(visit), Box::<[u8]>::from(head));
                 let flight = Flight::begin(line.pulse(), asked.body > 0);
-                self.request = Some(Box::pin(async move {
-                    let Found::Asked(received, asked) = head::read(&head, head.len()) else {
+                let answer = Box::pin(async move {
+                    let Found::Asked(received, _) = head::read(&head, head.len()) else {
                         // It was one a moment ago.
-                        return After::End(End::Closed);
+                        return Answer::new(StatusCode::INTERNAL_SERVER_ERROR, Lines::default(), Body::Empty);
                     };
                     let mut none = Extensions::new();
-                    let answer = Box::pin(visit.service.serve(received, &mut none, body, peer, role));
-                    let after = visit.converse(&line, asked, answer).await;
-                    drop(flight);
-                    after
-                }));
+                    Box::pin(visit.service.serve(received, &mut none, body, peer, role)).await
+                });
+                self.begin(Stage::Asked(answer, asked), flight);
             }
         }
         Ok(Served::Begun)
     }
+
+    fn begin(&mut self, stage: Stage, flight: Flight) {
+        self.under_way = Some(UnderWay {
+            stage,
+            _flight: flight,
+        });
+    }
 }
 
 impl<S: Serve> Visit<S> {
-    /// Waits for an answer, and sends it.
-    async fn converse<T>(
-        &self,
-        line: &Line<T>,
-        asked: Asked,
-        answer: Pin<Box<dyn Future<Output = Answer> + '_>>,
-    ) -> After
-    where
-        T: Client,
-    {
-        let served = {
-            let mut serving = answer;
-            std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-                Poll::Pending => match line.look_ahead(cx) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
-                },
-            })
-            .await
-        };
-        match served.and_then(|answer| self.reply(line, answer, asked, || self.clock.now())) {
-            Ok(reply) => reply.send(line).await,
-            Err(_) => After::End(End::Closed),
-        }
-    }
-
     /// What is sent for an answer.
     fn reply<T>(
         &self,
@@ -362,15 +373,15 @@ struct Reply {
 }
 
 impl Reply {
-    async fn send<T>(mut self, line: &Line<T>) -> After
+    /// Goes on sending; ready when that is over.
+    fn poll<T>(&mut self, cx: &mut Context<'_>, line: &Line<T>) -> Poll<After>
     where
         T: Client,
     {
-        let sent = std::future::poll_fn(|cx| self.sending.poll(cx, line)).await;
-        match sent {
+        Poll::Ready(match ready!(self.sending.poll(cx, line)) {
             Err(_) => After::End(End::Closed),
             Ok(()) => self.after(line),
-        }
+        })
     }
 
     /// What follows once it was sent.
