@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 
 use crate::ask::{Body, Case, Tool};
+use crate::bare::Bare;
 use crate::certificate::Certificate;
 use crate::gates::{ASKED, FIVE, RATED, Running, Settings};
 use crate::load::{Process, free_address};
@@ -72,6 +73,13 @@ fn case(name: &str, process: Process, url: String, headers: Vec<(&'static str, S
         answer: None,
         wrong: None,
     }
+}
+
+/// The floor under what answers the same question.
+pub(crate) fn bare(bare: &Bare, path: &str) -> Case {
+    let url = format!("http://{}{path}", bare.address);
+    let headers = [asked(), vec![bearer(WRONG)]].concat();
+    case("nothing but reading and writing", bare.process(), url, headers)
 }
 
 impl Case {

@@ -18,6 +18,7 @@
 mod load;
 
 mod ask;
+mod bare;
 mod cases;
 mod certificate;
 mod few;
@@ -35,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ask::Case;
+use bare::Bare;
 use cases::{Section, Stage};
 use certificate::Certificate;
 use gates::{Running, Settings};
@@ -94,6 +96,12 @@ impl Options {
 }
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, rest @ ..] = &words[..]
+        && word == bare::WORD
+    {
+        return bare::serve(rest);
+    }
     let options = Options::read().unwrap_or_else(|error| {
         eprintln!("{error}");
         std::process::exit(64)
@@ -163,15 +171,23 @@ fn main() {
 fn requests(options: &Options, stage: &Stage<'_>, report: &mut Report) {
     if options.wants("decision") {
         match stage.decision() {
-            Some((section, _gates)) => measure(options, stage, section, report),
+            Some((mut section, _gates)) => {
+                let bare = Bare::start(None, stage.core);
+                section.cases.push(cases::bare(&bare, "/"));
+                measure(options, stage, section, report);
+            }
             None => report
                 .left_out
                 .push("decision: this version answers no gateways yet".into()),
         }
     }
     let (sections, _gates) = stage.proxy();
-    for section in sections {
+    let bare = Bare::start(Some(stage.backend), stage.core);
+    for mut section in sections {
         if options.wants(section.name) {
+            if section.name == "proxy, 100 B" {
+                section.cases.push(cases::bare(&bare, "/100"));
+            }
             measure(options, stage, section, report);
         }
     }
