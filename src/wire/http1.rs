@@ -145,6 +145,9 @@ pub fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a number.
 pub fn write_number(number: u64, out: &mut Vec<u8>) {
+    if let Ok(digit @ 0..10) = u8::try_from(number) {
+        return out.push(b'0' + digit);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number;
