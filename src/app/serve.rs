@@ -96,7 +96,7 @@ impl Running {
         let snapshot = Snapshot::build(settings.clone(), &parts.lasting, None)
             .map_err(|error| Failure::new(Exit::Config, error))?;
         let shared = Arc::new(Shared {
-            snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
+            snapshot: Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)),
             clock: clock.clone(),
             observers: Observers {
                 audit: Arc::clone(&audit),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::endpoints::{self, OURS};
+use super::endpoints::{self, Asking, OURS};
 use super::record::{Record, Refused};
-use super::{Door, Gate, Lane, NO_ROUTE, clear_cookie, has_dead_cookie, path_on};
+use super::{Gate, Lane, NO_ROUTE, clear_cookie, has_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
 use crate::decision::{Decision, Ruling};
 use crate::dialect::answers::allowed;
@@ -70,16 +70,16 @@ impl<'s, 'r> Asker<'s, 'r> {
 
 impl Gate {
     /// Answers a question. Its body, if there should be one, is never waited for.
-    pub(super) async fn check<'g>(
+    pub(super) async fn check<'g, 'r>(
         &'g self,
         lane: &'g Lane,
-        door: Door,
-        received: &mut Received<'_>,
+        asking: Result<Asking<'g, 'r>, Rejection>,
+        received: &mut Received<'r>,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Answer {
         let mut asker = Asker::new(lane);
-        let begun = self.begin(lane, door, received, peer, record, &mut asker);
+        let begun = self.begin(lane, asking, received, peer, record, &mut asker);
         let examined = begun.and_then(|begun| self.examine(lane, received, &begun, record, &asker));
         match examined {
             Ok((question, route)) => {
@@ -92,16 +92,16 @@ impl Gate {
     }
 
     /// The same unless something has to be waited for.
-    pub(super) fn check_now<'g>(
+    pub(super) fn check_now<'g, 'r>(
         &'g self,
         lane: &'g Lane,
-        door: Door,
-        received: &mut Received<'_>,
+        asking: Result<Asking<'g, 'r>, Rejection>,
+        received: &mut Received<'r>,
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Option<Answer> {
         let mut asker = Asker::new(lane);
-        let begun = self.begin(lane, door, received, peer, record, &mut asker);
+        let begun = self.begin(lane, asking, received, peer, record, &mut asker);
         let examined = begun.and_then(|begun| self.examine(lane, received, &begun, record, &asker));
         match examined {
             Ok((question, route)) => {
@@ -120,7 +120,7 @@ impl Gate {
     fn begin<'g, 'r>(
         &'g self,
         lane: &'g Lane,
-        door: Door,
+        asking: Result<Asking<'g, 'r>, Rejection>,
         received: &mut Received<'r>,
         peer: Peer,
         record: &mut Record<'g>,
@@ -128,7 +128,7 @@ impl Gate {
     ) -> Result<Begun, Rejection> {
         let snapshot = &*lane.snapshot;
         let (places, settings) = (&snapshot.endpoints, &snapshot.settings);
-        let asking = places.find(received.target, door)?;
+        let asking = asking?;
         (asker.names, asker.rest) = (asking.headers, asking.rest);
         if let Some(dialect) = asking.dialect {
             asker.dialect = dialect;
@@ -225,6 +225,7 @@ impl Gate {
     }
 
     /// Writes down what nobody could judge, tells the operator once how to mend it, and answers.
+    #[cold]
     fn refuse(
         &self,
         lane: &Lane,
@@ -277,6 +278,7 @@ impl Gate {
 
 /// Once per endpoint and header: a gateway that sends more than it needs is not wrong, but whoever
 /// believes that the header counts is.
+#[cold]
 fn tell_of_ignored(record: &Record<'_>, dialect: &dyn Dialect, ignored: &[&str]) {
     for name in ignored {
         if record.is_news(name) {

@@ -68,7 +68,10 @@ enum Asker {
 /// Every endpoint of one version of the settings.
 pub struct Endpoints {
     dialects: Vec<Box<dyn Dialect>>,
+    /// Below `base`, and it itself.
     places: Vec<Place>,
+    /// Those of other servers.
+    aliases: Vec<Place>,
     /// `/_sidegate/auth`: nothing below it is anything else.
     base: String,
     /// Whether they have listeners of their own, and the others none.
@@ -139,10 +142,11 @@ impl Endpoints {
             })
             .collect();
         places.push(place(base.clone(), Asker::Detected, None));
+        let mut aliases = Vec::new();
         for alias in &settings.aliases {
             let theirs = ALIASES.iter().filter(|(of, ..)| of == alias);
             let headers = Arc::new(alias.identity_headers());
-            places.extend(
+            aliases.extend(
                 theirs.map(|(_, path, asker)| place((*path).to_owned(), *asker, Some(headers.clone()))),
             );
         }
@@ -155,6 +159,7 @@ impl Endpoints {
         });
         Self {
             places,
+            aliases,
             dialects,
             base,
             own_listeners: !settings.server.decision_listen.is_empty(),
@@ -172,40 +177,26 @@ impl Endpoints {
         }
     }
 
-    /// Whether a request for this path through that door is a question, a proper one or not. The path
-    /// is compared as it was sent: another spelling is another address, where nothing is allowed.
-    pub fn cover(&self, path: &str, door: Door) -> bool {
-        door == Door::Decisions
-            || below(path, &self.base).is_some()
-            || self.places(door).any(|place| place.rest(path).is_some())
-    }
-
-    /// What is at a target that [`Endpoints::cover`].
-    ///
-    /// # Errors
-    /// No endpoint is there.
-    pub fn find<'r>(&self, target: &'r str, door: Door) -> Result<Asking<'_, 'r>, Rejection> {
-        let (place, rest) = self
-            .places(door)
-            .find_map(|place| Some((place, place.rest(target)?)))
-            .ok_or(match door {
-                Door::Front if self.own_listeners => ELSEWHERE,
-                Door::Front | Door::Decisions => NO_ENDPOINT,
-            })?;
-        Ok(Asking {
+    /// What a request for this target through that door asks; none: it is no question. An error: it is one, but no
+    /// endpoint is there. The path is compared as it was sent: another spelling is another address, where nothing is
+    /// allowed.
+    pub fn find<'r>(&self, target: &'r str, door: Door) -> Option<Result<Asking<'_, 'r>, Rejection>> {
+        let own = below(target, &self.base).is_some();
+        let open = door == Door::Decisions || !self.own_listeners;
+        let places = if own { &self.places } else { &self.aliases };
+        let found = places
+            .iter()
+            .filter(|_| open)
+            .find_map(|place| Some((place, place.rest(target)?)));
+        let Some((place, rest)) = found else {
+            let nothing = if open { NO_ENDPOINT } else { ELSEWHERE };
+            return (own || door == Door::Decisions).then_some(Err(nothing));
+        };
+        Some(Ok(Asking {
             dialect: place.dialect.map(|index| &*self.dialects[index]),
             headers: place.headers.as_ref(),
             rest,
-        })
-    }
-
-    /// The endpoints behind that door.
-    fn places(&self, door: Door) -> impl Iterator<Item = &Place> {
-        let open = match door {
-            Door::Decisions => true,
-            Door::Front => !self.own_listeners,
-        };
-        self.places.iter().filter(move |_| open)
+        }))
     }
 
     /// The dialect that speaks a family; without one that of nginx, whose answers every gateway

@@ -12,6 +12,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 
@@ -49,7 +51,7 @@ const NO_PREFIX: Rejection = Rejection {
 /// What all cores share.
 pub struct Shared {
     /// The settings in force.
-    pub snapshot: arc_swap::ArcSwap<Snapshot>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Where the present comes from.
     pub clock: crate::time::Clock,
     /// Audit, access log and metrics.
@@ -73,6 +75,8 @@ pub enum Door {
 pub struct Gate {
     shared: Arc<Shared>,
     lane: RefCell<Rc<Lane>>,
+    /// The newest snapshot, as far as this core has seen.
+    newest: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     upstreams: Upstreams,
     direct: Box<dyn Dialect>,
     /// The identity headers of answers that belong to no route.
@@ -117,6 +121,7 @@ impl Gate {
     pub fn new(shared: Arc<Shared>, upstreams: Upstreams, worker: usize) -> Self {
         let lane = RefCell::new(Rc::new(Lane::new(shared.snapshot.load_full())));
         Self {
+            newest: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             shared,
             lane,
             upstreams,
@@ -137,12 +142,15 @@ impl Gate {
     ) -> Answer {
         let lane = self.lane();
         let mut record = Record::begin(&self.shared, self.worker, &received, peer);
-        let step = if lane.snapshot.endpoints.cover(received.path(), door) {
-            let answer = self.check(&lane, door, &mut received, peer, &mut record);
-            Step::Answered(answer.await)
-        } else {
-            let answer = self.answer(&lane, &mut received, &mut body, peer, &mut record);
-            answer.await
+        let step = match lane.snapshot.endpoints.find(received.target, door) {
+            Some(asking) => {
+                let answer = self.check(&lane, asking, &mut received, peer, &mut record);
+                Step::Answered(answer.await)
+            }
+            None => {
+                let answer = self.answer(&lane, &mut received, &mut body, peer, &mut record);
+                answer.await
+            }
         };
         match step {
             Step::Answered(answer) => record.finish(answer),
@@ -170,8 +178,8 @@ impl Gate {
     ) -> Now {
         let lane = self.lane();
         let mut record = Record::begin(&self.shared, self.worker, received, peer);
-        let step = if lane.snapshot.endpoints.cover(received.path(), door) {
-            match self.check_now(&lane, door, received, peer, &mut record) {
+        let step = if let Some(asking) = lane.snapshot.endpoints.find(received.target, door) {
+            match self.check_now(&lane, asking, received, peer, &mut record) {
                 Some(answer) => return Now::Answered(record.finish_at_once(answer), record.at()),
                 None => Step::Waits,
             }
@@ -253,6 +261,7 @@ impl Gate {
     }
 
     /// What is answered without a decision is not for those who are banned or too fast either.
+    #[cold]
     fn unless_banned(
         &self,
         lane: &Lane,
@@ -267,6 +276,7 @@ impl Gate {
     }
 
     /// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
+    #[cold]
     fn reject(
         &self,
         lane: &Lane,
@@ -283,6 +293,7 @@ impl Gate {
     }
 
     /// Turns away, unjudged, whoever is banned or too fast.
+    #[cold]
     fn throttle(
         &self,
         dialect: &dyn Dialect,
@@ -299,10 +310,10 @@ impl Gate {
     /// The current snapshot with what this core remembers under it. One atomic load; counts no
     /// reference that another core counts too.
     fn lane(&self) -> Rc<Lane> {
-        let current = self.shared.snapshot.load();
-        let mut lane = self.lane.borrow_mut();
-        if !Arc::ptr_eq(&current, &lane.snapshot) {
-            *lane = Rc::new(Lane::new(Arc::clone(&current)));
+        let mut newest = self.newest.borrow_mut();
+        let (current, mut lane) = (newest.load(), self.lane.borrow_mut());
+        if !Arc::ptr_eq(current, &lane.snapshot) {
+            *lane = Rc::new(Lane::new(Arc::clone(current)));
         }
         Rc::clone(&lane)
     }
@@ -350,6 +361,7 @@ fn has_dead_cookie(facts: &Facts<'_>, ruling: &Ruling) -> bool {
     passed_over && Cookie::Session.find(facts.headers, facts.scheme == Scheme::Https) != Found::Nothing
 }
 
+#[cold]
 fn clear_cookie(secure: bool, headers: &mut HeaderMap) {
     headers.append(SET_COOKIE, Cookie::Session.clear(secure));
 }
