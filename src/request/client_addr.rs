@@ -174,21 +174,30 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
 
 /// Four numbers without leading zeros, which nearly every entry is; none says nothing of it.
 pub(super) fn plain_v4(text: &str) -> Option<Ipv4Addr> {
-    let (mut octets, mut at, mut digits) = ([0_u8; 4], 0, 0);
+    // So long that no sum below goes over.
+    if text.len() > 15 {
+        return None;
+    }
+    let is_plain = |octet, digits| match digits {
+        1 => true,
+        2 => octet >= 10,
+        3 => (100..256).contains(&octet),
+        _ => false,
+    };
+    let (mut address, mut dots, mut octet, mut digits) = (0_u32, 0, 0_u64, 0);
     for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' => {
-                if digits > 0 && octets[at] == 0 {
-                    return None;
-                }
-                octets[at] = octets[at].checked_mul(10)?.checked_add(byte - b'0')?;
-                digits += 1;
-            }
-            b'.' if digits > 0 && at < 3 => (at, digits) = (at + 1, 0),
-            _ => return None,
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            octet = octet * 10 + u64::from(digit);
+            digits += 1;
+        } else if byte == b'.' && dots < 3 && is_plain(octet, digits) {
+            address = address << 8 | octet as u32;
+            (dots, octet, digits) = (dots + 1, 0, 0);
+        } else {
+            return None;
         }
     }
-    (at == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+    (dots == 3 && is_plain(octet, digits)).then(|| Ipv4Addr::from_bits(address << 8 | octet as u32))
 }
 
 const TWO_CHAINS: Rejection =
