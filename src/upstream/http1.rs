@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
@@ -14,11 +14,12 @@ use super::connection::{FIRST_READ, Http1, Opened};
 use super::failure::Failure;
 use super::names::IdentityNames;
 use super::pool::MOST_IDLE;
+use super::response_framing::{Left, framing};
 use super::response_head::Relayed;
 use crate::outbound::Stream;
-use crate::wire::chunked::{self, Chunks, Step};
+use crate::wire::chunked::{self, Step};
 use crate::wire::http1::{self, NoHead, ResponseHead};
-use crate::wire::{Body, BodyError, Fields, Pieces, Pipe, Piped, Splice, names};
+use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Splice};
 
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
@@ -107,21 +108,6 @@ enum State {
     Failed,
 }
 
-/// What is left of a response's body.
-#[derive(Debug)]
-enum Left {
-    Length(u64),
-    Chunked(Chunks),
-    UntilClose,
-}
-
-impl Default for Left {
-    /// Nothing.
-    fn default() -> Self {
-        Self::Length(0)
-    }
-}
-
 impl Exchange {
     /// `length` is that of the body, if it is known; it must be what `head` says.
     pub(super) fn new(mut http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
@@ -131,7 +117,8 @@ impl Exchange {
         sending.framing = length.map_or(Framing::Chunked, Framing::Length);
         sending.state = State::Sending;
         sending.begun = false;
-        http1.turn.interim = 0;
+        let turn = &mut http1.turn;
+        (turn.left, turn.large, turn.keeps, turn.interim) = (Left::default(), false, false, 0);
         Self(Some(http1))
     }
 
@@ -165,7 +152,10 @@ impl Exchange {
                 Poll::Ready(Ok(_)) => {}
             }
             let turn = &mut http1.turn;
-            while let Some(head) = next_head(&http1.read, http1.head)? {
+            loop {
+                let Some(head) = next_head(&http1.read, http1.head)? else {
+                    break;
+                };
                 let length = head.length;
                 // 101 ends HTTP on this connection; the others come before the response itself.
                 if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -173,12 +163,14 @@ impl Exchange {
                     if turn.interim > MOST_INTERIM {
                         return Poll::Ready(Err(wrong("too many interim responses")));
                     }
+                    drop(head);
                     http1.read.advance(length);
                     continue;
                 }
                 (turn.left, turn.keeps) = framing(&head, asked)?;
                 turn.large = matches!(turn.left, Left::Length(LARGE..));
                 let relayed = Relayed::of(head.status, head.version, &head.fields, asked, identities);
+                drop(head);
                 http1.read.advance(length);
                 return Poll::Ready(relayed.map_err(Broken::Refused));
             }
@@ -503,27 +495,6 @@ impl Tunneled {
     }
 }
 
-/// How the body behind that head is framed, and whether the connection can carry another request after it.
-fn framing(head: &ResponseHead<'_>, asked: &Method) -> Result<(Left, bool), Broken> {
-    let fields = &head.fields;
-    let bodiless = *asked == Method::HEAD
-        || head.status.is_informational()
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let left = if bodiless {
-        Left::Length(0)
-    } else if fields.contains_key(names::TRANSFER_ENCODING) {
-        // That it is this coding alone is seen to where the head is checked.
-        Left::Chunked(Chunks::default())
-    } else {
-        content_length(fields)?.map_or(Left::UntilClose, Left::Length)
-    };
-    let keeps = head.version == Version::HTTP_11
-        && head.status != StatusCode::SWITCHING_PROTOCOLS
-        && !matches!(left, Left::UntilClose)
-        && !says_close(fields);
-    Ok((left, keeps))
-}
-
 /// The head at the beginning of what was read; none: it is not whole.
 fn next_head(read: &BytesMut, limit: usize) -> Result<Option<ResponseHead<'_>>, Broken> {
     if read.is_empty() {
@@ -538,43 +509,6 @@ fn next_head(read: &BytesMut, limit: usize) -> Result<Option<ResponseHead<'_>>, 
     }
 }
 
-/// The length that all of them say (RFC 9112 section 6.3); none: there is none.
-fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, Broken> {
-    let mut length = None;
-    for value in fields.get_all(&names::CONTENT_LENGTH) {
-        for digits in value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .map(<[u8]>::trim_ascii)
-        {
-            let said = number(digits).ok_or_else(|| wrong("its Content-Length is not a number"))?;
-            if length.replace(said).is_some_and(|before| before != said) {
-                return Err(wrong("its Content-Length says two things"));
-            }
-        }
-    }
-    Ok(length)
-}
-
-/// Digits alone; the largest numbers are no lengths.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|length| *length < 1 << 62)
-}
-
-fn says_close(fields: &Fields<'_>) -> bool {
-    fields
-        .get_all(&names::CONNECTION)
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
-}
-
-fn wrong(why: &str) -> Broken {
+pub(super) fn wrong(why: &str) -> Broken {
     Broken::Wrong(why.to_owned())
 }

@@ -12,6 +12,7 @@ mod names;
 mod pool;
 mod probe;
 mod request_head;
+mod response_framing;
 mod response_head;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! there, which one bit answers. Names are compared without regard to case, and nobody gets one as text whose case
 //! is not settled.
 
+mod room;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -11,11 +13,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::{is_plain_name, is_text};
 use super::names::{self, Known, Names};
+use room::Room;
 
 /// Fields in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Fields<'r> {
-    list: Vec<Field<'r>>,
+    list: Room<'r>,
     seen: Names,
     /// Those that are there more than once, and unknown ones that may be.
     repeated: Names,
@@ -121,8 +124,7 @@ impl<'r> Fields<'r> {
     /// None yet, with room for most heads.
     pub fn with_room() -> Self {
         Self {
-            // What the allocator gives without a search.
-            list: Vec::with_capacity(14),
+            list: Room::kept(),
             ..Self::default()
         }
     }
@@ -130,7 +132,7 @@ impl<'r> Fields<'r> {
     /// Those of a head that the HTTP library read.
     pub fn of(headers: &'r HeaderMap) -> Self {
         let mut fields = Self {
-            list: Vec::with_capacity(headers.len()),
+            list: Vec::with_capacity(headers.len()).into(),
             ..Self::default()
         };
         for (name, value) in headers {
@@ -324,9 +326,9 @@ impl<'r> Fields<'r> {
 
     /// Keeps the fields whose names are right.
     pub fn retain(&mut self, mut keeps: impl FnMut(Name<'r>) -> bool) {
-        let mut list = std::mem::take(self).list;
+        let Self { mut list, .. } = std::mem::take(self);
         list.retain(|field| keeps(field.name));
-        for field in &list {
+        for field in &*list {
             self.note(field.name, field.value());
         }
         self.list = list;
