@@ -20,6 +20,11 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// So long after the epoch.
+    fn of(span: Duration) -> Self {
+        Self(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+    }
+
     /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -80,8 +85,9 @@ pub struct Moment {
     pub steady: Instant,
 }
 
-/// How long the clock on the wall is told by the steady one before it is asked again. So late is seen that it was set.
-const WALL_FOR: Duration = Duration::from_millis(100);
+/// How long the clock on the wall is told by the steady one before it is asked again. So late is seen that it was set,
+/// or that the machine slept, which the steady one does not count.
+const WALL_FOR: Duration = Duration::from_millis(10);
 
 /// Where the present comes from: the system, or a test that moves it.
 #[derive(Clone, Debug)]
@@ -112,7 +118,7 @@ impl Clock {
             Source::System { .. } => {
                 let now = std::time::SystemTime::now();
                 match now.duration_since(std::time::UNIX_EPOCH) {
-                    Ok(span) => Timestamp(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+                    Ok(span) => Timestamp::of(span),
                     Err(before) => Timestamp(
                         i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
                     ),
@@ -122,29 +128,34 @@ impl Clock {
         }
     }
 
-    /// The present by both clocks. The one on the wall is asked a few times a second: each look at a clock is a hundredth
-    /// of what an answer costs.
+    /// The present by both clocks. The one on the wall is asked a hundred times a second at most: each look at a clock is
+    /// a hundredth of what an answer costs.
     pub fn read(&self) -> Moment {
         thread_local! {
-            static ASKED: Cell<Option<Moment>> = const { Cell::new(None) };
+            /// Since 1970, and when it was asked.
+            static ASKED: Cell<Option<(Duration, Instant)>> = const { Cell::new(None) };
         }
-        let steady = Instant::now();
         if let Source::Manual(_) = &self.0 {
-            let wall = self.now();
+            let (wall, steady) = (self.now(), Instant::now());
             return Moment { wall, steady };
         }
-        let since = |asked: &Moment| steady.checked_duration_since(asked.steady);
-        let asked = ASKED.get().and_then(|asked| Some((asked.wall, since(&asked)?)));
-        match asked.filter(|(_, since)| *since < WALL_FOR) {
-            Some((wall, since)) => Moment {
-                wall: wall.plus(since),
-                steady,
-            },
-            None => {
-                let wall = self.now();
-                ASKED.set(Some(Moment { wall, steady }));
-                Moment { wall, steady }
-            }
+        let steady = Instant::now();
+        let told = ASKED.get().and_then(|(wall, asked)| {
+            let since = steady.checked_duration_since(asked)?;
+            (since < WALL_FOR).then(|| wall + since)
+        });
+        if let Some(wall) = told {
+            // Rounded once and from the same clock, so that all threads agree.
+            let wall = Timestamp::of(wall);
+            return Moment { wall, steady };
+        }
+        // In this order it can only be told too late.
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let steady = Instant::now();
+        ASKED.set(wall.as_ref().ok().map(|wall| (*wall, steady)));
+        Moment {
+            wall: wall.map_or_else(|_| self.now(), Timestamp::of),
+            steady,
         }
     }
 
@@ -202,9 +213,10 @@ mod tests {
         let clock = Clock::system();
         for _ in 0..1000 {
             let (before, read, after) = (clock.now(), clock.read(), clock.now());
-            // Told by the steady clock it may be a millisecond behind.
+            // Told by the steady clock it may be a moment behind.
             assert!(before.as_millis() - 1 <= read.wall.as_millis() && read.wall <= after);
-            assert!(read.steady.elapsed() >= clock.since(&read) || clock.since(&read) < WALL_FOR);
+            let since = clock.since(&read);
+            assert!(since <= read.steady.elapsed());
         }
         let (clock, start) = (
             Clock::manual(Timestamp::from_millis(5)),

@@ -21,7 +21,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("webauthn_rs", &["crypto"]),
     ("rusqlite", &["store"]),
     ("moka", &["authn"]),
-    ("quick_cache", &["authn", "decision"]),
+    ("quick_cache", &["decision"]),
     ("httparse", &["wire"]),
     ("memchr", &["wire"]),
     ("prometheus_client", &["observe"]),

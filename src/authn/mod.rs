@@ -199,6 +199,13 @@ impl Authenticator {
                 // The flags went down while it was verified: it may not be right any more.
                 Ok(identity) if !identity.lease.is_live(facts.now) => {}
                 Ok(mut identity) => {
+                    // Of those who waited for the same, the first counts its uses for all.
+                    let changes = self.accounts.changes();
+                    if let Found::Fresh(first) =
+                        self.verified.find(core, &key, &self.routes, changes, facts.now)
+                    {
+                        return Ok(first);
+                    }
                     if let Some(before) = &before {
                         identity.succeed(before, &self.routes);
                     }
@@ -310,7 +317,6 @@ pub(crate) mod tests {
     use crate::store::memory::MemoryStore;
     use crate::time::{Clock, Timestamp};
 
-    /// Says yes, and takes the flag of what it says yes to down before anyone hears it, so often.
     /// Somebody, by a token that nobody narrowed.
     pub(super) fn identity() -> Identity {
         let account = Arc::new(Account {
@@ -341,6 +347,7 @@ pub(crate) mod tests {
         }
     }
 
+    /// Says yes, and takes the flag of what it says yes to down before anyone hears it, so often.
     struct Overtaken {
         accounts: Arc<Accounts>,
         overtaken: AtomicU32,

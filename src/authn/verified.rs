@@ -2,7 +2,7 @@
 //!
 //! Two levels, both keyed by a keyed digest of the whole credential and never by the credential:
 //! one for the process, so that all cores agree on who is known (a ban lets known credentials
-//! through), and a small one per core in front of it, which takes no lock. An entry holds
+//! through), and one per core in front of it, which takes no lock. An entry holds
 //! identity only. What that identity may do is asked every time, and a revocation takes down the
 //! flag that every entry's lease holds, so no entry outlives it anywhere.
 //!

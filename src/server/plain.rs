@@ -74,6 +74,7 @@ struct Lane<T, S> {
     unseen: bool,
     /// Since when the head under way is awaited.
     since: Instant,
+    /// When the last request came that was served, or passed on, in this poll.
     served_at: Option<Instant>,
     end: End,
 }
@@ -267,7 +268,7 @@ where
         }
     }
 
-    /// Serves a request. What can be done at once is; the rest goes on in a future of its own.
+    /// Serves a request. What can be done at once is; the rest is under way then.
     fn serve(
         &mut self,
         cx: &mut Context<'_>,
