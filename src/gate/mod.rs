@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Response, StatusCode};
 
 use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
@@ -25,7 +25,7 @@ use crate::pages;
 use crate::policy::Route;
 use crate::request::admission::Rejection;
 use crate::request::{Facts, Peer, Received, Scheme};
-use crate::upstream::{Passed, Upstreams};
+use crate::upstream::{ClientSide, Passed, Upstreams};
 use crate::wire::cookie::{Cookie, Found};
 use crate::wire::{Answer, Body, Now};
 use record::{Record, Refused};
@@ -155,11 +155,7 @@ impl Gate {
         match step {
             Step::Answered(answer) => record.finish(answer),
             Step::Passed(passing) => {
-                let on_client = passing.upgrade.then(|| {
-                    let mut request = Request::new(());
-                    std::mem::swap(request.extensions_mut(), extensions);
-                    hyper::upgrade::on(request)
-                });
+                let on_client = passing.upgrade.then(|| ClientSide::take(extensions));
                 let answer = self.forward(&lane, &passing, on_client, body, &record).await;
                 record.finish(answer)
             }

@@ -1,7 +1,6 @@
 //! Proxy mode: a request that asks about itself, and goes on to a backend when it may.
 
 use http::{Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
 
 use super::record::{Record, Refused};
 use super::{
@@ -16,7 +15,7 @@ use crate::request::admission::{self, Handshake, Target};
 use crate::request::client_addr::Hop;
 use crate::request::host::Authority;
 use crate::request::{Expects, Facts, Peer, Received, Scheme, client_addr, safe_path};
-use crate::upstream::{Outgoing, Via};
+use crate::upstream::{ClientSide, Outgoing, Via};
 use crate::wire::{Answer, Body};
 
 use super::snapshot::Snapshot;
@@ -297,7 +296,7 @@ impl Gate {
         &self,
         lane: &Lane,
         passing: &Passing,
-        on_client: Option<OnUpgrade>,
+        on_client: Option<ClientSide>,
         body: Body,
         record: &Record<'_>,
     ) -> Answer {

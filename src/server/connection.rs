@@ -18,6 +18,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
@@ -33,7 +34,8 @@ use super::unread::Unread;
 use super::{Pacing, Role, Serve};
 use crate::request::{Peer, Received};
 use crate::time::Clock;
-use crate::wire::{Answer, Body};
+use crate::upstream::{Duplex, Unwrap};
+use crate::wire::{Answer, Body, Splice};
 
 /// What every connection of a listener shares.
 pub(super) struct Visit<S> {
@@ -113,12 +115,15 @@ impl<S: Serve> Visit<S> {
     /// read before, and the first head has been awaited `since` then.
     pub(super) async fn http1<T>(self: Rc<Self>, io: T, ahead: Vec<u8>, since: Instant, place: Place)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Splice + Unpin + Send + 'static,
     {
         let visit = self;
         let pulse = Arc::new(Pulse::default());
         let io = Socket::new(io, ahead, Protocol::Http1, pulse.clone(), place);
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if request.headers().contains_key(header::UPGRADE) {
+                request.extensions_mut().insert(Unwrap(unwrap::<T>));
+            }
             let bodied = !request.body().is_end_stream();
             let flight = Flight::begin(&pulse, bodied);
             let visit = visit.clone();
@@ -305,6 +310,21 @@ impl<S: Serve> Visit<S> {
             }
         })
         .await
+    }
+}
+
+/// The socket itself, for a tunnel.
+fn unwrap<T>(upgraded: Upgraded) -> Box<dyn Duplex>
+where
+    T: AsyncRead + AsyncWrite + Splice + Unpin + Send + 'static,
+{
+    match upgraded.downcast::<TokioIo<Socket<T>>>() {
+        Ok(parts) => {
+            let mut socket = parts.io.into_inner();
+            socket.unread(&parts.read_buf);
+            Box::new(socket)
+        }
+        Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::counters::Place;
 use super::frames::{Flood, Frames};
 use super::pulse::{Protocol, Pulse};
+use crate::wire::{Pipe, Splice};
 
 /// So many bytes are read ahead while a request is being answered.
 pub(super) const AHEAD: usize = 512;
@@ -42,6 +43,13 @@ impl<T> Socket<T> {
             was_read: false,
             _place: place,
         }
+    }
+}
+
+impl<T> Socket<T> {
+    /// Puts back what was read before everything that is ahead.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        self.ahead.splice(..0, bytes.iter().copied());
     }
 }
 
@@ -170,5 +178,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// For tunnels, which begin when HTTP and its time limits have ended on the socket.
+impl<T: Splice> Splice for Socket<T> {
+    fn is_bare(&self) -> bool {
+        self.io.is_bare()
+    }
+
+    fn poll_fill(&self, cx: &mut Context<'_>, most: u64) -> Option<Poll<io::Result<Pipe>>> {
+        let reads = !self.ahead.is_empty() || self.pulse.ended.load(Relaxed);
+        if reads { None } else { self.io.poll_fill(cx, most) }
+    }
+
+    fn poll_drain(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        self.io.poll_drain(cx, pipe)
     }
 }

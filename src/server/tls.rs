@@ -12,11 +12,13 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
 
 use super::validity::{Validity, validity};
 use crate::config::settings::Certificate;
 use crate::crypto::Secret;
 use crate::time::Timestamp;
+use crate::wire::Splice;
 
 /// Certificates that were loaded and fit their keys, ready for [`super::Server::set_certificates`].
 #[derive(Clone, Debug)]
@@ -74,6 +76,9 @@ impl Certificates {
         self.config.clone()
     }
 }
+
+/// What is written is not what the other side gets.
+impl<T> Splice for TlsStream<T> {}
 
 /// Why certificates cannot be used. The old ones stay in force on a reload.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 mod backends;
 mod beat;
 mod body;
+mod client_side;
 mod connection;
 mod exchange;
 mod failure;
@@ -24,10 +25,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
-use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
 
 pub use backends::{Backends, RouteBackends};
+pub use client_side::{ClientSide, Duplex, Unwrap};
 pub use failure::Failure;
 pub use names::IdentityNames;
 pub use request_head::strip_cookies;
@@ -163,7 +164,7 @@ impl Upstreams {
         &self,
         passed: &Passed,
         via: &Via<'_>,
-        on_client: Option<OnUpgrade>,
+        on_client: Option<ClientSide>,
         body: Body,
     ) -> Result<Answer, Failure> {
         match on_client {

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body as _;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use super::body::Upload;
+use super::client_side::{ClientSide, Duplex};
 use super::connection::Http1;
 use super::exchange::{Came, Source, came_on_http1};
 use super::failure::Failure;
@@ -28,7 +27,7 @@ use crate::authn::Identity;
 use crate::crypto::websocket_accept;
 use crate::outbound::Offer;
 use crate::time::Clock;
-use crate::wire::{Answer, Body};
+use crate::wire::{Answer, Body, Pipe};
 
 /// Bytes that one turn of a copy may take at most; shared by all tunnels of a worker.
 const PIECE: usize = 16 * 1024;
@@ -43,7 +42,7 @@ impl Upstreams {
         head: &Head,
         via: &Via<'_>,
         body: Body,
-        on_client: OnUpgrade,
+        on_client: ClientSide,
     ) -> Result<Answer, Failure> {
         if !body.is_end_stream() {
             return Err(Failure::BadUpgrade("an upgrade cannot have a body"));
@@ -157,9 +156,10 @@ struct Tunnel {
 impl Tunnel {
     /// Copies until one side closes, nothing was said for too long, the lease ends or the server
     /// shuts down.
-    async fn run(mut self: Box<Self>, on_client: OnUpgrade) {
-        let Ok(client) = on_client.await else { return };
-        let mut client: TokioIo<Upgraded> = TokioIo::new(client);
+    async fn run(mut self: Box<Self>, on_client: ClientSide) {
+        let Some(mut client) = on_client.open().await else {
+            return;
+        };
         let mut last = Instant::now();
         let mut pause = pin!(tokio::time::sleep_until(self.wake(last)));
         let mut watch_revocations = self.identity.is_some();
@@ -175,8 +175,8 @@ impl Tunnel {
             } = &mut *self;
             let upstream = upstream.stream();
             let copying = std::future::poll_fn(|cx| {
-                let one = up.poll(cx, &mut client, upstream);
-                let other = down.poll(cx, upstream, &mut client);
+                let one = up.poll(cx, &mut *client, upstream);
+                let other = down.poll(cx, upstream, &mut *client);
                 if up.take_moved() | down.take_moved() {
                     last = Instant::now();
                 }
@@ -255,6 +255,10 @@ struct Way {
     flush: bool,
     closed: bool,
     moved: bool,
+    /// Bytes on their way inside the kernel.
+    pipe: Option<Pipe>,
+    /// So much came at once that a pipe moves it for less.
+    bulk: bool,
 }
 
 thread_local! {
@@ -275,10 +279,28 @@ impl Way {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
+        from: &mut (impl Duplex + ?Sized),
+        to: &mut (impl Duplex + ?Sized),
     ) -> Poll<io::Result<()>> {
         loop {
+            if let Some(pipe) = &mut self.pipe {
+                match ready!(to.poll_drain(cx, pipe)) {
+                    Ok(_) => {
+                        self.moved = true;
+                        if pipe.held() == 0 {
+                            self.pipe = None;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                        self.bulk = false;
+                        if let Some(pipe) = self.pipe.take() {
+                            self.rest = pipe.copy_out()?.into();
+                        }
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+                continue;
+            }
             if self.written < self.rest.len() {
                 let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.rest[self.written..]))?;
                 if written == 0 {
@@ -295,6 +317,21 @@ impl Way {
             if self.closed {
                 return Pin::new(to).poll_flush(cx);
             }
+            if self.bulk && to.is_bare() {
+                match from.poll_fill(cx, u64::MAX) {
+                    Some(Poll::Ready(pipe)) => {
+                        let pipe = pipe?;
+                        self.closed = pipe.held() == 0;
+                        self.moved |= !self.closed;
+                        self.bulk = pipe.held() >= PIECE;
+                        self.pipe = Some(pipe).filter(|_| !self.closed);
+                        continue;
+                    }
+                    // Both sides are bare: nothing is to be flushed.
+                    Some(Poll::Pending) => return Poll::Pending,
+                    None => self.bulk = false,
+                }
+            }
             let polled = BUFFER.with(|buffer| {
                 let mut buffer = buffer.borrow_mut();
                 let mut read = ReadBuf::new(&mut buffer[..]);
@@ -306,6 +343,7 @@ impl Way {
                 }
                 self.moved = true;
                 self.flush = true;
+                self.bulk = bytes.len() == PIECE;
                 let written = match Pin::new(&mut *to).poll_write(cx, bytes) {
                     Poll::Ready(written) => written?,
                     Poll::Pending => 0,

@@ -89,7 +89,10 @@ impl Pipe {
     }
 
     /// All that is in it, copied.
-    pub(super) fn copy_out(mut self) -> io::Result<Bytes> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn copy_out(mut self) -> io::Result<Bytes> {
         let mut bytes = vec![0; self.held];
         let ends = self.ends.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut read = 0;
@@ -128,17 +131,25 @@ fn noted<T>(done: io::Result<T>) -> io::Result<T> {
     done
 }
 
-/// A stream of bytes that may lie in a socket as they are.
+/// A stream of bytes that may lie in a socket as they are; unless it says so, they do not.
 pub trait Splice {
     /// Whether the other side gets the very bytes that are written: no TLS.
-    fn is_bare(&self) -> bool;
+    fn is_bare(&self) -> bool {
+        false
+    }
 
     /// What has come, at most so many bytes, in a pipe; an empty one at the end. None: it has to be read.
-    fn poll_fill(&self, cx: &mut Context<'_>, most: u64) -> Option<Poll<io::Result<Pipe>>>;
+    fn poll_fill(&self, cx: &mut Context<'_>, most: u64) -> Option<Poll<io::Result<Pipe>>> {
+        let _ = (cx, most);
+        None
+    }
 
     /// Moves on what is in the pipe, as much as goes at once; the number of bytes. An error of the kind `Unsupported`:
     /// it has to be copied.
-    fn poll_drain(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>>;
+    fn poll_drain(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let _ = (cx, pipe);
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 }
 
 macro_rules! splice_sockets {

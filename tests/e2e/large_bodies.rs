@@ -560,3 +560,69 @@ fn a_drain_lets_a_spliced_body_end() {
     assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "and the connection ends");
     assert_eq!(gate.gate.wait(), Some(0));
 }
+
+/// The head of a message, byte by byte: what follows it is not read.
+fn read_upgrade(mut stream: &TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a whole head");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).expect("a head is text")
+}
+
+// "`splice` for large bodies and tunnels between plaintext sockets"
+#[test]
+fn a_tunnel_takes_much_at_once_both_ways_byte_for_byte_also_while_one_side_does_not_read() {
+    const MUCH: u64 = 24 * MEGABYTE + 7;
+    let (tell, told) = std::sync::mpsc::channel();
+    let backend = Backend::serving(move |stream, _| {
+        let head = read_upgrade(&stream);
+        let Some(key) = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-key: "))
+        else {
+            return;
+        };
+        let accept = sidegate::crypto::websocket_accept(key.as_bytes());
+        let mut out = &stream;
+        write!(
+            out,
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        .expect("the gate listens");
+        std::thread::scope(|scope| {
+            scope.spawn(|| write_body(&mut &stream, MUCH).expect("the gate takes it"));
+            let _ = tell.send(read_body(&mut &stream, MUCH));
+        });
+        // A few bytes afterwards go as ever.
+        let mut few = [0; 5];
+        (&stream).read_exact(&mut few).expect("the client goes on");
+        (&stream).write_all(&few).expect("the gate goes on");
+    });
+    let gate = Sidegate::with_anna(&backend, "");
+    let token = gate.token("anna", "phone");
+    let client = connect(gate.address);
+    write!(
+        &client,
+        "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+    .expect("the gate listens");
+    assert!(read_upgrade(&client).starts_with("HTTP/1.1 101"));
+    let before = gate.descriptors();
+    write_body(&mut &client, MUCH).expect("the backend reads");
+    assert_eq!(told.recv().expect("the backend says how much came"), MUCH);
+    // Nobody reads what comes back, so a part of it waits in a pipe, which has two ends.
+    eventually(
+        || gate.descriptors() >= before + 2,
+        || "it goes without a pipe".into(),
+    );
+    assert_eq!(read_body(&mut &client, MUCH), MUCH);
+    (&client).write_all(b"hello").expect("the tunnel is open");
+    let mut few = [0; 5];
+    (&client).read_exact(&mut few).expect("the tunnel is open");
+    assert_eq!(&few, b"hello");
+    assert_eq!((&client).read(&mut few).expect("it closes"), 0);
+}

@@ -272,11 +272,9 @@ impl Inside {
         let permit = Permit::for_tests(self.setup.identity.clone(), self.setup.preflight);
         let request = request.map(|body| Body::stream(body.map_err(Into::into)));
         let (mut parts, body) = request.into_parts();
-        let on_client = outgoing.upgrade.then(|| {
-            let mut request = hyper::Request::new(());
-            std::mem::swap(request.extensions_mut(), &mut parts.extensions);
-            hyper::upgrade::on(request)
-        });
+        let on_client = outgoing
+            .upgrade
+            .then(|| crate::upstream::ClientSide::take(&mut parts.extensions));
         let passed = self.upstreams.pass(permit, &outgoing, &Received::of(&parts));
         let answer = match passed {
             Ok(passed) => self.upstreams.forward(&passed, &via, on_client, body).await,
