@@ -101,7 +101,7 @@ async fn forward(mut client: TcpStream, backend: SocketAddr) {
     let mut room = [0; 4096];
     loop {
         for (from, to) in [(0, 1), (1, 0)] {
-            let mut sides = [&mut client, &mut upstream];
+            let sides = [&mut client, &mut upstream];
             let Ok(count @ 1..) = sides[from].read(&mut room).await else {
                 return;
             };
