@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 
 /// So many neighbours share a set; the newest drives one of them out where it is full.
 const WAYS: usize = 8;
-/// A quarter of what this takes may be in use at once before one drives out another: 128 KiB and 8 MiB.
+/// At most so many sets, which take 8 MiB with 128 KiB of marks. While a quarter of the places is in use, next to none is
+/// driven out.
 const MOST_SETS: usize = 16_384;
 
 /// One credential: as large as what the processor fetches at once.

@@ -225,7 +225,6 @@ impl Gate {
     }
 
     /// Writes down what nobody could judge, tells the operator once how to mend it, and answers.
-    #[cold]
     fn refuse(
         &self,
         lane: &Lane,
@@ -278,7 +277,6 @@ impl Gate {
 
 /// Once per endpoint and header: a gateway that sends more than it needs is not wrong, but whoever
 /// believes that the header counts is.
-#[cold]
 fn tell_of_ignored(record: &Record<'_>, dialect: &dyn Dialect, ignored: &[&str]) {
     for name in ignored {
         if record.is_news(name) {

@@ -257,7 +257,6 @@ impl Gate {
     }
 
     /// What is answered without a decision is not for those who are banned or too fast either.
-    #[cold]
     fn unless_banned(
         &self,
         lane: &Lane,
@@ -272,7 +271,6 @@ impl Gate {
     }
 
     /// Refuses what is no request that anyone could judge. The backend sees not one byte of it.
-    #[cold]
     fn reject(
         &self,
         lane: &Lane,
@@ -289,7 +287,6 @@ impl Gate {
     }
 
     /// Turns away, unjudged, whoever is banned or too fast.
-    #[cold]
     fn throttle(
         &self,
         dialect: &dyn Dialect,
@@ -357,7 +354,6 @@ fn has_dead_cookie(facts: &Facts<'_>, ruling: &Ruling) -> bool {
     passed_over && Cookie::Session.find(facts.headers, facts.scheme == Scheme::Https) != Found::Nothing
 }
 
-#[cold]
 fn clear_cookie(secure: bool, headers: &mut HeaderMap) {
     headers.append(SET_COOKIE, Cookie::Session.clear(secure));
 }

@@ -380,7 +380,6 @@ impl Gate {
     }
 
     /// Says no, and why as far as it may be known.
-    #[cold]
     fn deny(
         &self,
         snapshot: &Snapshot,

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::wire::{Pipe, Socket, Splice};
+use crate::wire::{Pipe, Splice, Transfer};
 
 /// An open connection.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Splice for Stream {
     }
 }
 
-impl Socket for Stream {
+impl Transfer for Stream {
     fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Stream::Tcp(stream) => stream.poll_receive(cx, room),

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use super::counters::Place;
 use super::pulse::Pulse;
 use super::socket::AHEAD;
-use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Socket};
+use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Transfer};
 
 /// The most that is read at once while a head is expected.
 pub(super) const READ: usize = 16 * 1024;
@@ -31,9 +31,9 @@ thread_local! {
 }
 
 /// A socket without TLS.
-pub(super) trait Client: AsyncRead + AsyncWrite + Socket + Unpin + 'static {}
+pub(super) trait Client: AsyncRead + AsyncWrite + Transfer + Unpin + 'static {}
 
-impl<T: AsyncRead + AsyncWrite + Socket + Unpin + 'static> Client for T {}
+impl<T: AsyncRead + AsyncWrite + Transfer + Unpin + 'static> Client for T {}
 
 /// A client's socket. The request under way and its body share it.
 pub(super) struct Line<T> {

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::http1::Turn;
 use super::pool::Pool;
 use crate::outbound::Stream;
-use crate::wire::Socket;
+use crate::wire::Transfer;
 
 /// Room for a head, and with it for a small body.
 pub(super) const FIRST_READ: usize = 16 * 1024;

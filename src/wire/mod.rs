@@ -17,9 +17,9 @@ mod plain_head;
 pub mod problem;
 pub mod qr;
 pub mod query;
-mod socket;
 pub mod spare;
 mod splice;
+mod transfer;
 
 pub use answer::{Answer, Lines, Now, each_field};
 pub use body::{Body, BodyError, Piped};
@@ -28,4 +28,4 @@ pub use names::{Known, Names};
 pub use pieces::Pieces;
 pub use pipe::{Pipe, Splice};
 pub use problem::{Form, problem};
-pub use socket::Socket;
+pub use transfer::Transfer;

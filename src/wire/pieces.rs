@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::{Pipe, Socket, chunked, spare};
+use super::{Pipe, Transfer, chunked, spare};
 
 /// To copy so few bytes behind a head costs less than to write from two places.
 const SMALL: usize = 1024;
@@ -75,7 +75,7 @@ impl Pieces {
     }
 
     /// Writes as much as the socket takes at once; the number of bytes.
-    pub fn poll_write<T: AsyncWrite + Socket + Unpin>(
+    pub fn poll_write<T: AsyncWrite + Transfer + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut T,

@@ -202,7 +202,7 @@ mod tests {
     use tokio::io::AsyncWrite;
 
     use super::*;
-    use crate::wire::{Pieces, Socket};
+    use crate::wire::{Pieces, Transfer};
 
     /// A file to fill pipes from.
     fn file(bytes: &[u8]) -> File {
@@ -307,7 +307,7 @@ mod tests {
         }
     }
 
-    impl Socket for Narrow {
+    impl Transfer for Narrow {
         fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
             Poll::Pending
         }

@@ -170,7 +170,6 @@ impl<'g> Record<'g> {
     }
 
     /// It was no request that anyone could judge, or for nothing that is served here.
-    #[cold]
     pub fn rejected(&self, refused: &Refused<'_>, rejection: &Rejection, status: StatusCode) {
         self.unjudged(Outcome::Reject, refused, rejection.reason, status);
         self.noticed(|noticed| {
@@ -182,12 +181,10 @@ impl<'g> Record<'g> {
     }
 
     /// It was not judged, because its client is banned or too fast.
-    #[cold]
     pub fn throttled(&self, refused: &Refused<'_>, why: &'static str, status: StatusCode) {
         self.unjudged(Outcome::Throttle, refused, why, status);
     }
 
-    #[cold]
     fn unjudged(&self, outcome: Outcome, refused: &Refused<'_>, reason: &'static str, status: StatusCode) {
         self.counters.decided(outcome, None, self.elapsed());
         self.noticed(|noticed| noticed.decided(outcome));
@@ -205,7 +202,6 @@ impl<'g> Record<'g> {
 
     /// Tells the operator what was wrong with a question: of a gateway once an hour, of a stranger
     /// once. The gateway has no page for it, and whoever sees a 403 there does not know whose it is.
-    #[cold]
     pub fn explain_rejection(&self, refused: &Refused<'_>, rejection: &Rejection, gateway: bool) {
         let explained = &self.shared.observers.explained;
         let news = if gateway {
@@ -277,7 +273,6 @@ impl<'g> Record<'g> {
     }
 
     /// A refusal is about to be sent.
-    #[cold]
     pub fn refused(&self, facts: &Facts<'_>, ruling: &Ruling, response: &Response<Body>) {
         let (reason, hint) = reason(&ruling.decision);
         let status = Some(response.status().as_u16());
@@ -325,7 +320,6 @@ impl<'g> Record<'g> {
     }
 
     /// No upstream answered, or the client broke off. `form` is that of an error for this client.
-    #[cold]
     pub fn failed(&self, failure: &Failure, form: Form<'_>) -> Response<Body> {
         if let Some(why) = upstream_failure(failure) {
             self.counters.upstream_failed(why);

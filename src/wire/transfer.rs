@@ -1,4 +1,4 @@
-//! Reading and writing a socket by the shortest way there is: one system call, not by the C library, which looks
+//! Bytes into and out of a socket by the shortest way there is: one system call, not by the C library, which looks
 //! around each of them whether the thread was cancelled. That was 2 % of a decision.
 
 use std::io;
@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::Splice;
 
 /// A stream of bytes that reads into, and writes from, plain memory.
-pub trait Socket: Splice {
+pub trait Transfer: Splice {
     /// Reads what there is; 0 at the end.
     fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>>;
 
@@ -47,7 +47,7 @@ macro_rules! once_ready {
 
 macro_rules! sockets {
     ($($socket:ty)*) => {$(
-        impl Socket for $socket {
+        impl Transfer for $socket {
             fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
                 let whole = room.len();
                 once_ready!(self, self.poll_read_ready(cx), Interest::READABLE, whole, calls::receive(&*self, room))
