@@ -37,10 +37,11 @@ struct Field<'r> {
 
 /// The name of a field, in any case.
 #[derive(Clone, Copy, Debug)]
-pub struct Name<'r> {
-    /// Lower case if known, else as sent.
-    text: &'r str,
-    known: Option<Known>,
+pub enum Name<'r> {
+    /// One of those that are known.
+    Known(Known),
+    /// Any other one, as sent.
+    Other(&'r str),
 }
 
 /// The value of a field: any bytes but controls.
@@ -75,7 +76,7 @@ pub trait Named {
     /// The same, if it is a known one.
     #[inline]
     fn known(&self) -> Option<Known> {
-        names::find(self.name())
+        names::find(self.name().as_bytes())
     }
 }
 
@@ -154,27 +155,31 @@ impl<'r> Fields<'r> {
     }
 
     /// The same where the name was looked for, and it is known whether the value is text.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, name: Name<'r>, value: Value<'r>) {
         let field = Field {
             name,
             value: Held::Received(value),
         };
         // As in the maps of the HTTP library, those of one name stand together.
-        let last = match self.note(name, value) {
-            true => self.list.iter().rposition(|other| other.name.is(name)),
-            false => None,
-        };
-        match last {
-            Some(last) => self.list.insert(last + 1, field),
-            None => self.list.push(field),
+        if self.note(name, value) {
+            self.add_behind(field);
+        } else {
+            self.list.push(field);
         }
+    }
+
+    #[cold]
+    fn add_behind(&mut self, field: Field<'r>) {
+        let last = self.list.iter().rposition(|other| other.name.is(field.name));
+        let place = last.map_or(self.list.len(), |last| last + 1);
+        self.list.insert(place, field);
     }
 
     /// Notes what will be there; whether one of that name may be there already.
     #[inline]
     fn note(&mut self, name: Name<'_>, value: Value<'_>) -> bool {
-        let one = Names::one(name.known);
+        let one = Names::one(name.known());
         let twice = self.seen.has_any(one);
         if twice {
             self.repeated = self.repeated.and(one);
@@ -266,7 +271,7 @@ impl<'r> Fields<'r> {
             return None;
         }
         match known {
-            Some(known) => self.list.iter().find(|field| field.name.known == Some(known)),
+            Some(known) => self.list.iter().find(|field| field.name.known() == Some(known)),
             None => self.list.iter().find(|field| field.name.is(&name)),
         }
     }
@@ -380,7 +385,7 @@ impl<'f> Iterator for All<'f, '_> {
         while let Some((field, rest)) = self.list.split_first() {
             self.list = rest;
             let found = match self.known {
-                Some(known) => field.name.known == Some(known),
+                Some(known) => field.name.known() == Some(known),
                 None => field.name.is(self.name),
             };
             if found {
@@ -418,28 +423,21 @@ impl<'r> Name<'r> {
     /// A name as it was sent.
     #[inline]
     pub(super) fn of(text: &'r str) -> Self {
-        let known = names::find(text);
-        Self {
-            text: match known {
-                Some(known) => Known::name(known),
-                None => text,
-            },
-            known,
-        }
+        names::find(text.as_bytes()).map_or(Self::Other(text), Self::Known)
     }
 
     /// Whether it is that one.
     #[inline]
     pub fn is(self, name: impl Named) -> bool {
-        match self.known {
-            Some(known) => name.known() == Some(known),
-            None => self.text.eq_ignore_ascii_case(name.name()),
+        match self {
+            Self::Known(known) => name.known() == Some(known),
+            Self::Other(text) => text.eq_ignore_ascii_case(name.name()),
         }
     }
 
     /// Whether it begins so, whatever the case.
     pub fn starts_with(self, beginning: &str) -> bool {
-        self.text
+        self.text()
             .as_bytes()
             .get(..beginning.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
@@ -448,43 +446,62 @@ impl<'r> Name<'r> {
     /// One of those that are known.
     #[inline]
     pub fn known(self) -> Option<Known> {
-        self.known
+        match self {
+            Self::Known(known) => Some(known),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// In lower case if it is known, else as sent.
+    #[inline]
+    fn text(self) -> &'r str {
+        match self {
+            Self::Known(known) => known.name(),
+            Self::Other(text) => text,
+        }
     }
 
     /// In lower case.
     pub fn to_lower(self) -> Cow<'r, str> {
-        if self.text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Cow::Owned(self.text.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(self.text)
+        match self {
+            Self::Other(text) if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                Cow::Owned(text.to_ascii_lowercase())
+            }
+            _ => Cow::Borrowed(self.text()),
         }
     }
 
     /// As the HTTP library has it.
     pub fn to_header_name(self) -> Option<HeaderName> {
-        HeaderName::from_bytes(self.text.as_bytes()).ok()
+        HeaderName::from_bytes(self.text().as_bytes()).ok()
     }
 
     /// Its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "no name is empty")]
+    #[inline]
     pub fn len(self) -> usize {
-        self.text.len()
+        self.text().len()
     }
 
     /// Whether it is of letters, digits and `-` only.
     #[inline]
     pub fn is_plain(self) -> bool {
-        self.known.is_some() || is_plain_name(self.text)
+        match self {
+            Self::Known(_) => true,
+            Self::Other(text) => is_plain_name(text),
+        }
     }
 }
 
 impl Named for Name<'_> {
+    #[inline]
     fn name(&self) -> &str {
-        self.text
+        self.text()
     }
 
+    #[inline]
     fn known(&self) -> Option<Known> {
-        self.known
+        Name::known(*self)
     }
 }
 

@@ -261,127 +261,162 @@ names! {
 
 const PLACES: usize = 512;
 
-/// Where each one is, by its mark; two of one place stand one behind the other.
-static PLACED: [[u8; 2]; PLACES] = placed();
-
-/// Two names that are the same, whatever their case, have the same mark.
-#[inline]
-const fn mark(bytes: &[u8]) -> u32 {
-    let (length, [first, .., last]) = (bytes.len(), bytes) else {
-        return match bytes {
-            [only] => 0x10000 | *only as u32 | 0x20,
-            _ => 0,
-        };
-    };
-    ((length as u32 & 0xffff) << 16) | ((*first as u32 | 0x20) << 8) | (*last as u32 | 0x20)
-}
-
-const fn place(mark: u32) -> usize {
-    (mark.wrapping_mul(0x85eb_ca6b) >> 23) as usize
-}
-
-const fn placed() -> [[u8; 2]; PLACES] {
-    let mut placed = [[0; 2]; PLACES];
+/// Where each one is, by its first bytes and its length: no two are in one place.
+static PLACED: [u8; PLACES] = {
+    let mut placed = [0; PLACES];
     let mut index = 0;
     while index < TABLE.len() {
-        let here = &mut placed[place(mark(TABLE[index].name.as_bytes()))];
-        let number = index as u8 + 1;
-        if here[0] == 0 {
-            here[0] = number;
-        } else {
-            assert!(here[1] == 0, "three names in one place; take another factor");
-            here[1] = number;
-        }
+        let name = TABLE[index].name.as_bytes();
+        let place = Begin::of(name).place(name.len());
+        assert!(placed[place] == 0, "two names in one place; take another factor");
+        placed[place] = index as u8 + 1;
         index += 1;
     }
     placed
-}
+};
 
 /// The known name that this is, in any case.
 #[inline]
-pub(super) fn find(name: &str) -> Option<Known> {
-    let name = name.as_bytes();
-    let ends = Ends::of(name);
-    for number in PLACED[place(mark(name))] {
-        let known = Known(NonZeroU8::new(number)?);
-        let Shape { ends: lower, length } = SHAPES[number as usize];
-        let same = usize::from(length) == name.len()
-            && ends.first | letters(lower.first) == lower.first
-            && ends.last | letters(lower.last) == lower.last;
-        if same && (length <= 16 || known.has_middle(name)) {
-            return Some(known);
+pub(super) fn find(name: &[u8]) -> Option<Known> {
+    find_begun(Begin::of(name), name)
+}
+
+/// The same where its beginning was looked at before.
+#[inline]
+pub(super) fn find_begun(begin: Begin, name: &[u8]) -> Option<Known> {
+    let known = Known(NonZeroU8::new(PLACED[begin.place(name.len())])?);
+    let shape = known.shape();
+    let same = usize::from(shape.length) == name.len()
+        && is_same(begin.low, shape.begin.low)
+        && is_same(begin.high, shape.begin.high);
+    (same && (name.len() <= BEGIN || known.has_end(name))).then_some(known)
+}
+
+/// As many bytes are looked at first.
+const BEGIN: usize = 16;
+
+/// The first sixteen bytes of a name, and zeros where it has fewer.
+#[derive(Clone, Copy)]
+pub(super) struct Begin {
+    low: u64,
+    high: u64,
+}
+
+impl Begin {
+    const NONE: Self = Self { low: 0, high: 0 };
+
+    #[inline]
+    const fn of(name: &[u8]) -> Self {
+        if let Some(first) = name.first_chunk::<BEGIN>() {
+            return Self::all_of(first);
+        }
+        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            return Self {
+                low: u64::from_le_bytes(*first),
+                // Those that stand in both are shifted out; with eight bytes it is all of them.
+                high: (u64::from_le_bytes(*last) >> (8 * (BEGIN - 1 - name.len()))) >> 8,
+            };
+        }
+        let (mut low, mut at) = (0, name.len());
+        while at > 0 {
+            at -= 1;
+            low = low << 8 | name[at] as u64;
+        }
+        Self { low, high: 0 }
+    }
+
+    #[inline]
+    const fn all_of(bytes: &[u8; BEGIN]) -> Self {
+        let both = u128::from_le_bytes(*bytes);
+        Self {
+            low: both as u64,
+            high: (both >> 64) as u64,
         }
     }
-    None
+
+    /// What stands before the first colon, and how many bytes that is; none if there is no colon.
+    #[inline]
+    pub(super) fn before_colon(bytes: &[u8; BEGIN]) -> Option<(Self, usize)> {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        // The lowest bit that is set stands in the first byte that is a colon.
+        let marks = |word: u64| {
+            let word = word ^ (ONES * b':' as u64);
+            word.wrapping_sub(ONES) & !word & (ONES << 7)
+        };
+        let below = |word: u64, bits: u32| word & ((1 << bits) - 1);
+        let Self { low, high } = Self::all_of(bytes);
+        let (in_low, in_high) = (marks(low), marks(high));
+        let bits = |marks: u64| marks.trailing_zeros() & !7;
+        if in_low != 0 {
+            let bits = bits(in_low);
+            let low = below(low, bits);
+            return Some((Self { low, high: 0 }, bits as usize / 8));
+        }
+        if in_high != 0 {
+            let bits = bits(in_high);
+            let high = below(high, bits);
+            return Some((Self { low, high }, 8 + bits as usize / 8));
+        }
+        None
+    }
+
+    /// Two names that are the same, whatever their case, have the same place.
+    #[inline]
+    const fn place(self, length: usize) -> usize {
+        const SMALL: u64 = 0x2020_2020_2020_2020;
+        let both = (self.low | SMALL) ^ (self.high | SMALL).rotate_left(29);
+        let mixed = both
+            .wrapping_add(length as u64)
+            .wrapping_mul(0x51d6_c5aa_4d74_a0f3);
+        (mixed >> (u64::BITS - PLACES.trailing_zeros())) as usize
+    }
+}
+
+/// What a name looks like.
+#[derive(Clone, Copy)]
+struct Shape {
+    begin: Begin,
+    /// The last eight bytes of one that is longer than its beginning.
+    last: u64,
+    length: u8,
 }
 
 impl Known {
-    /// Whether what is between the first and the last eight bytes is the same, in any case.
+    #[inline]
+    const fn shape(self) -> &'static Shape {
+        &SHAPES[self.0.get() as usize]
+    }
+
+    /// Whether what is behind the beginning is the same, in any case; the name has that length.
+    #[inline]
+    fn has_end(self, name: &[u8]) -> bool {
+        let last = name.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
+        is_same(last, self.shape().last) && (name.len() <= BEGIN + 8 || self.has_middle(name))
+    }
+
+    /// The same of what is between the beginning and the last eight bytes.
     fn has_middle(self, name: &[u8]) -> bool {
-        let between = |name: &[u8]| 8..name.len() - 8;
+        let between = |name: &[u8]| BEGIN..name.len() - 8;
         let lower = self.name().as_bytes();
         name[between(name)].eq_ignore_ascii_case(&lower[between(lower)])
     }
 }
 
-/// The first and the last eight bytes of a name, or as many as there are: all of it, if it has not more than sixteen.
-#[derive(Clone, Copy)]
-struct Ends {
-    first: u64,
-    last: u64,
-}
-
-impl Ends {
-    #[inline]
-    const fn of(name: &[u8]) -> Self {
-        match (name.first_chunk(), name.last_chunk()) {
-            (Some(first), Some(last)) => Self {
-                first: u64::from_le_bytes(*first),
-                last: u64::from_le_bytes(*last),
-            },
-            _ => Self::of_short(name),
-        }
-    }
-
-    #[inline]
-    const fn of_short(name: &[u8]) -> Self {
-        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            return Self {
-                first: u32::from_le_bytes(*first) as u64,
-                last: u32::from_le_bytes(*last) as u64,
-            };
-        }
-        let (mut all, mut at) = (0, 0);
-        while at < name.len() {
-            all = all << 8 | name[at] as u64;
-            at += 1;
-        }
-        Self {
-            first: all,
-            last: all,
-        }
-    }
-}
-
-/// In the places of letters the bit by which a small one differs from a capital one: among the bytes of known names,
-/// small letters alone have the bit above it.
+/// Whether eight bytes are those, in any case: in the places of letters the bit counts for nothing by which a small one
+/// differs from a capital one. Among the bytes of known names, small letters alone have the bit above it.
 #[inline]
-const fn letters(lower: u64) -> u64 {
-    (lower & 0x4040_4040_4040_4040) >> 1
-}
-
-/// What a name looks like: with the bits of [`letters`] set, no other name has the same ends.
-#[derive(Clone, Copy)]
-struct Shape {
-    ends: Ends,
-    length: u8,
+const fn is_same(bytes: u64, lower: u64) -> bool {
+    let letters = (lower & 0x4040_4040_4040_4040) >> 1;
+    bytes | letters == lower
 }
 
 /// By number. One after the other without a gap: every request looks at a dozen of them.
 static SHAPES: [Shape; TABLE.len() + 1] = {
+    // No name is so long.
     let none = Shape {
-        ends: Ends::of(b""),
-        length: 0,
+        begin: Begin::NONE,
+        last: 0,
+        length: u8::MAX,
     };
     let mut shapes = [none; TABLE.len() + 1];
     let mut index = 0;
@@ -393,7 +428,11 @@ static SHAPES: [Shape; TABLE.len() + 1] = {
             at += 1;
         }
         shapes[index + 1] = Shape {
-            ends: Ends::of(name),
+            begin: Begin::of(name),
+            last: match name.last_chunk() {
+                Some(last) => u64::from_le_bytes(*last),
+                None => 0,
+            },
             length: name.len() as u8,
         };
         index += 1;
@@ -406,11 +445,33 @@ mod tests {
     use super::*;
     use crate::wire::headers::{is_hop_by_hop, is_never_from_clients, is_plain_name};
 
+    // The beginning of a line has more in it than a name.
+    #[test]
+    fn a_name_is_the_same_before_a_colon_and_alone() {
+        for one in (0..TABLE.len()).map(Known::at) {
+            for behind in [
+                ": value, and more of it",
+                ":\r\n:::::::::::::::::",
+                ":\u{7f}:::::::::::::::::",
+            ] {
+                let line = format!("{}{behind}", one.name().to_ascii_uppercase());
+                let begun = line.as_bytes().first_chunk().and_then(Begin::before_colon);
+                assert_eq!(begun.is_some(), one.name().len() < BEGIN, "{line:?}");
+                if let Some((begin, length)) = begun {
+                    assert_eq!(find_begun(begin, &line.as_bytes()[..length]), Some(one));
+                }
+            }
+        }
+        assert!(Begin::before_colon(b"abcdefghijklmnop").is_none());
+        let (begin, length) = Begin::before_colon(b":host: host: hos").expect("a colon");
+        assert!(length == 0 && find_begun(begin, b"").is_none());
+    }
+
     #[test]
     fn every_known_name_is_found_in_any_case_and_is_what_it_is_said_to_be() {
         for one in (0..TABLE.len()).map(Known::at) {
             let name = one.name();
-            assert_eq!(find(&name.to_ascii_uppercase()), Some(one));
+            assert_eq!(find(name.to_ascii_uppercase().as_bytes()), Some(one));
             assert!(is_plain_name(name) && name.len() < 48);
             if one.is_ordinary() {
                 assert!(!is_hop_by_hop(name) && !is_never_from_clients(name), "{name}");
@@ -421,8 +482,9 @@ mod tests {
                 for byte in 0..128 {
                     let mut other = one.name().as_bytes().to_vec();
                     other[at] = byte;
-                    let other = String::from_utf8(other).expect("ASCII");
-                    let same = TABLE.iter().find(|entry| entry.name.eq_ignore_ascii_case(&other));
+                    let same = TABLE
+                        .iter()
+                        .find(|entry| entry.name.as_bytes().eq_ignore_ascii_case(&other));
                     assert_eq!(
                         find(&other).map(Known::name),
                         same.map(|entry| entry.name),
@@ -442,7 +504,7 @@ mod tests {
             "accepT-",
             "",
         ] {
-            assert!(find(other).is_none());
+            assert!(find(other.as_bytes()).is_none());
         }
     }
 }

@@ -4,12 +4,15 @@
 //! nothing, and the other one decides. It is there because one look settles that all values are text, which the
 //! gate would else ask of each: without it a decision takes six hundred instructions more.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memchr2, memmem};
 
 use super::Fields;
 use super::fields::{Name, Value};
 use super::headers::trim;
 use super::http1::MOST_FIELDS;
+use super::names::{self, Begin, Known};
 
 /// A head of which nothing was left out.
 pub(super) struct PlainHead<'b> {
@@ -20,16 +23,17 @@ pub(super) struct PlainHead<'b> {
     pub(super) length: usize,
 }
 
-/// A search for the end of a head has to be set up, which a head that is all that was sent does not need.
+/// Nearly every request is all that was sent, so that its end needs no search; one more may lie before it.
 const SHORT: usize = 2048;
 const END: &[u8] = b"\r\n\r\n";
+static END_SEARCH: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(END));
 
 /// Reads a head; none says nothing of it.
 pub(super) fn read(bytes: &[u8]) -> Option<PlainHead<'_>> {
     let end = if bytes.len() <= SHORT && bytes.ends_with(END) {
         bytes.len()
     } else {
-        memmem::find(bytes, END)? + END.len()
+        END_SEARCH.find(bytes)? + END.len()
     };
     let bytes = &bytes[..end];
     let head = std::str::from_utf8(bytes).ok()?;
@@ -37,35 +41,44 @@ pub(super) fn read(bytes: &[u8]) -> Option<PlainHead<'_>> {
     let first_line = &head[..first];
     let mut begin = first + 2;
     let mut fields = Fields::with_room();
-    loop {
-        let end = line(bytes, begin)?;
-        if end == begin {
-            return Some(PlainHead {
-                first_line,
-                fields,
-                length: end + 2,
-            });
-        }
+    while bytes.get(begin) != Some(&b'\r') {
         if fields.len() == MOST_FIELDS {
             return None;
         }
-        let (text, value) = head[begin..end].split_at(colon(&bytes[begin..end])?);
-        let name = Name::of(text);
-        if name.known().is_none() && !is_token(text) {
-            return None;
-        }
+        let (length, known) = name(&bytes[begin..])?;
+        let colon = begin + length;
+        let name = match known {
+            Some(known) => Name::Known(known),
+            None => Name::Other(Some(&head[begin..colon]).filter(|text| is_token(text))?),
+        };
+        let end = line(bytes, colon + 1)?;
         // One space before it and none behind, as nearly all have it, need no search.
-        let value = match value.as_bytes() {
-            [_, b' ', b'!'..=b'~', .., b'!'..=b'~'] => &value[2..],
-            _ => trim(&value[1..]),
+        let value = match &bytes[colon + 1..end] {
+            [b' ', b'!'..=b'~', .., b'!'..=b'~'] => &head[colon + 2..end],
+            _ => trim(&head[colon + 1..end]),
         };
         fields.add(name, Value::Text(value));
         begin = end + 2;
     }
+    (bytes.get(begin + 1) == Some(&b'\n')).then_some(PlainHead {
+        first_line,
+        fields,
+        length: begin + 2,
+    })
+}
+
+/// How long the name is that begins there, and which one, if it is known. One that is not may have any bytes in it.
+#[inline]
+fn name(bytes: &[u8]) -> Option<(usize, Option<Known>)> {
+    if let Some((begin, length)) = bytes.first_chunk().and_then(Begin::before_colon) {
+        return Some((length, names::find_begun(begin, &bytes[..length])));
+    }
+    let length = colon(bytes)?;
+    Some((length, names::find(&bytes[..length])))
 }
 
 /// Where the line ends that begins there, if it is text. Nothing but both bytes together are an end.
-#[inline]
+#[inline(always)]
 fn line(bytes: &[u8], begin: usize) -> Option<usize> {
     let mut at = begin;
     loop {
@@ -79,7 +92,7 @@ fn line(bytes: &[u8], begin: usize) -> Option<usize> {
 }
 
 /// The first byte from there on that is neither visible ASCII nor a space, or the end. Sixteen at a time.
-#[inline]
+#[inline(always)]
 fn odd(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // Whatever is below 0x20 borrows from its highest bit, and 0x7f carries into it; in the lowest byte where that bit is
@@ -112,10 +125,10 @@ fn odd(bytes: &[u8], mut at: usize) -> usize {
 
 /// Where the first one is. Eight bytes at a time: names are short, and a search through more has to be set up.
 #[inline]
-fn colon(line: &[u8]) -> Option<usize> {
+fn colon(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let mut at = 0;
-    while let Some(chunk) = line[at..].first_chunk() {
+    while let Some(chunk) = bytes[at..].first_chunk() {
         let word = u64::from_le_bytes(*chunk) ^ (ONES * b':' as u64);
         // The lowest bit that is set stands in the first byte that is zero now.
         let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
@@ -124,7 +137,7 @@ fn colon(line: &[u8]) -> Option<usize> {
         }
         at += 8;
     }
-    let rest = line[at..].iter().position(|byte| *byte == b':')?;
+    let rest = bytes[at..].iter().position(|byte| *byte == b':')?;
     Some(at + rest)
 }
 
