@@ -175,24 +175,28 @@ impl Pace {
     /// The earliest deadline, if there is one.
     pub(super) fn next(&mut self, now: Instant, pulse: &Pulse) -> Option<(Instant, Overdue)> {
         self.follow(now, pulse);
-        let phase = match self.phase {
+        let mut first = match self.phase {
             Phase::Head => Some((self.since + self.head, Overdue::Head)),
             Phase::Idle => Some((self.since + self.idle, Overdue::Idle)),
             Phase::Busy { looked: false } => Some((self.since + self.head, Overdue::Look)),
             Phase::Busy { looked: true } => None,
         };
-        let block = self.block.map(|since| (since + self.head, Overdue::Head));
-        let quiet = self.quiet.map(|since| {
-            if pulse.ended.load(Relaxed) {
-                (since + self.head, Overdue::Gone)
-            } else {
-                (since + self.idle, Overdue::Stalled)
+        let mut also = |at: Instant, overdue| {
+            if first.is_none_or(|(earlier, _)| at < earlier) {
+                first = Some((at, overdue));
             }
-        });
-        [phase, block, quiet]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        };
+        if let Some(since) = self.block {
+            also(since + self.head, Overdue::Head);
+        }
+        if let Some(since) = self.quiet {
+            if pulse.ended.load(Relaxed) {
+                also(since + self.head, Overdue::Gone);
+            } else {
+                also(since + self.idle, Overdue::Stalled);
+            }
+        }
+        first
     }
 
     fn follow(&mut self, now: Instant, pulse: &Pulse) {
