@@ -28,6 +28,29 @@ const BOUNDS: [u64; 19] = [
     10_000_000_000,
 ];
 
+/// By the number of binary digits: the first bucket for numbers of so many. A bound is at least twice the one before, so
+/// that they belong there or to the next one.
+const BY_DIGITS: [u8; 65] = {
+    let mut first = [0; 65];
+    let mut digits = 1;
+    while digits < first.len() {
+        let least = 1 << (digits - 1);
+        let mut bucket = first[digits - 1];
+        while (bucket as usize) < BOUNDS.len() && BOUNDS[bucket as usize] < least {
+            bucket += 1;
+        }
+        first[digits] = bucket;
+        digits += 1;
+    }
+    first
+};
+
+/// How many bounds are smaller.
+fn bucket(nanos: u64) -> usize {
+    let first = usize::from(BY_DIGITS[(u64::BITS - nanos.leading_zeros()) as usize]);
+    first + usize::from(BOUNDS.get(first).is_some_and(|bound| *bound < nanos))
+}
+
 /// Written by one worker, read when somebody asks.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
@@ -39,8 +62,7 @@ pub(super) struct Histogram {
 impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|&bound| bound < nanos);
-        add_to(&self.buckets[bucket], 1);
+        add_to(&self.buckets[bucket(nanos)], 1);
         add_to(&self.nanos, nanos);
     }
 }
@@ -78,6 +100,16 @@ pub(super) fn merge<'h>(histograms: impl Iterator<Item = &'h Histogram>) -> Merg
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_is_as_many_bounds_as_are_smaller() {
+        let near = |number: u64| [number.saturating_sub(1), number, number.saturating_add(1)];
+        let powers = (0..u64::BITS).map(|digits| 1 << digits);
+        for nanos in powers.chain(BOUNDS).chain([u64::MAX]).flat_map(near) {
+            let smaller = BOUNDS.partition_point(|&bound| bound < nanos);
+            assert_eq!(bucket(nanos), smaller, "{nanos}");
+        }
+    }
 
     // Prometheus: a bucket counts observations less than or equal to its bound
     #[test]
