@@ -20,10 +20,16 @@ pub struct Pieces {
     written: usize,
     /// Bytes of a body stand behind the head.
     has_body: bool,
-    size: Bytes,
-    data: Bytes,
-    after: Bytes,
+    data: Option<Data>,
     pipe: Option<Pipe>,
+}
+
+/// Bytes of a body as they are, or as a chunk with what stands around them.
+#[derive(Debug)]
+struct Data {
+    size: Bytes,
+    bytes: Bytes,
+    after: Bytes,
 }
 
 impl Pieces {
@@ -40,8 +46,12 @@ impl Pieces {
         if behind && (1..=SMALL).contains(&data.len()) {
             self.head.extend_from_slice(&data);
             self.has_body = true;
-        } else {
-            self.data = data;
+        } else if !data.is_empty() {
+            self.data = Some(Data {
+                size: Bytes::new(),
+                bytes: data,
+                after: Bytes::new(),
+            });
         }
     }
 
@@ -49,9 +59,11 @@ impl Pieces {
     pub fn set_chunk(&mut self, data: Bytes) {
         let mut size = Vec::with_capacity(18);
         chunked::write_size(data.len(), &mut size);
-        self.size = size.into();
-        self.data = data;
-        self.after = Bytes::from_static(chunked::AFTER);
+        self.data = Some(Data {
+            size: size.into(),
+            bytes: data,
+            after: Bytes::from_static(chunked::AFTER),
+        });
     }
 
     /// Adds bytes of a body that are in a pipe.
@@ -61,7 +73,7 @@ impl Pieces {
 
     /// Whether bytes of a body are waiting.
     pub fn has_data(&self) -> bool {
-        !self.data.is_empty() || !self.after.is_empty() || self.pipe.is_some()
+        self.data.is_some() || self.pipe.is_some()
     }
 
     /// Whether bytes of a body are among them, also right behind the head.
@@ -81,10 +93,11 @@ impl Pieces {
         io: &mut T,
     ) -> Poll<io::Result<usize>> {
         let head = &self.head[self.written..];
-        if let Some(mut pipe) = self.pipe.take_if(|_| head.is_empty() && self.data.is_empty()) {
+        if let Some(mut pipe) = self.pipe.take_if(|_| head.is_empty() && self.data.is_none()) {
             match io.poll_drain(cx, &mut pipe) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.data = pipe.copy_out()?;
+                    self.set_data(pipe.copy_out()?);
+                    return self.poll_write(cx, io);
                 }
                 drained => {
                     self.pipe = Some(pipe).filter(|pipe| pipe.held() > 0);
@@ -92,29 +105,43 @@ impl Pieces {
                 }
             }
         }
-        let written = if !self.data.is_empty() || !self.after.is_empty() {
-            let slices = [head, &self.size, &self.data, &self.after].map(IoSlice::new);
-            Pin::new(io).poll_write_vectored(cx, &slices)
-        } else {
-            io.poll_send(cx, head)
+        let written = match &self.data {
+            Some(data) => {
+                let slices = [head, &data.size, &data.bytes, &data.after].map(IoSlice::new);
+                Pin::new(io).poll_write_vectored(cx, &slices)
+            }
+            None => io.poll_send(cx, head),
         };
         let Poll::Ready(written) = written else {
             return Poll::Pending;
         };
-        let mut left = written?;
-        if left == 0 {
+        let count = written?;
+        if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        let count = left;
-        let part = left.min(self.head.len() - self.written);
-        self.written += part;
-        left -= part;
-        for piece in [&mut self.size, &mut self.data, &mut self.after] {
+        let of_head = count.min(head.len());
+        self.written += of_head;
+        if self
+            .data
+            .as_mut()
+            .is_some_and(|data| data.advance(count - of_head))
+        {
+            self.data = None;
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl Data {
+    /// So many bytes were written; whether nothing is left.
+    fn advance(&mut self, count: usize) -> bool {
+        let mut left = count;
+        for piece in [&mut self.size, &mut self.bytes, &mut self.after] {
             let part = left.min(piece.len());
             piece.advance(part);
             left -= part;
         }
-        Poll::Ready(Ok(count))
+        self.bytes.is_empty() && self.after.is_empty()
     }
 }
 
@@ -139,7 +166,7 @@ mod tests {
         pieces.set_data(Bytes::from_static(b"two"));
         assert!(pieces.has_body() && pieces.has_data());
         assert_eq!(
-            (&pieces.head[..], &pieces.data[..]),
+            (&pieces.head[..], &pieces.data.as_ref().unwrap().bytes[..]),
             (&b"headone"[..], &b"two"[..])
         );
         let mut large = Pieces::of_head(b"head".to_vec());
