@@ -29,7 +29,7 @@ const MOST_SCOPES: usize = 32;
 #[derive(Debug)]
 struct Entry {
     _alive: Arc<Account>,
-    scopes: RefCell<Vec<(Box<str>, Rc<IdentityValues>)>>,
+    scopes: Vec<(Box<str>, Rc<IdentityValues>)>,
 }
 
 /// What headers say of an identity; empty where nothing is known.
@@ -56,30 +56,29 @@ impl Identities {
         let Some(identity) = identity else {
             return Rc::clone(&self.nobody);
         };
-        let (account, scope) = (&identity.account, identity.scope());
-        let key = (Arc::as_ptr(account).addr(), separator);
-        let make = || Rc::new(IdentityValues::of(identity, separator));
-        let Some(entry) = self.known.get(&key) else {
-            if self.known.len() >= MOST {
-                self.known.clear();
-            }
-            let values = make();
-            let entry = Entry {
-                _alive: Arc::clone(account),
-                scopes: RefCell::new(vec![(scope.into(), Rc::clone(&values))]),
-            };
-            self.known.insert(key, entry);
-            return values;
-        };
-        let mut scopes = entry.scopes.borrow_mut();
-        if let Some((_, values)) = scopes.iter().find(|(of, _)| **of == *scope) {
-            return Rc::clone(values);
+        let key = (Arc::as_ptr(&identity.account).addr(), separator);
+        let scopes = self.known.get(&key).map_or(&[][..], |entry| &entry.scopes);
+        let scope = identity.scope();
+        match scopes.iter().find(|(of, _)| **of == *scope) {
+            Some((_, values)) => Rc::clone(values),
+            None => self.add(key, identity),
         }
-        if scopes.len() >= MOST_SCOPES {
-            scopes.clear();
+    }
+
+    #[cold]
+    fn add(&mut self, key: (usize, char), identity: &Arc<Identity>) -> Rc<IdentityValues> {
+        if self.known.len() >= MOST && !self.known.contains_key(&key) {
+            self.known.clear();
         }
-        let values = make();
-        scopes.push((scope.into(), Rc::clone(&values)));
+        let values = Rc::new(IdentityValues::of(identity, key.1));
+        let entry = self.known.entry(key).or_insert_with(|| Entry {
+            _alive: Arc::clone(&identity.account),
+            scopes: Vec::with_capacity(1),
+        });
+        if entry.scopes.len() >= MOST_SCOPES {
+            entry.scopes.clear();
+        }
+        entry.scopes.push((identity.scope().into(), Rc::clone(&values)));
         values
     }
 }
