@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::{Extensions, StatusCode};
 use http_body::Body as _;
+use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 
 use super::Serve;
@@ -217,7 +218,10 @@ where
     fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Served>> {
         let most = self.visit.pacing.head_bytes.min(READ);
         let line = Rc::clone(&self.line);
-        if std::mem::take(&mut self.unseen) {
+        if self.unseen {
+            // A client that asks for much at once, without a read each, waits like one that is read from.
+            ready!(poll_proceed(cx)).made_progress();
+            self.unseen = false;
             let head = {
                 let mut ahead = line.ahead();
                 let length = match head::read(&ahead, most) {

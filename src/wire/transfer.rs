@@ -18,29 +18,25 @@ pub trait Transfer: Splice {
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 }
 
-/// Does `call` when the socket is ready. A call that did less than it could is the last before the next event, as
-/// tokio's own reads and writes have it (`epoll(7)`, question 9): the one that would only say so is saved.
-macro_rules! once_ready {
-    ($socket:expr, $ready:expr, $interest:expr, $whole:expr, $call:expr) => {
-        loop {
-            ready!($ready)?;
-            let mut part = 0;
-            let done = $socket.try_io($interest, || match $call {
-                Ok(count) if 0 < count && count < $whole => {
-                    part = count;
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
-                done => done,
-            });
-            match done {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if part > 0 {
-                        return Poll::Ready(Ok(part));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return Poll::Ready(done),
+/// Does `call` if the socket is ready, and returns what it did; goes on where there was nothing to do. A call that did
+/// less than it could is the last before the next event, as tokio's own reads and writes have it (`epoll(7)`, question
+/// 9): the one that would only say so is saved.
+macro_rules! if_ready {
+    ($socket:expr, $interest:expr, $whole:expr, $call:expr) => {
+        let mut part = 0;
+        let done = $socket.try_io($interest, || match $call {
+            Ok(count) if 0 < count && count < $whole => {
+                part = count;
+                Err(io::ErrorKind::WouldBlock.into())
             }
+            done => done,
+        });
+        if part > 0 {
+            return Poll::Ready(Ok(part));
+        }
+        match done.as_ref().map_err(io::Error::kind) {
+            Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            _ => return Poll::Ready(done),
         }
     };
 }
@@ -50,12 +46,20 @@ macro_rules! sockets {
         impl Transfer for $socket {
             fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
                 let whole = room.len();
-                once_ready!(self, self.poll_read_ready(cx), Interest::READABLE, whole, calls::receive(&*self, room))
+                loop {
+                    ready!(self.poll_read_ready(cx))?;
+                    if_ready!(self, Interest::READABLE, whole, calls::receive(&*self, room));
+                }
             }
 
+            /// Nearly always there is room, so nobody is asked for it before. What is written was read or made
+            /// somewhere, which counts against the task's budget there.
             fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 let whole = bytes.len();
-                once_ready!(self, self.poll_write_ready(cx), Interest::WRITABLE, whole, calls::send(&*self, bytes))
+                loop {
+                    if_ready!(self, Interest::WRITABLE, whole, calls::send(&*self, bytes));
+                    ready!(self.poll_write_ready(cx))?;
+                }
             }
         }
     )*};
@@ -93,5 +97,35 @@ mod calls {
 
     pub(super) fn send(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
         SockRef::from(socket).send(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_socket_is_waited_for_and_written_on() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let (bytes, mut room) = (vec![7; 1 << 16], vec![0; 1 << 16]);
+        let (mut sent, mut received) = (0, 0);
+        for _ in 0..3 {
+            poll_fn(|cx| {
+                while let Poll::Ready(count) = ours.poll_send(cx, &bytes) {
+                    sent += count.unwrap();
+                }
+                Poll::Ready(())
+            })
+            .await;
+            while received < sent {
+                received += poll_fn(|cx| theirs.poll_receive(cx, &mut room)).await.unwrap();
+            }
+            sent += poll_fn(|cx| ours.poll_send(cx, b"more")).await.unwrap();
+        }
+        drop(theirs);
+        let gone = poll_fn(|cx| ours.poll_send(cx, &bytes)).await.unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
     }
 }
