@@ -141,7 +141,7 @@ impl Gate {
         door: Door,
     ) -> Answer {
         let lane = self.lane();
-        let mut record = Record::begin(&self.shared, self.worker, &received, peer);
+        let mut record = Record::begin(&self.shared, &lane.snapshot, self.worker, &received, peer);
         let step = match lane.snapshot.endpoints.find(received.target, door) {
             Some(asking) => {
                 let answer = self.check(&lane, asking, &mut received, peer, &mut record);
@@ -173,7 +173,7 @@ impl Gate {
         door: Door,
     ) -> Now {
         let lane = self.lane();
-        let mut record = Record::begin(&self.shared, self.worker, received, peer);
+        let mut record = Record::begin(&self.shared, &lane.snapshot, self.worker, received, peer);
         let step = if let Some(asking) = lane.snapshot.endpoints.find(received.target, door) {
             match self.check_now(&lane, asking, received, peer, &mut record) {
                 Some(answer) => return Now::Answered(record.finish_at_once(answer), record.at()),

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::Shared;
 use super::access::{Access, Counted, Unwritten};
+use super::snapshot::Snapshot;
 use super::words::{message, reason, upstream_failure};
 use crate::authn::Identity;
 use crate::config::settings::AuditAllowed;
@@ -106,15 +107,22 @@ pub struct Record<'g> {
 
 impl<'g> Record<'g> {
     /// A request arrived.
-    pub fn begin(shared: &'g Shared, worker: usize, received: &Received<'_>, peer: Peer) -> Self {
+    pub fn begin(
+        shared: &'g Shared,
+        snapshot: &Snapshot,
+        worker: usize,
+        received: &Received<'_>,
+        peer: Peer,
+    ) -> Self {
         let observers = &shared.observers;
         let client = peer.address.map_or(Client::Unix, |address| {
             Client::Address(crate::request::client_addr::canonical(address.ip()))
         });
-        let access = observers.access.load();
-        let access = access
-            .as_ref()
-            .map(|log| Box::new(Access::new(Arc::clone(log), received)));
+        // The settings come into force after their log: it is there if they have one.
+        let log = snapshot.settings.log.access.as_ref();
+        let access = log
+            .and_then(|_| observers.access.load_full())
+            .map(|log| Box::new(Access::new(log, received)));
         let at = shared.clock.read();
         Self {
             shared,
