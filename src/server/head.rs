@@ -7,9 +7,9 @@ use http::{Method, StatusCode, Version, header};
 use crate::request::Received;
 use crate::request::received::is_plain_target;
 use crate::time::Timestamp;
-use crate::wire::Answer;
 use crate::wire::http1::{self, NoHead, RequestHead};
 use crate::wire::names::{self, Names};
+use crate::wire::{Answer, spare};
 
 /// What bytes turned out to be.
 pub(super) enum Found<'b> {
@@ -37,13 +37,23 @@ pub(super) struct Asked {
 /// Looks for a plain request. What is not certain is left to the HTTP library: nothing is refused and
 /// nothing repaired here.
 pub(super) fn read(bytes: &[u8], most: usize) -> Found<'_> {
-    match http1::request(bytes) {
-        Ok(head) if head.length > most => Found::Other,
-        Ok(head) => plain(head).map_or(Found::Other, |(received, asked)| Found::Asked(received, asked)),
-        Err(NoHead::Partial) if bytes.len() > most => Found::Other,
-        Err(NoHead::Partial) => Found::Part,
-        Err(NoHead::Other) => Found::Other,
-    }
+    let head = match http1::request(bytes) {
+        Ok(head) => head,
+        Err(NoHead::Partial) if bytes.len() <= most => return Found::Part,
+        Err(NoHead::Partial | NoHead::Other) => return Found::Other,
+    };
+    let Some((method, asked)) = plain(&head).filter(|_| head.length <= most) else {
+        return Found::Other;
+    };
+    let received = Received {
+        method,
+        target: head.target,
+        authority: None,
+        scheme: None,
+        version: Version::HTTP_11,
+        fields: head.fields,
+    };
+    Found::Asked(received, asked)
 }
 
 /// Nothing that has one of these is plain.
@@ -51,7 +61,7 @@ const NOT_PLAIN: Names = Names::of(&[names::TRANSFER_ENCODING, names::EXPECT, na
 /// Nor what has one of these twice.
 const ONCE: Names = Names::of(&[names::CONTENT_LENGTH, names::CONNECTION]);
 
-fn plain(head: RequestHead<'_>) -> Option<(Received<'_>, Asked)> {
+fn plain(head: &RequestHead<'_>) -> Option<(Method, Asked)> {
     let method = Method::from_bytes(head.method.as_bytes()).ok()?;
     if method == Method::CONNECT || !is_plain_target(head.target) {
         return None;
@@ -74,15 +84,7 @@ fn plain(head: RequestHead<'_>) -> Option<(Received<'_>, Asked)> {
         last,
         head_only: method == Method::HEAD,
     };
-    let received = Received {
-        method,
-        target: head.target,
-        authority: None,
-        scheme: None,
-        version: Version::HTTP_11,
-        fields: head.fields,
-    };
-    Some((received, asked))
+    Some((method, asked))
 }
 
 /// A number that every reader takes for the same.
@@ -123,31 +125,23 @@ pub(super) enum Content {
 }
 
 /// Writes the head of an answer, as the HTTP library of the other lane would. `last` says that the
-/// connection ends with it.
+/// connection ends with it. It takes the fields that are written already.
 pub(super) fn write(
-    answer: &Answer,
+    answer: &mut Answer,
     content: Content,
     head_only: bool,
     last: bool,
     now: impl FnOnce() -> Timestamp,
-    out: &mut Vec<u8>,
-) -> Framing {
-    write_status(answer.status, out);
-    let mut dated = answer.lines.is_dated();
-    for (name, value) in answer.headers().into_iter().flatten() {
-        match *name {
-            // What is sent says how long it is; only where nothing is, a length may stand for what
-            // would have been.
-            header::CONTENT_LENGTH if !(head_only && matches!(content, Content::None)) => {
-                continue;
-            }
-            header::TRANSFER_ENCODING => continue,
-            header::DATE => dated = true,
-            _ => {}
-        }
-        http1::write_field(name.as_str().as_bytes(), value.as_bytes(), out);
-    }
-    out.extend_from_slice(answer.lines.as_bytes());
+) -> (Vec<u8>, Framing) {
+    let written = match answer.headers() {
+        None => answer.lines.take_head(answer.status),
+        Some(_) => None,
+    };
+    let (mut head, dated) = match written {
+        Some(head) => (head, answer.lines.is_dated()),
+        None => begin(answer, content, head_only),
+    };
+    let out = &mut head;
     if last && !says_close(answer) {
         http1::write_field(b"connection", b"close", out);
     }
@@ -179,7 +173,30 @@ pub(super) fn write(
         write_date(now(), out);
     }
     out.extend_from_slice(b"\r\n");
-    framing
+    (head, framing)
+}
+
+/// Writes the first line and the fields of an answer; whether `Date` is among them.
+fn begin(answer: &Answer, content: Content, head_only: bool) -> (Vec<u8>, bool) {
+    let mut head = spare::buffer();
+    let out = &mut head;
+    write_status(answer.status, out);
+    let mut dated = answer.lines.is_dated();
+    for (name, value) in answer.headers().into_iter().flatten() {
+        match *name {
+            // What is sent says how long it is; only where nothing is, a length may stand for what
+            // would have been.
+            header::CONTENT_LENGTH if !(head_only && matches!(content, Content::None)) => {
+                continue;
+            }
+            header::TRANSFER_ENCODING => continue,
+            header::DATE => dated = true,
+            _ => {}
+        }
+        http1::write_field(name.as_str().as_bytes(), value.as_bytes(), out);
+    }
+    out.extend_from_slice(answer.lines.as_bytes());
+    (head, dated)
 }
 
 /// Whether the answer ends the connection by what it says.
@@ -193,10 +210,6 @@ pub(super) fn says_close(answer: &Answer) -> bool {
 }
 
 fn write_status(status: StatusCode, out: &mut Vec<u8>) {
-    if status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -224,7 +237,10 @@ fn write_date(now: Timestamp, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wire::{Body, Lines};
 
     fn lane(text: &str) -> &'static str {
         match read(text.as_bytes(), 1000) {
@@ -272,5 +288,39 @@ mod tests {
             lane(&format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1000))),
             "other"
         );
+    }
+
+    proptest! {
+        // The same fields, once written already and once not.
+        #[test]
+        fn a_head_that_was_begun_already_is_one_that_is_put_together(
+            status in prop_oneof![Just(200_u16), 200..600_u16],
+            fields in prop::collection::vec(("[a-z-]{1,9}|date", "[ -~]{0,9}"), 0..4),
+            length in prop::option::of(0..20_u64),
+            content in prop_oneof![
+                Just(Content::None),
+                (1..20_u64).prop_map(Content::Length),
+                Just(Content::Unknown),
+            ],
+            (head_only, last) in any::<(bool, bool)>(),
+        ) {
+            let answer = || {
+                let mut lines = Lines::with_room();
+                for (name, value) in &fields {
+                    lines.push(name.as_bytes(), value.as_bytes());
+                }
+                lines.length = length;
+                Answer::new(StatusCode::from_u16(status).unwrap(), lines, Body::Empty)
+            };
+            let now = || Timestamp::from_millis(784_111_777_999);
+            let (mut begun, mut made) = (answer(), answer());
+            // A map without fields is no head, and adds nothing.
+            made.headers_mut();
+            prop_assert!(made.lines.as_bytes().is_empty() == fields.is_empty());
+            let (begun, begun_framing) = write(&mut begun, content, head_only, last, now);
+            let (made, made_framing) = write(&mut made, content, head_only, last, now);
+            prop_assert_eq!(begun_framing, made_framing);
+            prop_assert_eq!(begun.escape_ascii().to_string(), made.escape_ascii().to_string());
+        }
     }
 }

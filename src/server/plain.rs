@@ -27,7 +27,7 @@ use super::line::{Client, Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
 use crate::request::Received;
 use crate::time::Timestamp;
-use crate::wire::{Answer, Body, Lines, Now, Pieces, Piped, chunked, spare};
+use crate::wire::{Answer, Body, Lines, Now, Pieces, Piped, chunked};
 
 impl<S: Serve> Visit<S> {
     /// Serves a socket without TLS.
@@ -355,11 +355,10 @@ impl<S: Serve> Visit<S> {
             Some(length) => Content::Length(length),
             None => Content::Unknown,
         };
-        let mut out = spare::buffer();
-        let framing = head::write(&answer, content, asked.head_only, last, now, &mut out);
+        let (head, framing) = head::write(&mut answer, content, asked.head_only, last, now);
         Ok(Reply {
             sending: Sending {
-                pieces: Pieces::of_head(out),
+                pieces: Pieces::of_head(head),
                 over: framing == Framing::Length(0),
                 body,
                 framing,

@@ -27,12 +27,16 @@ pub struct Answer {
 /// where the body ends.
 #[derive(Debug, Default)]
 pub struct Lines {
+    /// Empty, or behind [`OK`], so that most heads need not be put together anew.
     bytes: Vec<u8>,
     /// `Date` is among them.
     dated: bool,
     /// The length of a body that is not there (RFC 9110, sections 9.3.2 and 15.4.5).
     pub length: Option<u64>,
 }
+
+/// The first line of most answers.
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
 /// What became of a request at once.
 pub enum Now {
@@ -100,8 +104,10 @@ impl From<Response<Body>> for Answer {
 impl Lines {
     /// None yet, with room.
     pub fn with_room() -> Self {
+        let mut bytes = spare::buffer();
+        bytes.extend_from_slice(OK);
         Self {
-            bytes: spare::buffer(),
+            bytes,
             ..Self::default()
         }
     }
@@ -110,18 +116,32 @@ impl Lines {
     #[inline]
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.dated |= name == b"date";
-        http1::write_field(name, value, &mut self.bytes);
+        http1::write_field(name, value, self.begun());
     }
 
     /// Lets whole lines be written, none of which is `Date`.
     #[inline]
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.bytes);
+        write(self.begun());
+    }
+
+    #[inline]
+    fn begun(&mut self) -> &mut Vec<u8> {
+        if self.bytes.is_empty() {
+            self.bytes.extend_from_slice(OK);
+        }
+        &mut self.bytes
     }
 
     /// As they are sent.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(OK.len()..).unwrap_or_default()
+    }
+
+    /// Takes them out behind the first line of an answer with that status, unless another one would have to be written.
+    pub fn take_head(&mut self, status: StatusCode) -> Option<Vec<u8>> {
+        let begun = status == StatusCode::OK && !self.bytes.is_empty();
+        begun.then(|| std::mem::take(&mut self.bytes))
     }
 
     /// Whether `Date` is among them.
@@ -131,7 +151,7 @@ impl Lines {
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        each_field(&self.bytes)
+        each_field(self.as_bytes())
     }
 }
 
