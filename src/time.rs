@@ -161,10 +161,17 @@ impl Clock {
 
     /// How long ago that was.
     pub fn since(&self, moment: &Moment) -> Duration {
-        match &self.0 {
-            Source::System { .. } => moment.steady.elapsed(),
+        self.since_and_now(moment).0
+    }
+
+    /// The same with the present by the steady clock, for one look at it.
+    pub fn since_and_now(&self, moment: &Moment) -> (Duration, Instant) {
+        let now = Instant::now();
+        let since = match &self.0 {
+            Source::System { .. } => now.saturating_duration_since(moment.steady),
             Source::Manual(_) => self.now().since(moment.wall),
-        }
+        };
+        (since, now)
     }
 
     /// Time since some fixed moment; never goes back, whatever the wall clock does.

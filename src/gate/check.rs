@@ -8,15 +8,15 @@ use super::endpoints::{self, Asking, OURS};
 use super::record::{Record, Refused};
 use super::{Gate, Lane, NO_ROUTE, clear_cookie, has_dead_cookie, path_on};
 use crate::config::settings::IdentityHeaders;
-use crate::decision::{Decision, Ruling};
+use crate::decision::{Decision, Permit, Ruling};
 use crate::dialect::answers::allowed;
-use crate::dialect::{Arrival, Dialect, Family, Question};
+use crate::dialect::{Arrival, Dialect, Family};
 use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection};
 use crate::request::client_addr::Hop;
 use crate::request::host::Authority;
 use crate::request::{Client, Facts, Peer, Received, Scheme, client_addr, safe_path};
-use crate::wire::Answer;
+use crate::wire::{Answer, Now};
 
 /// What is known of whoever asks, from one step to the next.
 struct Asker<'s, 'r> {
@@ -40,11 +40,15 @@ struct Begun {
 }
 
 impl<'s, 'r> Asker<'s, 'r> {
-    fn new(lane: &'s Lane) -> Self {
+    /// As far as the endpoint tells; by the dialect that every gateway understands where it does not.
+    fn new(lane: &'s Lane, asking: &Result<Asking<'s, 'r>, Rejection>) -> Self {
+        let asking = asking.as_ref().ok();
         Self {
-            dialect: lane.snapshot.endpoints.speaking(None),
-            names: None,
-            rest: "",
+            dialect: asking
+                .and_then(|asking| asking.dialect)
+                .unwrap_or_else(|| lane.snapshot.endpoints.speaking(None)),
+            names: asking.and_then(|asking| asking.headers),
+            rest: asking.map_or("", |asking| asking.rest),
             may_ask: false,
             knows_client: false,
             authority: None,
@@ -78,20 +82,23 @@ impl Gate {
         peer: Peer,
         record: &mut Record<'g>,
     ) -> Answer {
-        let mut asker = Asker::new(lane);
-        let begun = self.begin(lane, asking, received, peer, record, &mut asker);
-        let examined = begun.and_then(|begun| self.examine(lane, received, &begun, record, &asker));
-        match examined {
-            Ok((question, route)) => {
-                let facts = question.facts(record.now(), record.id());
-                let ruling = self.decide(lane, route, &facts, record).await;
-                self.conclude(lane, &asker, route, &facts, &ruling, record)
-            }
+        let mut asker = Asker::new(lane, &asking);
+        let judged = async {
+            let begun = self.begin(lane, asking, received, peer, record, &mut asker)?;
+            let question = asker.dialect.question(&asker.arrival(received, &begun))?;
+            let facts = question.facts(record.now(), record.id());
+            let route = self.examine(lane, &facts, record)?;
+            let ruling = self.decide(lane, route, &facts, record).await;
+            Ok(self.conclude(lane, &asker, route, &facts, &ruling, record))
+        };
+        match judged.await {
+            Ok(answer) => answer,
             Err(rejection) => self.refuse(lane, record, &asker, received, &rejection),
         }
     }
 
-    /// The same unless something has to be waited for.
+    /// The same unless something has to be waited for. What one step knows is looked at where it is: it is large, and would
+    /// be moved several times.
     pub(super) fn check_now<'g, 'r>(
         &'g self,
         lane: &'g Lane,
@@ -99,18 +106,42 @@ impl Gate {
         received: &mut Received<'r>,
         peer: Peer,
         record: &mut Record<'g>,
-    ) -> Option<Answer> {
-        let mut asker = Asker::new(lane);
-        let begun = self.begin(lane, asking, received, peer, record, &mut asker);
-        let examined = begun.and_then(|begun| self.examine(lane, received, &begun, record, &asker));
-        match examined {
-            Ok((question, route)) => {
-                let facts = question.facts(record.now(), record.id());
-                let ruling = self.decide_now(lane, route, &facts, record)?;
-                Some(self.conclude(lane, &asker, route, &facts, &ruling, record))
-            }
-            Err(rejection) => Some(self.refuse(lane, record, &asker, received, &rejection)),
-        }
+    ) -> Now {
+        let mut asker = Asker::new(lane, &asking);
+        let begun = &self.begin(lane, asking, received, peer, record, &mut asker);
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(rejection) => return self.refuse_now(lane, record, &asker, received, rejection),
+        };
+        let question = &asker.dialect.question(&asker.arrival(received, begun));
+        let facts = match question {
+            Ok(question) => question.facts(record.now(), record.id()),
+            Err(rejection) => return self.refuse_now(lane, record, &asker, received, rejection),
+        };
+        let route = match self.examine(lane, &facts, record) {
+            Ok(route) => route,
+            Err(rejection) => return self.refuse_now(lane, record, &asker, received, &rejection),
+        };
+        let Some(ruling) = &self.decide_now(lane, route, &facts, record) else {
+            record.forget();
+            return Now::Waits;
+        };
+        let mut answer = self.conclude(lane, &asker, route, &facts, ruling, record);
+        record.finish_at_once(&mut answer);
+        Now::Answered(answer, record.at())
+    }
+
+    fn refuse_now(
+        &self,
+        lane: &Lane,
+        record: &mut Record<'_>,
+        asker: &Asker<'_, '_>,
+        received: &Received<'_>,
+        rejection: &Rejection,
+    ) -> Now {
+        let mut answer = self.refuse(lane, record, asker, received, rejection);
+        record.finish_at_once(&mut answer);
+        Now::Answered(answer, record.at())
     }
 
     /// Finds out who asks, and on whose behalf.
@@ -129,10 +160,6 @@ impl Gate {
         let snapshot = &*lane.snapshot;
         let (places, settings) = (&snapshot.endpoints, &snapshot.settings);
         let asking = asking?;
-        (asker.names, asker.rest) = (asking.headers, asking.rest);
-        if let Some(dialect) = asking.dialect {
-            asker.dialect = dialect;
-        }
         record.road(asker.dialect.name());
         let trust = snapshot.proxy_trust();
         places.admit(&peer, &mut received.fields, &trust)?;
@@ -157,22 +184,18 @@ impl Gate {
         Ok(Begun { handshake, hop })
     }
 
-    /// Finds out what is asked about.
+    /// Finds out to what it belongs that is asked about.
     ///
     /// # Errors
     /// Nobody could judge it.
-    fn examine<'g, 'r>(
+    fn examine<'g>(
         &'g self,
         lane: &'g Lane,
-        received: &'r Received<'r>,
-        begun: &Begun,
+        facts: &Facts<'_>,
         record: &mut Record<'g>,
-        asker: &'r Asker<'g, 'r>,
-    ) -> Result<(Question<'r>, &'g Route), Rejection> {
+    ) -> Result<&'g Route, Rejection> {
         let snapshot = &*lane.snapshot;
-        let question = asker.dialect.question(&asker.arrival(received, begun))?;
-        let facts = question.facts(record.now(), record.id());
-        record.about(&facts);
+        record.about(facts);
         // what is ours is never allowed by way of a question.
         if safe_path::covers(&snapshot.site.prefix, facts.path.decoded()) {
             return Err(OURS);
@@ -183,8 +206,8 @@ impl Gate {
             .or_else(|| snapshot.endpoints.default_route())
             .ok_or(NO_ROUTE)?;
         record.route(route);
-        path_on(route, &facts)?;
-        Ok((question, route))
+        path_on(route, facts)?;
+        Ok(route)
     }
 
     /// The answer to what was decided.
@@ -199,25 +222,30 @@ impl Gate {
     ) -> Answer {
         let snapshot = &*lane.snapshot;
         let dialect = asker.dialect;
-        let (mut answer, who) = match &ruling.decision {
-            Decision::Allow(permit) => {
-                let mut answer = allowed();
-                if endpoints::hands_on(dialect, asker.rest) {
-                    let headers = snapshot.handed_on(route, permit, facts);
-                    dialect.hand_on(answer.headers_mut(), headers);
-                }
-                (answer, permit.identity())
-            }
-            // A refusal lets nobody in, so it names nobody.
+        let permit = match &ruling.decision {
+            Decision::Allow(permit) => Some(permit),
             Decision::Challenge(_) | Decision::Deny(_) | Decision::Throttle { .. } | Decision::Fail(_) => {
-                let answer = dialect.answer(&snapshot.site, facts, &ruling.decision);
-                record.refused(facts, ruling, &answer);
-                (answer.into(), None)
+                None
             }
         };
+        let mut answer = if permit.is_some() {
+            allowed()
+        } else {
+            let answer = dialect.answer(&snapshot.site, facts, &ruling.decision);
+            record.refused(facts, ruling, &answer);
+            answer.into()
+        };
+        if let Some(permit) = permit
+            && endpoints::hands_on(dialect, asker.rest)
+        {
+            let headers = snapshot.handed_on(route, permit, facts);
+            dialect.hand_on(answer.headers_mut(), headers);
+        }
         if has_dead_cookie(facts, ruling) {
             clear_cookie(facts.scheme == Scheme::Https, answer.headers_mut());
         }
+        // A refusal lets nobody in, so it names nobody.
+        let who = permit.and_then(Permit::identity);
         let names = asker.names.or_else(|| snapshot.endpoints.headers(route));
         self.upstreams
             .identify(&mut answer.lines, names.unwrap_or(&self.remote), who);

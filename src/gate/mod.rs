@@ -152,15 +152,16 @@ impl Gate {
                 answer.await
             }
         };
-        match step {
-            Step::Answered(answer) => record.finish(answer),
+        let mut answer = match step {
+            Step::Answered(answer) => answer,
             Step::Passed(passing) => {
                 let on_client = passing.upgrade.then(|| ClientSide::take(extensions));
-                let answer = self.forward(&lane, &passing, on_client, body, &record).await;
-                record.finish(answer)
+                self.forward(&lane, &passing, on_client, body, &record).await
             }
-            Step::Waits => record.finish(pages::empty(StatusCode::SERVICE_UNAVAILABLE).into()),
-        }
+            Step::Waits => pages::empty(StatusCode::SERVICE_UNAVAILABLE).into(),
+        };
+        record.finish(&mut answer);
+        answer
     }
 
     /// The same for a plain request without anything to wait for, as far as that goes. `body` is taken where
@@ -174,24 +175,23 @@ impl Gate {
     ) -> Now {
         let lane = self.lane();
         let mut record = Record::begin(&self.shared, &lane.snapshot, self.worker, received, peer);
-        let step = if let Some(asking) = lane.snapshot.endpoints.find(received.target, door) {
-            match self.check_now(&lane, asking, received, peer, &mut record) {
-                Some(answer) => return Now::Answered(record.finish_at_once(answer), record.at()),
-                None => Step::Waits,
+        if let Some(asking) = lane.snapshot.endpoints.find(received.target, door) {
+            return self.check_now(&lane, asking, received, peer, &mut record);
+        }
+        match self.answer_now(&lane, received, peer, &mut record) {
+            Step::Answered(mut answer) => {
+                record.finish(&mut answer);
+                Now::Answered(answer, record.at())
             }
-        } else {
-            self.answer_now(&lane, received, peer, &mut record)
-        };
-        match step {
-            Step::Answered(answer) => Now::Answered(record.finish(answer), record.at()),
             Step::Passed(passing) => {
                 let at = record.at();
                 let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
                 let answer = Box::pin(async move {
                     let route = &lane.snapshot.settings.routes[passing.route];
                     let mut record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
-                    let answer = gate.forward(&lane, &passing, None, body, &record).await;
-                    record.finish(answer)
+                    let mut answer = gate.forward(&lane, &passing, None, body, &record).await;
+                    let now = record.finish(&mut answer);
+                    (answer, now)
                 });
                 Now::Passed(answer, at)
             }

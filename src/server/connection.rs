@@ -359,7 +359,8 @@ enum Told {
 pub(super) trait Connection: Future {
     fn graceful_shutdown(self: Pin<&mut Self>);
 
-    /// When it was asked what it answered, or passed on, since this was called last: a look at the clock saved.
+    /// When it was asked what it answered or passed on, or when an answer came, since this was called last: a look at
+    /// the clock saved.
     fn served_at(self: Pin<&mut Self>) -> Option<Instant> {
         None
     }

@@ -27,7 +27,7 @@ use super::line::{Client, Line, READ};
 use super::pulse::{Flight, Protocol, Pulse};
 use crate::request::Received;
 use crate::time::Timestamp;
-use crate::wire::{Answer, Body, Lines, Now, Pieces, Piped, chunked};
+use crate::wire::{Answer, Body, Later, Lines, Now, Pieces, Piped, chunked};
 
 impl<S: Serve> Visit<S> {
     /// Serves a socket without TLS.
@@ -75,7 +75,7 @@ struct Lane<T, S> {
     unseen: bool,
     /// Since when the head under way is awaited.
     since: Instant,
-    /// When the last request came that was served, or passed on, in this poll.
+    /// When the last request came that was served, or passed on, in this poll, or when its answer came.
     served_at: Option<Instant>,
     end: End,
 }
@@ -88,7 +88,7 @@ struct UnderWay {
 
 enum Stage {
     /// Its answer is awaited.
-    Asked(Pin<Box<dyn Future<Output = Answer>>>, Asked),
+    Asked(Later, Asked),
     /// Its answer goes out as the client takes it.
     Answered(Box<Reply>),
 }
@@ -147,14 +147,12 @@ where
                 return Poll::Ready(());
             }
             match ready!(lane.poll_served(cx)) {
-                Ok(Served::Begun) => {}
-                Ok(Served::Done(After::Next)) => lane.look_behind(),
-                Ok(Served::Done(After::End(end))) => {
+                Served::Begun => {}
+                Served::Done(After::Next) => lane.look_behind(),
+                Served::Done(After::End(end)) => {
                     lane.end = end;
                     return Poll::Ready(());
                 }
-                // The client is gone.
-                Err(_) => return Poll::Ready(()),
             }
         }
     }
@@ -164,8 +162,13 @@ where
 enum Served {
     /// A request is under way, or there is no whole head yet.
     Begun,
-    /// It was answered.
+    /// It was answered, or there is nothing to answer.
     Done(After),
+}
+
+impl Served {
+    /// The client is gone, or an answer cannot be sent.
+    const GONE: Self = Self::Done(After::End(End::Closed));
 }
 
 impl<T, S> Lane<T, S>
@@ -192,13 +195,14 @@ where
             return Poll::Ready(After::Next);
         };
         if let Stage::Asked(answer, asked) = &mut under_way.stage {
-            let Poll::Ready(answer) = answer.as_mut().poll(cx) else {
+            let Poll::Ready((mut answer, at)) = answer.as_mut().poll(cx) else {
                 return match line.look_ahead(cx) {
                     Ok(()) => Poll::Pending,
                     Err(_) => Poll::Ready(After::End(End::Closed)),
                 };
             };
-            let Ok(mut reply) = visit.reply(line, answer, *asked, || visit.clock.now()) else {
+            self.served_at = Some(at);
+            let Some(mut reply) = visit.reply(line, &mut answer, *asked, || visit.clock.now()) else {
                 return Poll::Ready(After::End(End::Closed));
             };
             // Nearly every answer goes out at once, and needs no room of its own.
@@ -215,7 +219,7 @@ where
     }
 
     /// Reads the next head, and serves it as far as that goes at once.
-    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Served>> {
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<Served> {
         let most = self.visit.pacing.head_bytes.min(READ);
         let line = Rc::clone(&self.line);
         if self.unseen {
@@ -226,16 +230,16 @@ where
                 let mut ahead = line.ahead();
                 let length = match head::read(&ahead, most) {
                     Found::Asked(_, asked) => asked.head,
-                    Found::Part => return Poll::Ready(Ok(Served::Begun)),
-                    Found::Other => return Poll::Ready(Ok(Served::Done(After::End(End::HandOver)))),
+                    Found::Part => return Poll::Ready(Served::Begun),
+                    Found::Other => return Poll::Ready(Served::Done(After::End(End::HandOver))),
                 };
                 ahead.split_to(length)
             };
-            return match head::read(&head, most) {
-                Found::Asked(received, asked) => Poll::Ready(self.serve(cx, &head, received, asked)),
+            return Poll::Ready(match head::read(&head, most) {
+                Found::Asked(mut received, asked) => self.serve(cx, &head, &mut received, asked),
                 // It was one a moment ago.
-                Found::Part | Found::Other => Poll::Ready(Ok(Served::Done(After::End(End::Closed)))),
-            };
+                Found::Part | Found::Other => Served::GONE,
+            });
         }
         let mut inside = Context::from_waker(cx.waker());
         let see = |bytes: &[u8]| {
@@ -243,10 +247,10 @@ where
             if !ahead.is_empty() {
                 ahead.extend_from_slice(bytes);
                 self.unseen = true;
-                return Ok(Served::Begun);
+                return Served::Begun;
             }
             match head::read(bytes, most) {
-                Found::Asked(received, asked) => {
+                Found::Asked(ref mut received, asked) => {
                     let (head, rest) = bytes.split_at(asked.head);
                     if !rest.is_empty() {
                         ahead.extend_from_slice(rest);
@@ -257,19 +261,17 @@ where
                 found @ (Found::Part | Found::Other) => {
                     ahead.extend_from_slice(bytes);
                     if matches!(found, Found::Other) {
-                        return Ok(Served::Done(After::End(End::HandOver)));
+                        return Served::Done(After::End(End::HandOver));
                     }
                     if self.line.pulse().started() > 0 {
                         self.since = Instant::now();
                     }
-                    Ok(Served::Begun)
+                    Served::Begun
                 }
             }
         };
-        match ready!(line.poll_read(cx, READ, see))? {
-            Some(served) => Poll::Ready(served),
-            None => Poll::Ready(Ok(Served::Done(After::End(End::Closed)))),
-        }
+        line.poll_read(cx, READ, see)
+            .map(|seen| seen.ok().flatten().unwrap_or(Served::GONE))
     }
 
     /// Serves a request. What can be done at once is; the rest is under way then.
@@ -277,22 +279,22 @@ where
         &mut self,
         cx: &mut Context<'_>,
         head: &[u8],
-        mut received: Received<'_>,
+        received: &mut Received<'_>,
         asked: Asked,
-    ) -> io::Result<Served> {
+    ) -> Served {
         let (visit, line) = (&self.visit, &self.line);
         let (peer, role) = (visit.peer, visit.role);
         let mut body = line.body(asked.body);
-        match visit.service.serve_now(&mut received, &mut body, peer, role) {
-            Now::Answered(answer, at) => {
+        match visit.service.serve_now(received, &mut body, peer, role) {
+            Now::Answered(ref mut answer, at) => {
                 self.served_at = Some(at.steady);
                 line.pulse().answered(asked.body > 0);
-                let mut reply = visit.reply(line, answer, asked, || at.wall)?;
+                let Some(mut reply) = visit.reply(line, answer, asked, || at.wall) else {
+                    return Served::GONE;
+                };
                 match reply.sending.poll_write(cx, line) {
-                    Poll::Ready(sent) => {
-                        sent?;
-                        return Ok(Served::Done(reply.after(line)));
-                    }
+                    Poll::Ready(Ok(())) => return Served::Done(reply.after(line)),
+                    Poll::Ready(Err(_)) => return Served::GONE,
                     Poll::Pending => {
                         let flight = Flight::resume(line.pulse());
                         self.begin(Stage::Answered(Box::new(reply)), flight);
@@ -310,15 +312,18 @@ where
                 let answer = Box::pin(async move {
                     let Found::Asked(received, _) = head::read(&head, head.len()) else {
                         // It was one a moment ago.
-                        return Answer::new(StatusCode::INTERNAL_SERVER_ERROR, Lines::default(), Body::Empty);
+                        let failed = StatusCode::INTERNAL_SERVER_ERROR;
+                        let answer = Answer::new(failed, Lines::default(), Body::Empty);
+                        return (answer, Instant::now());
                     };
                     let mut none = Extensions::new();
-                    Box::pin(visit.service.serve(received, &mut none, body, peer, role)).await
+                    let answer = Box::pin(visit.service.serve(received, &mut none, body, peer, role)).await;
+                    (answer, Instant::now())
                 });
                 self.begin(Stage::Asked(answer, asked), flight);
             }
         }
-        Ok(Served::Begun)
+        Served::Begun
     }
 
     fn begin(&mut self, stage: Stage, flight: Flight) {
@@ -330,33 +335,34 @@ where
 }
 
 impl<S: Serve> Visit<S> {
-    /// What is sent for an answer.
+    /// What is sent for an answer; none where that is none.
     fn reply<T>(
         &self,
         line: &Line<T>,
-        mut answer: Answer,
+        answer: &mut Answer,
         asked: Asked,
         now: impl FnOnce() -> Timestamp,
-    ) -> io::Result<Reply>
+    ) -> Option<Reply>
     where
         T: Client,
     {
+        // None is interim.
         if answer.status.is_informational() {
-            return Err(io::Error::other("no answer is interim"));
+            return None;
         }
         let bodied = asked.body > 0;
         if bodied {
-            close_after_refusal(&mut answer);
+            close_after_refusal(answer);
         }
-        let last = asked.last || line.is_closing() || line.awaits_body() || head::says_close(&answer);
+        let last = asked.last || line.is_closing() || line.awaits_body() || head::says_close(answer);
         let body = std::mem::take(&mut answer.body);
         let content = match body.size_hint().exact() {
             _ if body.is_end_stream() => Content::None,
             Some(length) => Content::Length(length),
             None => Content::Unknown,
         };
-        let (head, framing) = head::write(&mut answer, content, asked.head_only, last, now);
-        Ok(Reply {
+        let (head, framing) = head::write(answer, content, asked.head_only, last, now);
+        Some(Reply {
             sending: Sending {
                 pieces: Pieces::of_head(head),
                 over: framing == Framing::Length(0),

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use tokio::time::Instant;
 
 use crate::time::Moment;
 
@@ -38,12 +39,15 @@ pub struct Lines {
 /// The first line of most answers.
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
+/// An answer that is there later, and when it was.
+pub type Later = Pin<Box<dyn Future<Output = (Answer, Instant)>>>;
+
 /// What became of a request at once.
 pub enum Now {
     /// The answer, and when it was asked for.
     Answered(Answer, Moment),
     /// It will be answered. Boxed where it is made: it is large, and would be moved several times.
-    Passed(Pin<Box<dyn Future<Output = Answer>>>, Moment),
+    Passed(Later, Moment),
     /// It has to wait; nothing has happened.
     Waits,
 }

@@ -21,7 +21,7 @@ pub mod spare;
 mod splice;
 mod transfer;
 
-pub use answer::{Answer, Lines, Now, each_field};
+pub use answer::{Answer, Later, Lines, Now, each_field};
 pub use body::{Body, BodyError, Piped};
 pub use fields::{Fields, Name, Named, NotText, Several, Value};
 pub use names::{Known, Names};

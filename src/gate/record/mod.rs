@@ -11,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Shared;
@@ -357,19 +358,20 @@ impl<'g> Record<'g> {
         response
     }
 
-    /// The last step of every way: the answer gets its id, and goes to the access log if it is on.
-    pub fn finish(&mut self, answer: Answer) -> Answer {
-        let took = self.elapsed();
-        self.finish_after(answer, took)
+    /// The last step of every way: the answer gets its id, and goes to the access log if it is on. When that was.
+    pub fn finish(&mut self, answer: &mut Answer) -> Instant {
+        let (took, now) = self.shared.clock.since_and_now(&self.at);
+        self.finish_after(answer, took);
+        now
     }
 
     /// The same where the answer was there as soon as the decision, so that one look at the clock does for both.
-    pub fn finish_at_once(&mut self, answer: Answer) -> Answer {
+    pub fn finish_at_once(&mut self, answer: &mut Answer) {
         let took = self.judged.unwrap_or_else(|| self.elapsed());
-        self.finish_after(answer, took)
+        self.finish_after(answer, took);
     }
 
-    fn finish_after(&mut self, mut answer: Answer, took: Duration) -> Answer {
+    fn finish_after(&mut self, answer: &mut Answer, took: Duration) {
         answer.lines.push(b"x-request-id", &self.id.digits());
         self.counters.answered(took);
         if let Some(noticed) = self.noticed.take() {
@@ -384,28 +386,25 @@ impl<'g> Record<'g> {
             access.upstream = backend.into();
         }
         let Some(mut line) = self.access_line(answer.status.as_u16()) else {
-            return answer;
+            return;
         };
         // An upgraded connection has no body to count; its line is written when it begins.
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            drop(line);
-            return answer;
+            return;
         }
         // What is there as a whole is counted now.
         if !matches!(answer.body, Body::Stream(_)) {
             if line.access.method != "HEAD" {
                 line.bytes = answer.body.size_hint().exact().unwrap_or_default();
             }
-            drop(line);
-            return answer;
+            return;
         }
         let body = std::mem::take(&mut answer.body);
         answer.body = Body::stream(Counted { body, line });
-        answer
     }
 
     /// It begins anew elsewhere.
-    pub fn forget(mut self) {
+    pub fn forget(&mut self) {
         self.access = None;
     }
 
