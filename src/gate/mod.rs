@@ -9,6 +9,7 @@ pub mod snapshot;
 mod words;
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -186,9 +187,11 @@ impl Gate {
             Step::Passed(passing) => {
                 let at = record.at();
                 let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
-                let answer = Box::pin(async move {
+                drop(record);
+                let answer = boxed(|| async move {
                     let route = &lane.snapshot.settings.routes[passing.route];
-                    let mut record = Record::resume(&gate.shared, gate.worker, &route.name, kept);
+                    let counters = &gate.shared.observers.workers[gate.worker];
+                    let mut record = Record::resume(&gate.shared, counters, &route.name, kept);
                     let mut answer = gate.forward(&lane, &passing, None, body, &record).await;
                     let now = record.finish(&mut answer);
                     (answer, now)
@@ -310,6 +313,11 @@ impl Gate {
         }
         Rc::clone(&lane)
     }
+}
+
+/// Makes a future in its box: where it is made first and then moved, all the room that it will ever need is copied.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
 }
 
 impl Lane {

@@ -7,6 +7,7 @@ use crate::gate::Shared;
 use crate::gate::access::Access;
 use crate::observe::Outcome;
 use crate::observe::audit::Line;
+use crate::observe::metrics::WorkerCounters;
 use crate::observe::sightings::Noticed;
 use crate::request::{Client, Facts, Peer, RequestId};
 use crate::time::Moment;
@@ -56,7 +57,7 @@ pub struct Kept {
 
 impl<'g> Record<'g> {
     /// It waits for a backend, beyond whatever it was begun by.
-    pub fn keep(mut self) -> Kept {
+    pub fn keep(&mut self) -> Kept {
         Kept {
             id: self.id,
             at: self.at,
@@ -69,10 +70,10 @@ impl<'g> Record<'g> {
     }
 
     /// It goes on, by the route of that name.
-    pub fn resume(shared: &'g Shared, worker: usize, rule: &'g str, kept: Kept) -> Self {
+    pub fn resume(shared: &'g Shared, counters: &'g WorkerCounters, rule: &'g str, kept: Kept) -> Self {
         Self {
             shared,
-            counters: &shared.observers.workers[worker],
+            counters,
             id: kept.id,
             at: kept.at,
             judged: None,
