@@ -97,8 +97,8 @@ impl Gate {
         }
     }
 
-    /// The same unless something has to be waited for. What one step knows is looked at where it is: it is large, and would
-    /// be moved several times.
+    /// The same unless something has to be waited for. What a step found is looked at where it is: it is large, and
+    /// would be moved several times.
     pub(super) fn check_now<'g, 'r>(
         &'g self,
         lane: &'g Lane,

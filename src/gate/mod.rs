@@ -9,7 +9,6 @@ pub mod snapshot;
 mod words;
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -185,10 +184,11 @@ impl Gate {
                 Now::Answered(answer, record.at())
             }
             Step::Passed(passing) => {
-                let at = record.at();
-                let (gate, kept, body) = (Rc::clone(self), record.keep(), std::mem::take(body));
-                drop(record);
-                let answer = boxed(|| async move {
+                // Made where it stays: else all the room that it will ever need would be copied.
+                let room = Box::new_uninit();
+                let (gate, lane) = (Rc::clone(self), Rc::clone(&lane));
+                let (kept, body) = (record.keep(), std::mem::take(body));
+                let answer = Box::write(room, async move {
                     let route = &lane.snapshot.settings.routes[passing.route];
                     let counters = &gate.shared.observers.workers[gate.worker];
                     let mut record = Record::resume(&gate.shared, counters, &route.name, kept);
@@ -196,7 +196,7 @@ impl Gate {
                     let now = record.finish(&mut answer);
                     (answer, now)
                 });
-                Now::Passed(answer, at)
+                Now::Passed(Box::into_pin(answer), record.at())
             }
             Step::Waits => {
                 record.forget();
@@ -313,11 +313,6 @@ impl Gate {
         }
         Rc::clone(&lane)
     }
-}
-
-/// Makes a future in its box: where it is made first and then moved, all the room that it will ever need is copied.
-fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
-    Box::into_pin(Box::write(Box::new_uninit(), make()))
 }
 
 impl Lane {
