@@ -106,13 +106,13 @@ const FIXED: [(HeaderName, HeaderValue); 2] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (VARY, HeaderValue::from_static("*")),
 ];
+/// The same, written out.
+const FIXED_LINES: &[u8] = b"cache-control: no-store\r\nvary: *\r\n";
 
 /// The answer of every dialect to a question about what is allowed, but for whose it is.
 pub fn allowed() -> Answer {
     let mut lines = Lines::with_room();
-    for (name, value) in &FIXED {
-        lines.push(name.as_str().as_bytes(), value.as_bytes());
-    }
+    lines.write(|out| out.extend_from_slice(FIXED_LINES));
     lines.length = Some(0);
     Answer::new(StatusCode::OK, lines, Body::Empty)
 }
@@ -159,4 +159,19 @@ fn with_challenge(mut response: Response<Body>, facts: &Facts<'_>) -> Response<B
 
 fn bearer() -> HeaderValue {
     HeaderValue::from_static("Bearer realm=\"sidegate\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fixed_is_written_out_as_it_is_said() {
+        let lines = allowed().lines;
+        let fixed = FIXED;
+        let said = fixed
+            .each_ref()
+            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        assert_eq!(lines.iter().collect::<Vec<_>>(), said);
+    }
 }
