@@ -34,6 +34,11 @@ impl IdentityNames {
         Self(names.into())
     }
 
+    /// Whether there are none but those of the presets.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether some route calls an identity so, in any spelling that a backend may take for it.
     pub fn contain(&self, name: &str) -> bool {
         self.0.iter().any(|known| same_folded(name, known.as_str()))

@@ -134,9 +134,9 @@ fn fields_of<'b>(read: &[httparse::Header<'b>]) -> Fields<'b> {
     fields
 }
 
-/// Appends one field.
+/// Appends one field. In place, wherever that is: a call would cost half as much again.
+#[inline(always)]
 pub fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -145,19 +145,50 @@ pub fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a number.
 pub fn write_number(number: u64, out: &mut Vec<u8>) {
-    if let Ok(digit @ 0..10) = u8::try_from(number) {
-        return out.push(b'0' + digit);
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    match number {
+        0..10 => return out.push(digit(number)),
+        10..100 => return out.extend_from_slice(&[digit(number / 10), digit(number)]),
+        100..1000 => {
+            let digits = [digit(number / 100), digit(number / 10), digit(number)];
+            return out.extend_from_slice(&digits);
+        }
+        _ => {}
     }
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number;
-    loop {
+    while rest > 0 {
         at -= 1;
-        digits[at] = b'0' + u8::try_from(rest % 10).expect("a remainder of ten is a digit");
+        digits[at] = digit(rest);
         rest /= 10;
-        if rest == 0 {
-            break;
-        }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_as_the_standard_library_writes_it() {
+        for number in [
+            0,
+            9,
+            10,
+            99,
+            100,
+            101,
+            999,
+            1000,
+            1001,
+            65_535,
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
 }

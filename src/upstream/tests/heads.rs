@@ -28,6 +28,28 @@ fn the_backend_gets_exactly_these_bytes() {
     });
 }
 
+// Where nothing is said of single fields, most go on without a closer look.
+#[test]
+fn a_field_goes_on_or_not_whether_or_not_it_is_looked_at_closely() {
+    let sent = "Accept: */*\r\nAccept: text/html\r\nUser-Agent: a b\r\nReferer:\r\nX-Own: 1\r\nx_own: 2\r\n\
+                Cookie: a=b\r\nForwarded: for=a\r\nVia: 1.1 a\r\nX-Real-IP: a\r\nX-Original-URL: /\r\nRemote-User: a\r\n\
+                Keep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: a\r\nAuthorization: Basic eDp5\r\nDate: a\r\n\
+                X-Requested-With: a\r\nSec-Fetch-Mode: cors\r\nIf-None-Match: *\r\n";
+    for connection in [
+        "",
+        "Connection: keep-alive\r\n",
+        "Connection: close, user-agent\r\n",
+    ] {
+        let sent = format!("{sent}{connection}");
+        local(async {
+            let head = seen_by_backend(|setup| setup.strip.clear(), &sent).await;
+            assert_eq!(head, seen_by_backend(|_| {}, &sent).await, "{connection}");
+            let named = connection.contains("user-agent");
+            assert_ne!(head.contains("user-agent: a b"), named, "{head}");
+        });
+    }
+}
+
 #[test]
 fn a_route_says_who_it_is_under_names_of_its_own() {
     local(async {
