@@ -3,6 +3,7 @@
 use http::{Method, StatusCode, Version};
 
 use super::http1::{Broken, wrong};
+use super::request_head::says_nothing_new;
 use crate::wire::chunked::Chunks;
 use crate::wire::http1::ResponseHead;
 use crate::wire::{Fields, names};
@@ -45,6 +46,13 @@ pub(super) fn framing(head: &ResponseHead<'_>, asked: &Method) -> Result<(Left, 
 
 /// The length that all of them say (RFC 9112 section 6.3); none: there is none.
 fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, Broken> {
+    // Nearly always it is one number, and then there is nothing to take apart.
+    if !fields.repeated().has(names::CONTENT_LENGTH)
+        && let Some(value) = fields.get(names::CONTENT_LENGTH)
+        && let Some(length) = number(value.as_bytes())
+    {
+        return Ok(Some(length));
+    }
     let mut length = None;
     for value in fields.get_all(&names::CONTENT_LENGTH) {
         for digits in value
@@ -63,19 +71,75 @@ fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, Broken> {
 
 /// Digits alone; the largest numbers are no lengths.
 fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|length| *length < 1 << 62)
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    };
+    let length = digits.iter().try_fold(0, add)?;
+    (!digits.is_empty() && length < 1 << 62).then_some(length)
 }
 
 fn says_close(fields: &Fields<'_>) -> bool {
-    fields
-        .get_all(&names::CONNECTION)
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    !says_nothing_new(fields)
+        && fields
+            .get_all(&names::CONNECTION)
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_of_digits_alone_and_not_too_large() {
+        for (said, length) in [
+            ("0", Some(0)),
+            ("0100", Some(100)),
+            ("4611686018427387903", Some((1 << 62) - 1)),
+            ("4611686018427387904", None),
+            ("18446744073709551616", None),
+            ("99999999999999999999999", None),
+            ("", None),
+            ("+1", None),
+            ("1/", None),
+            ("1:", None),
+            ("1 ", None),
+        ] {
+            assert_eq!(number(said.as_bytes()), length, "{said}");
+        }
+    }
+
+    #[test]
+    fn one_number_is_the_length_that_a_list_of_it_would_be() {
+        for (lines, length) in [
+            (&["100"][..], Ok(Some(100))),
+            (&["100", "100"], Ok(Some(100))),
+            (&["100, 100"], Ok(Some(100))),
+            (&["100 "], Ok(Some(100))),
+            (&["100", "101"], Err(())),
+            (&["100,"], Err(())),
+            (&["x"], Err(())),
+            (&[], Ok(None)),
+        ] {
+            let fields = lines.iter().map(|line| ("content-length", *line)).collect();
+            assert_eq!(content_length(&fields).map_err(|_| ()), length, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn only_close_ends_a_connection_however_it_is_said() {
+        for (lines, close) in [
+            (&["keep-alive"][..], false),
+            (&["Keep-Alive"], false),
+            (&["keep-alive", "close"], true),
+            (&["keep-alive, Close"], true),
+            (&["close"], true),
+            (&["closed"], false),
+            (&[], false),
+        ] {
+            let fields = lines.iter().map(|line| ("connection", *line)).collect();
+            assert_eq!(says_close(&fields), close, "{lines:?}");
+        }
+    }
 }

@@ -4,9 +4,9 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 
 use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
-use super::request_head::is_listed;
-use crate::wire::headers::{is_about_connection, is_hop_by_hop};
-use crate::wire::{Fields, Lines, Value, cookie, names};
+use super::request_head::{is_listed, may_list};
+use crate::wire::headers::is_hop_by_hop;
+use crate::wire::{Fields, Known, Lines, Value, cookie, names};
 
 /// A head as the client may get it.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Relayed {
     /// The body is a stream of events, which may be silent for long.
     pub(super) events: bool,
     /// All that a response said which switches the protocol.
-    pub(super) switch: Option<HeaderMap>,
+    pub(super) switch: Option<Box<HeaderMap>>,
 }
 
 impl Relayed {
@@ -32,7 +32,7 @@ impl Relayed {
         asked: &Method,
         identities: &IdentityNames,
     ) -> Result<Self, Failure> {
-        let switch = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| fields.to_map());
+        let switch = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| Box::new(fields.to_map()));
         if switch.is_none() {
             check(status, version, fields)?;
         }
@@ -78,7 +78,7 @@ pub(super) const UNASKED: Failure = Failure::BadResponse("it changes the protoco
 /// Writes what goes on: not what ends here, nor what a backend must not say. How long the body is says whoever sends
 /// it.
 fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
-    let listed = !is_about_connection(fields);
+    let listed = may_list(fields);
     for (name, value) in fields.iter() {
         let known = name.known();
         let own;
@@ -91,18 +91,25 @@ fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
         };
         let goes = match known {
             Some(known) if known.is_ordinary() => identities.contain(lower),
-            _ => {
-                is_hop_by_hop(lower)
-                    || is_forbidden_in_response(lower, identities)
-                    // How long the body is, and what the request is called, we say ourselves.
-                    || matches!(lower, "content-length" | "x-request-id")
-                    || (lower == "set-cookie" && is_our_cookie(value))
-            }
+            Some(SERVER | names::DATE) => identities.contain(lower),
+            Some(names::CONNECTION | names::CONTENT_LENGTH) => true,
+            _ => ends_here(lower, value, identities),
         };
         if !(goes || listed && is_listed(fields, lower)) {
             lines.push(lower.as_bytes(), value.as_bytes());
         }
     }
+}
+
+const SERVER: Known = Known::of("server");
+
+/// Whether a field does not go on. The name is lower case.
+fn ends_here(name: &str, value: Value<'_>, identities: &IdentityNames) -> bool {
+    is_hop_by_hop(name)
+        || is_forbidden_in_response(name, identities)
+        // How long the body is, and what the request is called, we say ourselves.
+        || matches!(name, "content-length" | "x-request-id")
+        || (name == "set-cookie" && is_our_cookie(value))
 }
 
 /// Where there is no body, a length that describes the one there would have been stays if it is one number.
@@ -151,9 +158,46 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap, identities: &IdentityName
 
 /// Whether the body is a stream of events, which may be silent for long.
 fn is_event_stream(fields: &Fields<'_>) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
     fields.get(names::CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes();
-        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        let kind = kind.as_bytes().trim_ascii_start();
+        let Some((kind, rest)) = kind.split_at_checked(EVENTS.len()) else {
+            return false;
+        };
+        let ends = |rest: &[u8]| matches!(rest.trim_ascii_start(), [] | [b';', ..]);
+        kind.eq_ignore_ascii_case(EVENTS) && ends(rest)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_name_beforehand_is_what_would_be_found_out() {
+        let none = IdentityNames::default();
+        let ends = |known: Known| ends_here(known.name(), Value::Text(""), &none);
+        assert!(!ends(SERVER) && !ends(names::DATE));
+        assert!(ends(names::CONNECTION) && ends(names::CONTENT_LENGTH));
+    }
+
+    #[test]
+    fn a_stream_of_events_is_known_by_its_type_alone() {
+        for (kind, events) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream", true),
+            ("text/event-stream;charset=utf-8", true),
+            ("text/event-stream ; charset=utf-8", true),
+            (" text/event-stream\t", true),
+            ("text/event-stream charset=utf-8", false),
+            ("text/event-streams", false),
+            ("text/event-strea", false),
+            (";text/event-stream", false),
+            ("text/html; charset=text/event-stream", false),
+            ("", false),
+        ] {
+            let fields = [("content-type", kind)].into_iter().collect();
+            assert_eq!(is_event_stream(&fields), events, "{kind:?}");
+        }
+    }
 }
