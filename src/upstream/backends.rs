@@ -139,7 +139,11 @@ impl RouteBackends {
     pub(super) fn turn(&self) -> Turn<'_> {
         Turn {
             backends: &self.backends,
-            start: self.turn.fetch_add(1, Ordering::Relaxed),
+            // One alone has every turn, and the cores need not share a count.
+            start: match &*self.backends {
+                [_] => 0,
+                _ => self.turn.fetch_add(1, Ordering::Relaxed),
+            },
             step: 0,
         }
     }
@@ -160,7 +164,8 @@ impl<'a> Turn<'a> {
         let count = self.backends.len();
         let first = self.step == 0;
         while self.step < count {
-            let backend = &self.backends[self.start.wrapping_add(self.step) % count];
+            let at = self.start.wrapping_add(self.step);
+            let backend = &self.backends[if at < count { at } else { at % count }];
             self.step += 1;
             if backend.is_up(&now) {
                 return Ok(backend);

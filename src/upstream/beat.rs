@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How exact an alarm is: late by up to two of these, never early.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(1000 / PER_SECOND);
+const PER_SECOND: u64 = 20;
 /// The timer stops after so many ticks in which nobody set an alarm.
 const STOP_AFTER: u32 = 20;
 
@@ -45,11 +46,14 @@ pub(super) struct Alarm<'b> {
 
 impl Beat {
     pub(super) fn alarm(&self, every: Duration) -> Alarm<'_> {
-        let ticks = every.as_millis().div_ceil(TICK.as_millis());
+        let last = u64::from(every.subsec_millis()).div_ceil(1000 / PER_SECOND);
         Alarm {
             beat: self,
             // The tick under way has begun before.
-            every: u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1),
+            every: every
+                .as_secs()
+                .saturating_mul(PER_SECOND)
+                .saturating_add(last + 1),
             due: 0,
             place: None,
         }
