@@ -292,41 +292,50 @@ impl Gate {
     }
 
     /// Sends on what was let through.
-    pub(super) async fn forward(
+    pub(super) fn forward(
         &self,
         lane: &Lane,
         passing: &Passing,
         on_client: Option<ClientSide>,
         body: Body,
         record: &Record<'_>,
-    ) -> Answer {
+    ) -> impl Future<Output = Answer> {
         let snapshot = &*lane.snapshot;
-        let via = Via {
-            backends: &snapshot.backends[passing.route],
-            identity_names: &snapshot.identity_names,
-            timeouts: &snapshot.settings.timeouts,
-            limits: &snapshot.settings.limits,
-            name_backend: record.writes_access(),
-        };
         let passed = &passing.passed;
-        match self.upstreams.forward(passed, &via, on_client, body).await {
-            Ok(mut answer) => {
-                if passing.dead_cookie && !is_for_everyone(&answer) {
-                    clear_cookie(passing.secure, answer.headers_mut());
+        // A block, because a function would have room for what it is given twice.
+        async move {
+            let via = Via {
+                backends: &snapshot.backends[passing.route],
+                identity_names: &snapshot.identity_names,
+                timeouts: &snapshot.settings.timeouts,
+                limits: &snapshot.settings.limits,
+                name_backend: record.writes_access(),
+            };
+            let forwarded = match on_client {
+                // Boxed: each request has room for the future, and few need it.
+                Some(on_client) => {
+                    Box::pin(self.upstreams.forward_upgrade(passed, &via, body, on_client)).await
                 }
-                answer
-            }
-            Err(failure) => {
-                let fields = passed.fields();
-                let refused = Refused {
-                    method: passed.method(),
-                    host: "",
-                    path: "",
-                    headers: &fields,
-                };
-                record
-                    .failed(&failure, refused.form(&snapshot.site.prefix))
-                    .into()
+                None => self.upstreams.forward(passed, &via, body).await,
+            };
+            match forwarded {
+                Ok(mut answer) => {
+                    if passing.dead_cookie && !is_for_everyone(&answer) {
+                        clear_cookie(passing.secure, answer.headers_mut());
+                    }
+                    answer
+                }
+                Err(failure) => {
+                    let fields = passed.fields();
+                    let refused = Refused {
+                        method: passed.method(),
+                        host: "",
+                        path: "",
+                        headers: &fields,
+                    };
+                    let form = refused.form(&snapshot.site.prefix);
+                    record.failed(&failure, form).into()
+                }
             }
         }
     }

@@ -132,9 +132,9 @@ impl Progress {
     }
 }
 
-/// A request body on its way to the backend; `None` is none.
+/// A request body on its way to the backend; `None` is none, as most are, so that it is small on its way.
 #[derive(Debug)]
-pub(super) struct Upload<B = wire::Body>(Option<Uploading<B>>);
+pub(super) struct Upload<B = wire::Body>(Option<Box<Uploading<B>>>);
 
 #[derive(Debug)]
 struct Uploading<B> {
@@ -152,13 +152,13 @@ impl<B: Body> Upload<B> {
         if inner.is_end_stream() {
             return Self(None);
         }
-        Self(Some(Uploading {
+        Self(Some(Box::new(Uploading {
             inner,
             left: limit,
             idle,
             silence: Silence::default(),
             progress: Arc::new(Progress::new()),
-        }))
+        })))
     }
 
     /// No body.

@@ -30,7 +30,7 @@ const OLDEST: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) enum Connection {
     Http1(Box<Http1>),
-    Http2(Http2),
+    Http2(Box<Http2>),
 }
 
 /// One HTTP/1.1 connection, driven by the request that has it. Dropping it closes the socket,

@@ -44,95 +44,102 @@ pub(super) struct Unanswered {
 }
 
 impl Upstreams {
-    pub(super) async fn exchange(&self, head: &Head, via: &Via<'_>, body: Body) -> Result<Answer, Failure> {
-        let mut upload = Upload::new(body, via.limits.body, via.timeouts.idle);
+    pub(super) fn exchange(
+        &self,
+        head: &Head,
+        via: &Via<'_>,
+        mut upload: Upload,
+    ) -> impl Future<Output = Result<Answer, Failure>> {
         let length = upload.length();
-        if let (Some(limit), Some(length)) = (via.limits.body, length)
-            && length > limit
-        {
-            return Err(Failure::TooLarge);
-        }
-        let progress = upload.progress();
-        // Whether it does no harm when the backend has already acted on it (RFC 9110 section
-        // 9.2.2) and can be said again.
-        let repeatable = progress.is_none() && head.method.is_idempotent();
-        let mut turn = via.backends.turn();
-        let mut may_retry = true;
-        let mut before: Option<Failure> = None;
-        loop {
-            let backend = match turn.next(|| self.shared.now()) {
-                Ok(backend) => backend,
-                Err(failure) => return Err(before.unwrap_or(failure)),
-            };
-            let pool = self.pool(backend);
-            let mut fresh = false;
+        // A block, because a function would have room for what it is given twice.
+        async move {
+            if let (Some(limit), Some(length)) = (via.limits.body, length)
+                && length > limit
+            {
+                return Err(Failure::TooLarge);
+            }
+            let progress = upload.progress();
+            // Whether it does no harm when the backend has already acted on it (RFC 9110 section
+            // 9.2.2) and can be said again.
+            let repeatable = progress.is_none() && head.method.is_idempotent();
+            let mut turn = via.backends.turn();
+            let mut may_retry = true;
+            let mut before: Option<Box<Failure>> = None;
             loop {
-                let open = if fresh { None } else { pool.take() };
-                let (connection, used) = match open {
-                    Some(open) => (open, true),
-                    // Boxed: each request has room for the future, and few need it.
-                    None => match Box::pin(pool.open(backend, via.terms(), fresh)).await {
-                        Ok(opened) => opened,
-                        // Nothing was sent: the next backend may have it.
-                        Err(failure) => {
-                            backend.failed(self.shared.now());
-                            before = Some(failure);
-                            break;
-                        }
-                    },
+                let backend = match turn.next(|| self.shared.now()) {
+                    Ok(backend) => backend,
+                    Err(failure) => return Err(before.map_or(failure, |before| *before)),
                 };
-                if !used {
-                    backend.connected();
+                let pool = self.pool(backend);
+                let mut fresh = false;
+                loop {
+                    let open = if fresh { None } else { pool.take() };
+                    let (connection, used) = match open {
+                        Some(open) => (open, true),
+                        // Boxed: each request has room for the future, and few need it.
+                        None => match Box::pin(pool.open(backend, via.terms(), fresh)).await {
+                            Ok(opened) => opened,
+                            // Nothing was sent: the next backend may have it.
+                            Err(failure) => {
+                                backend.failed(self.shared.now());
+                                before = Some(Box::new(failure));
+                                break;
+                            }
+                        },
+                    };
+                    if !used {
+                        backend.connected();
+                    }
+                    let progressed = progress.as_deref();
+                    let received = match connection {
+                        Connection::Http1(http1) => {
+                            let bytes = head.http1(backend, length);
+                            let mut exchange = Exchange::new(http1, bytes, upload, length);
+                            let came = self
+                                .await_head(head, via, progressed, |cx| {
+                                    exchange.poll_head(cx, &head.method, via.identity_names)
+                                })
+                                .await?;
+                            came_on_http1(exchange, came)
+                        }
+                        Connection::Http2(http2) => {
+                            let request = head.http2(backend, length, upload)?;
+                            let mut sending = Box::pin(on_http2(*http2, request, head, via));
+                            self.await_head(head, via, progressed, |cx| sending.as_mut().poll(cx))
+                                .await?
+                        }
+                    };
+                    let unanswered = match received {
+                        Ok(came) => {
+                            let mut answer = self.relay(head, via, came)?;
+                            if via.name_backend {
+                                answer.served_by = Some(backend.connector.authority().into());
+                            }
+                            return Ok(answer);
+                        }
+                        Err(unanswered) => unanswered,
+                    };
+                    upload = match unanswered.unsent {
+                        Some(unsent) if used && may_retry => unsent,
+                        _ if used && may_retry && repeatable && unanswered.closed => Upload::none(),
+                        _ => return Err(unanswered.failure(progress.as_deref())),
+                    };
+                    may_retry = false;
+                    fresh = true;
                 }
-                let progressed = progress.as_deref();
-                let received = match connection {
-                    Connection::Http1(http1) => {
-                        let bytes = head.http1(backend, length);
-                        let mut exchange = Exchange::new(http1, bytes, upload, length);
-                        let came = self
-                            .await_head(head, via, progressed, |cx| {
-                                exchange.poll_head(cx, &head.method, via.identity_names)
-                            })
-                            .await?;
-                        came_on_http1(exchange, came)
-                    }
-                    Connection::Http2(http2) => {
-                        let request = head.http2(backend, length, upload)?;
-                        let mut sending = Box::pin(on_http2(http2, request, head, via));
-                        self.await_head(head, via, progressed, |cx| sending.as_mut().poll(cx))
-                            .await?
-                    }
-                };
-                let unanswered = match received {
-                    Ok(came) => {
-                        let mut answer = self.relay(head, via, came)?;
-                        if via.name_backend {
-                            answer.served_by = Some(backend.connector.authority().into());
-                        }
-                        return Ok(answer);
-                    }
-                    Err(unanswered) => unanswered,
-                };
-                upload = match unanswered.unsent {
-                    Some(unsent) if used && may_retry => unsent,
-                    _ if used && may_retry && repeatable && unanswered.closed => Upload::none(),
-                    _ => return Err(unanswered.failure(progress.as_deref())),
-                };
-                may_retry = false;
-                fresh = true;
             }
         }
     }
 
     /// Waits for the head of the answer, which `poll` looks for; not longer than allowed, and not beyond
     /// a revocation.
-    pub(super) async fn await_head<T>(
+    pub(super) fn await_head<T>(
         &self,
         asked: &Head,
         via: &Via<'_>,
         progress: Option<&Progress>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Result<T, Failure> {
+    ) -> impl Future<Output = Result<T, Failure>> {
         let lease = asked.permit.lease();
         let limit = via.timeouts.response;
         let every = match lease {
@@ -141,7 +148,7 @@ impl Upstreams {
         };
         let mut alarm = self.beat.alarm(every);
         let mut last = None;
-        std::future::poll_fn(|cx| {
+        std::future::poll_fn(move |cx| {
             if let Poll::Ready(head) = poll(cx) {
                 return Poll::Ready(Ok(head));
             }
@@ -166,7 +173,6 @@ impl Upstreams {
             }
             Poll::Pending
         })
-        .await
     }
 
     /// Turns the backend's response into ours. `asked` is what it answers.
@@ -215,34 +221,38 @@ impl Upstreams {
 }
 
 /// What came of an exchange of which the head was awaited.
-#[expect(
-    clippy::result_large_err,
-    reason = "what was not sent goes back to where it came from"
-)]
-pub(super) fn came_on_http1(exchange: Exchange, head: Result<Relayed, Broken>) -> Result<Came, Unanswered> {
+pub(super) fn came_on_http1(
+    exchange: Exchange,
+    head: Result<Relayed, Broken>,
+) -> Result<Came, Box<Unanswered>> {
+    let broken = match head {
+        Ok(head) => {
+            return Ok(Came {
+                head,
+                body: Source::Http1(exchange),
+            });
+        }
+        Err(broken) => broken,
+    };
     let unanswered = |why| Unanswered {
         unsent: None,
         closed: false,
         why,
         refused: None,
     };
-    match head {
-        Ok(head) => Ok(Came {
-            head,
-            body: Source::Http1(exchange),
-        }),
-        Err(Broken::Closed { why, unsent }) => Err(Unanswered {
+    Err(Box::new(match broken {
+        Broken::Closed { why, unsent } => Unanswered {
             unsent: unsent.then(|| exchange.unsent()).flatten(),
             closed: true,
             ..unanswered(why)
-        }),
-        Err(Broken::Wrong(why)) => Err(unanswered(why)),
-        Err(Broken::Cut(cut)) => Err(unanswered(cut.to_string())),
-        Err(Broken::Refused(failure)) => Err(Unanswered {
+        },
+        Broken::Wrong(why) => unanswered(why),
+        Broken::Cut(cut) => unanswered(cut.to_string()),
+        Broken::Refused(failure) => Unanswered {
             refused: Some(failure),
             ..unanswered(String::new())
-        }),
-    }
+        },
+    }))
 }
 
 async fn on_http2(
@@ -250,7 +260,7 @@ async fn on_http2(
     request: hyper::Request<Upload>,
     asked: &Head,
     via: &Via<'_>,
-) -> Result<Came, Unanswered> {
+) -> Result<Came, Box<Unanswered>> {
     match http2.sender.try_send_request(request).await {
         Ok(response) => {
             let (parts, body) = response.into_parts();
@@ -267,24 +277,24 @@ async fn on_http2(
                     head,
                     body: Source::Http2(body),
                 }),
-                Err(failure) => Err(Unanswered {
+                Err(failure) => Err(Box::new(Unanswered {
                     unsent: None,
                     closed: false,
                     why: String::new(),
                     refused: Some(failure),
-                }),
+                })),
             }
         }
         Err(mut error) => {
             let unsent = error.take_message().map(hyper::Request::into_body);
             let error = error.into_error();
             let source = std::error::Error::source(&error);
-            Err(Unanswered {
+            Err(Box::new(Unanswered {
                 unsent,
                 closed: error.is_canceled() || error.is_closed() || is_reset(source),
                 why: source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
                 refused: None,
-            })
+            }))
         }
     }
 }

@@ -35,6 +35,7 @@ pub use request_head::strip_cookies;
 
 use backends::Backend;
 use beat::Beat;
+use body::Upload;
 use identity::{Identities, IdentityValues, Spread};
 use pool::{Pool, Terms};
 use request_head::Head;
@@ -151,8 +152,7 @@ impl Upstreams {
     }
 
     /// Sends the request to one of the route's backends, and gives back the head of its response
-    /// with a body that streams. Dropping the future or the body closes the way to the backend. With
-    /// `on_client`: the client's side of the WebSocket that it asks for.
+    /// with a body that streams. Dropping the future or the body closes the way to the backend.
     ///
     /// # Errors
     /// When no backend gave an answer that may be passed on. After [`Failure::leaves_body`] the
@@ -160,18 +160,31 @@ impl Upstreams {
     ///
     /// # Panics
     /// Outside a `LocalSet`.
-    pub async fn forward(
+    pub fn forward(
         &self,
         passed: &Passed,
         via: &Via<'_>,
-        on_client: Option<ClientSide>,
         body: Body,
+    ) -> impl Future<Output = Result<Answer, Failure>> {
+        let upload = Upload::new(body, via.limits.body, via.timeouts.idle);
+        self.exchange(&passed.0, via, upload)
+    }
+
+    /// The same of a request for a WebSocket, with the client's side of it.
+    ///
+    /// # Errors
+    /// As of [`Upstreams::forward`].
+    ///
+    /// # Panics
+    /// Outside a `LocalSet`.
+    pub async fn forward_upgrade(
+        &self,
+        passed: &Passed,
+        via: &Via<'_>,
+        body: Body,
+        on_client: ClientSide,
     ) -> Result<Answer, Failure> {
-        match on_client {
-            // Boxed: each request has room for the future, and few need it.
-            Some(on_client) => Box::pin(self.open_tunnel(&passed.0, via, body, on_client)).await,
-            None => self.exchange(&passed.0, via, body).await,
-        }
+        self.open_tunnel(&passed.0, via, body, on_client).await
     }
 
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for

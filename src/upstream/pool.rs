@@ -82,7 +82,7 @@ impl Pool {
         let http2 = shared.as_mut()?;
         if http2.is_fit() {
             http2.used += 1;
-            return Some(Connection::Http2(http2.clone()));
+            return Some(Connection::Http2(Box::new(http2.clone())));
         }
         *shared = None;
         None
@@ -127,7 +127,7 @@ impl Pool {
                 self.speaks.set(Speaks::Http2);
                 let http2 = Http2::open(stream, terms.head).await?;
                 *self.shared.borrow_mut() = Some(http2.clone());
-                Ok(Connection::Http2(http2))
+                Ok(Connection::Http2(Box::new(http2)))
             }
         }
     }

@@ -277,7 +277,13 @@ impl Inside {
             .then(|| crate::upstream::ClientSide::take(&mut parts.extensions));
         let passed = self.upstreams.pass(permit, &outgoing, &Received::of(&parts));
         let answer = match passed {
-            Ok(passed) => self.upstreams.forward(&passed, &via, on_client, body).await,
+            Ok(passed) => match on_client {
+                Some(on_client) => {
+                    let forwarded = self.upstreams.forward_upgrade(&passed, &via, body, on_client);
+                    forwarded.await
+                }
+                None => self.upstreams.forward(&passed, &via, body).await,
+            },
             Err(failure) => Err(failure),
         };
         match answer {
