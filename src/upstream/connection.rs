@@ -42,7 +42,8 @@ pub(super) struct Http1 {
     pub(super) read: BytesMut,
     /// `limits.head`.
     pub(super) head: usize,
-    born: Instant,
+    /// From then on it carries no further request.
+    ends: Instant,
     pub(super) idle_since: Instant,
     pub(super) used: u32,
     pub(super) opened: Opened,
@@ -61,7 +62,7 @@ impl Http1 {
             stream,
             read: BytesMut::new(),
             head,
-            born: now,
+            ends: now + OLDEST,
             idle_since: now,
             used: 1,
             opened: Opened::with(home),
@@ -72,19 +73,26 @@ impl Http1 {
     /// Whether it may carry another request. If so, it is idle from now on.
     pub(super) fn rests(&mut self) -> bool {
         self.idle_since = Instant::now();
-        self.used < MOST_REQUESTS && self.idle_since.duration_since(self.born) < OLDEST
+        self.used < MOST_REQUESTS && self.idle_since < self.ends
     }
 
     /// Whether the backend neither closed it nor said anything that nobody asked for. Costs no system
     /// call while nothing has happened.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        let mut byte = ReadBuf::new(&mut byte);
-        let mut cx = Context::from_waker(Waker::noop());
+        let has_nothing =
+            |read: io::Result<usize>| read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         self.read.is_empty()
-            && Pin::new(&mut self.stream)
-                .poll_read(&mut cx, &mut byte)
-                .is_pending()
+            && match &mut self.stream {
+                // Nobody is to be woken, which is most of what a poll costs.
+                Stream::Tcp(stream) => has_nothing(stream.try_read(&mut byte)),
+                Stream::Unix(stream) => has_nothing(stream.try_read(&mut byte)),
+                Stream::Tls(stream) => {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    let mut byte = ReadBuf::new(&mut byte);
+                    Pin::new(stream).poll_read(&mut cx, &mut byte).is_pending()
+                }
+            }
     }
 
     /// Reads what there is behind what was read before; the number of bytes, 0 at the end.
