@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -96,23 +96,42 @@ impl Http1 {
     }
 
     /// Reads what there is behind what was read before; the number of bytes, 0 at the end.
-    /// Most answers are small, so what fits is read into a buffer of the thread and only what came is
-    /// kept.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        thread_local! {
-            static BUFFER: RefCell<Box<[u8; FIRST_READ]>> = RefCell::new(Box::new([0; FIRST_READ]));
-        }
         if room <= FIRST_READ {
-            return BUFFER.with_borrow_mut(|buffer| {
-                let count = ready!(self.stream.poll_receive(cx, &mut buffer[..]))?;
-                self.read.extend_from_slice(&buffer[..count]);
-                Poll::Ready(Ok(count))
-            });
+            return poll_see(&mut self.stream, &mut self.read, cx, |_| 0);
         }
         self.read.reserve(room);
         let reading = tokio::io::AsyncReadExt::read_buf(&mut self.stream, &mut self.read);
         std::pin::pin!(reading).poll(cx)
     }
+}
+
+/// Reads what there is behind what was kept before, and lets `see` look at all of it; what it says is done with is
+/// not kept. The number of bytes that were read, 0 at the end.
+///
+/// Most answers are small, so they are read into a buffer of the thread, and a head is looked at there.
+pub(super) fn poll_see(
+    stream: &mut Stream,
+    kept: &mut BytesMut,
+    cx: &mut Context<'_>,
+    see: impl FnOnce(&[u8]) -> usize,
+) -> Poll<io::Result<usize>> {
+    thread_local! {
+        static BUFFER: RefCell<Box<[u8; FIRST_READ]>> = RefCell::new(Box::new([0; FIRST_READ]));
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        let count = ready!(stream.poll_receive(cx, &mut buffer[..]))?;
+        let came = &buffer[..count];
+        if kept.is_empty() {
+            let done = see(came);
+            kept.extend_from_slice(&came[done..]);
+        } else {
+            kept.extend_from_slice(came);
+            let done = see(kept);
+            kept.advance(done);
+        }
+        Poll::Ready(Ok(count))
+    })
 }
 
 impl Opened {

@@ -4,22 +4,22 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
-use tokio::io::AsyncWrite;
+use http_body::{Frame, SizeHint};
 
 use super::body::{Cut, Upload};
-use super::connection::{FIRST_READ, Http1, Opened};
+use super::connection::{FIRST_READ, Http1, Opened, poll_see};
 use super::failure::Failure;
 use super::names::IdentityNames;
 use super::pool::MOST_IDLE;
 use super::response_framing::{Left, framing};
 use super::response_head::Relayed;
+use super::sending::{SendError, Sending};
 use crate::outbound::Stream;
 use crate::wire::chunked::{self, Step};
-use crate::wire::http1::{self, NoHead, ResponseHead};
-use crate::wire::{Body, BodyError, Pieces, Pipe, Piped, Splice};
+use crate::wire::http1::{self, NoHead};
+use crate::wire::{Body, BodyError, Pipe, Piped, Splice};
 
 /// Room for a piece of a body.
 const PIECE: usize = 64 * 1024;
@@ -63,61 +63,11 @@ pub(super) struct Turn {
     interim: usize,
 }
 
-#[derive(Debug)]
-struct Sending {
-    pieces: Pieces,
-    upload: Upload,
-    framing: Framing,
-    /// The last bytes of a known length, until it is certain that they are the last: a whole request must not
-    /// come of one whose client breaks its word.
-    held: Bytes,
-    state: State,
-    /// Whether something was written.
-    begun: bool,
-}
-
-impl Default for Sending {
-    /// Nothing.
-    fn default() -> Self {
-        Self {
-            pieces: Pieces::default(),
-            upload: Upload::none(),
-            framing: Framing::Length(0),
-            held: Bytes::new(),
-            state: State::Done,
-            begun: false,
-        }
-    }
-}
-
-/// How the body of the request is framed.
-#[derive(Clone, Copy, Debug)]
-enum Framing {
-    /// So many bytes are still to come.
-    Length(u64),
-    Chunked,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Sending,
-    /// The last byte is on its way.
-    Last,
-    Done,
-    /// It cannot go on; what the backend has to say may still come.
-    Failed,
-}
-
 impl Exchange {
     /// `length` is that of the body, if it is known; it must be what `head` says.
     pub(super) fn new(mut http1: Box<Http1>, head: Vec<u8>, upload: Upload, length: Option<u64>) -> Self {
-        let sending = &mut http1.turn.sending;
-        sending.pieces = Pieces::of_head(head);
-        sending.upload = upload;
-        sending.framing = length.map_or(Framing::Chunked, Framing::Length);
-        sending.state = State::Sending;
-        sending.begun = false;
         let turn = &mut http1.turn;
+        turn.sending.begin(head, upload, length);
         (turn.left, turn.large, turn.keeps, turn.interim) = (Left::default(), false, false, 0);
         Self(Some(http1))
     }
@@ -139,7 +89,14 @@ impl Exchange {
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
         loop {
-            match http1.poll_fill(cx, FIRST_READ) {
+            let (turn, limit) = (&mut http1.turn, http1.head);
+            let mut found = Ok(None);
+            let filled = poll_see(&mut http1.stream, &mut http1.read, cx, |bytes| {
+                let mut done = 0;
+                found = turn.find_head(bytes, &mut done, limit, asked, identities);
+                done
+            });
+            match filled {
                 Poll::Pending => match written {
                     Some(error) => return Poll::Ready(Err(http1.closed(&error))),
                     None => return Poll::Pending,
@@ -151,28 +108,8 @@ impl Exchange {
                 }
                 Poll::Ready(Ok(_)) => {}
             }
-            let turn = &mut http1.turn;
-            loop {
-                let Some(head) = next_head(&http1.read, http1.head)? else {
-                    break;
-                };
-                let length = head.length;
-                // 101 ends HTTP on this connection; the others come before the response itself.
-                if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                    turn.interim += length;
-                    if turn.interim > MOST_INTERIM {
-                        return Poll::Ready(Err(wrong("too many interim responses")));
-                    }
-                    drop(head);
-                    http1.read.advance(length);
-                    continue;
-                }
-                (turn.left, turn.keeps) = framing(&head, asked)?;
-                turn.large = matches!(turn.left, Left::Length(LARGE..));
-                let relayed = Relayed::of(head.status, head.version, &head.fields, asked, identities);
-                drop(head);
-                http1.read.advance(length);
-                return Poll::Ready(relayed.map_err(Broken::Refused));
+            if let Some(found) = found.transpose() {
+                return Poll::Ready(found);
             }
         }
     }
@@ -195,7 +132,13 @@ impl Exchange {
         if http1.read.len() < length {
             return None;
         }
-        let body = http1.read.split_to(length).freeze();
+        let body = if http1.read.len() == length {
+            // Has its place to itself, and need not share it.
+            std::mem::take(&mut http1.read)
+        } else {
+            http1.read.split_to(length)
+        };
+        let body = body.freeze();
         http1.turn.left = Left::Length(0);
         self.give_back();
         Some(if body.is_empty() {
@@ -207,9 +150,7 @@ impl Exchange {
 
     /// Back to what was asked before anything was sent; none when something was.
     pub(super) fn unsent(self) -> Option<Upload> {
-        let sending = self.0?.turn.sending;
-        // A piece that was taken out of the body cannot be put back.
-        (!sending.begun && !sending.pieces.has_body() && sending.held.is_empty()).then_some(sending.upload)
+        self.0?.turn.sending.unsent()
     }
 
     /// The socket, and what was read of it beyond the head: for a tunnel.
@@ -234,7 +175,7 @@ impl Exchange {
         let Some(pool) = http1.opened.pool() else { return };
         // A pipe takes what the body has and not a byte more, so what follows it was not seen yet.
         let quiet = !http1.turn.large || http1.is_quiet();
-        let done = http1.turn.keeps && http1.turn.sending.state == State::Done;
+        let done = http1.turn.keeps && http1.turn.sending.is_done();
         if done && quiet && http1.read.is_empty() && http1.rests() {
             http1.turn.sending.rest();
             http1.read = BytesMut::new();
@@ -250,9 +191,9 @@ impl Exchange {
             let Some(http1) = self.0.as_deref_mut() else {
                 return Poll::Ready(None);
             };
-            // Goes on while the response comes; how it ends shows in `state`.
+            // Goes on while the response comes; how it ends is asked for afterwards.
             let turn = &mut http1.turn;
-            if matches!(turn.sending.state, State::Sending | State::Last) {
+            if turn.sending.goes_on() {
                 let _ = turn.sending.poll(cx, &mut http1.stream);
             }
             let read = &mut http1.read;
@@ -333,8 +274,7 @@ impl Piped for Exchange {
         let http1 = self.0.as_deref_mut()?;
         let turn = &mut http1.turn;
         // The rest of the request, and what came with the head, go by the other way.
-        let sent = matches!(turn.sending.state, State::Done | State::Failed);
-        if !turn.large || !sent || !http1.read.is_empty() {
+        if !turn.large || turn.sending.goes_on() || !http1.read.is_empty() {
             return None;
         }
         let Left::Length(left) = &mut turn.left else {
@@ -359,9 +299,44 @@ impl Piped for Exchange {
     }
 }
 
-enum SendError {
-    Cut(Cut),
-    Io(io::Error),
+impl Turn {
+    /// Looks for the head of the response, behind interim ones. What is done with is counted in `done`; none: it is
+    /// not whole.
+    fn find_head(
+        &mut self,
+        bytes: &[u8],
+        done: &mut usize,
+        limit: usize,
+        asked: &Method,
+        identities: &IdentityNames,
+    ) -> Result<Option<Relayed>, Broken> {
+        loop {
+            let rest = &bytes[*done..];
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let head = match http1::response(rest) {
+                Ok(head) if head.length <= limit => head,
+                Err(NoHead::Partial) if rest.len() <= limit => return Ok(None),
+                Ok(_) | Err(NoHead::Partial) => return Err(wrong("its head is too large")),
+                Err(NoHead::Other) => return Err(wrong("what it sent is no HTTP/1.1 response")),
+            };
+            *done += head.length;
+            // 101 ends HTTP on this connection; the others come before the response itself.
+            if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                self.interim += head.length;
+                if self.interim > MOST_INTERIM {
+                    return Err(wrong("too many interim responses"));
+                }
+                continue;
+            }
+            (self.left, self.keeps) = framing(&head, asked)?;
+            self.large = matches!(self.left, Left::Length(LARGE..));
+            return Relayed::of(head.status, head.version, &head.fields, asked, identities)
+                .map(Some)
+                .map_err(Broken::Refused);
+        }
+    }
 }
 
 impl Http1 {
@@ -372,114 +347,11 @@ impl Http1 {
             _ => error.to_string(),
         };
         if self.read.is_empty() {
-            let unsent = !self.turn.sending.begun;
+            let unsent = !self.turn.sending.has_begun();
             Broken::Closed { why, unsent }
         } else {
             Broken::Wrong(why)
         }
-    }
-}
-
-impl Sending {
-    /// Keeps nothing of a request that was sent.
-    fn rest(&mut self) {
-        self.pieces = Pieces::default();
-        self.upload = Upload::none();
-        self.held = Bytes::new();
-    }
-
-    /// Ready when all of it was written, or it cannot be.
-    fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<Result<(), SendError>> {
-        loop {
-            match self.state {
-                State::Done | State::Failed => return Poll::Ready(Ok(())),
-                State::Sending if !self.pieces.has_data() => {
-                    if let Err(why) = self.next_piece(cx, stream.is_bare()) {
-                        self.state = State::Failed;
-                        return Poll::Ready(Err(SendError::Cut(why)));
-                    }
-                }
-                State::Sending | State::Last => {}
-            }
-            if self.pieces.is_empty() {
-                // TLS gathers records; without this the last one would wait for the next.
-                let flushed = ready!(Pin::new(&mut *stream).poll_flush(cx));
-                if let Err(error) = flushed {
-                    self.state = State::Failed;
-                    return Poll::Ready(Err(SendError::Io(error)));
-                }
-                if self.state == State::Sending {
-                    return Poll::Pending;
-                }
-                self.state = State::Done;
-                return Poll::Ready(Ok(()));
-            }
-            match ready!(self.pieces.poll_write(cx, stream)) {
-                Ok(_) => {
-                    self.begun = true;
-                    self.upload.went_on();
-                }
-                Err(error) => {
-                    self.state = State::Failed;
-                    return Poll::Ready(Err(SendError::Io(error)));
-                }
-            }
-        }
-    }
-
-    /// Takes the next piece out of the body, if there is one; in a pipe, if `bare`.
-    fn next_piece(&mut self, cx: &mut Context<'_>, bare: bool) -> Result<(), Cut> {
-        loop {
-            if self.upload.is_end_stream() {
-                return self.last_piece();
-            }
-            if let Framing::Length(left) = &mut self.framing
-                && bare
-                && let Some(pipe) = self.upload.poll_pipe(cx)
-            {
-                let Poll::Ready(pipe) = pipe else { return Ok(()) };
-                let pipe = pipe?;
-                *left = left.checked_sub(pipe.held() as u64).ok_or(Cut::ClientGone)?;
-                // The last bytes are not held: what goes by a pipe ends where it said.
-                if *left == 0 && !self.upload.is_end_stream() {
-                    return Err(Cut::ClientGone);
-                }
-                self.pieces.set_pipe(pipe);
-                return Ok(());
-            }
-            let frame = match Pin::new(&mut self.upload).poll_frame(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(None) => return self.last_piece(),
-                Poll::Ready(Some(frame)) => frame?,
-            };
-            let data = frame.into_data().unwrap_or_default();
-            // An empty chunk would be the last.
-            if data.is_empty() {
-                continue;
-            }
-            match &mut self.framing {
-                Framing::Length(left) => {
-                    *left = left.checked_sub(data.len() as u64).ok_or(Cut::ClientGone)?;
-                    if *left == 0 {
-                        self.held = data;
-                        continue;
-                    }
-                    self.pieces.set_data(data);
-                }
-                Framing::Chunked => self.pieces.set_chunk(data),
-            }
-            return Ok(());
-        }
-    }
-
-    fn last_piece(&mut self) -> Result<(), Cut> {
-        match self.framing {
-            Framing::Length(0) => self.pieces.set_data(std::mem::take(&mut self.held)),
-            Framing::Length(_) => return Err(Cut::ClientGone),
-            Framing::Chunked => self.pieces.set_data(Bytes::from_static(chunked::LAST)),
-        }
-        self.state = State::Last;
-        Ok(())
     }
 }
 
@@ -492,20 +364,6 @@ pub(super) struct Tunneled {
 impl Tunneled {
     pub(super) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
-    }
-}
-
-/// The head at the beginning of what was read; none: it is not whole.
-fn next_head(read: &BytesMut, limit: usize) -> Result<Option<ResponseHead<'_>>, Broken> {
-    if read.is_empty() {
-        return Ok(None);
-    }
-    match http1::response(read) {
-        Ok(head) if head.length > limit => Err(wrong("its head is too large")),
-        Ok(head) => Ok(Some(head)),
-        Err(NoHead::Partial) if read.len() > limit => Err(wrong("its head is too large")),
-        Err(NoHead::Partial) => Ok(None),
-        Err(NoHead::Other) => Err(wrong("what it sent is no HTTP/1.1 response")),
     }
 }
 

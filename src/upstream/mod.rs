@@ -15,6 +15,7 @@ mod probe;
 mod request_head;
 mod response_framing;
 mod response_head;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod tunnel;
