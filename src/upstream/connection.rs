@@ -123,8 +123,11 @@ pub(super) fn poll_see(
         let count = ready!(stream.poll_receive(cx, &mut buffer[..]))?;
         let came = &buffer[..count];
         if kept.is_empty() {
-            let done = see(came);
-            kept.extend_from_slice(&came[done..]);
+            let rest = &came[see(came)..];
+            if !rest.is_empty() {
+                // As large as it is, and not larger.
+                *kept = BytesMut::from(rest);
+            }
         } else {
             kept.extend_from_slice(came);
             let done = see(kept);
