@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Version};
 
 use super::admission::MAX_TARGET;
-use crate::wire::Fields;
+use crate::wire::{Fields, scan};
 
 /// A head, of either lane of the server.
 #[derive(Clone, Debug)]
@@ -24,24 +24,23 @@ pub struct Received<'r> {
     pub fields: Fields<'r>,
 }
 
-/// One for every byte that some reader takes for something else.
-static ODD: [u8; 256] = {
-    let mut odd = [1; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        if matches!(byte as u8, b'!' | b'$'..=b';' | b'=' | b'?' | b'@'..=b'_' | b'a'..=b'z' | b'|' | b'~') {
-            odd[byte] = 0;
-        }
-        byte += 1;
-    }
-    odd
-};
+/// Whether some reader takes this for something else.
+const fn is_odd(byte: u8) -> bool {
+    !matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?' | b'@'..=b'_' | b'a'..=b'z' | b'|' | b'~')
+}
 
 /// Whether this is an origin-form (RFC 9112, section 3.2.1) that every reader takes for the same; none is refused by
 /// it.
 pub fn is_plain_target(target: &str) -> bool {
-    let odd = target.bytes().fold(0, |odd, byte| odd | ODD[usize::from(byte)]);
-    odd == 0 && target.starts_with('/') && target.len() <= MAX_TARGET
+    target.starts_with('/') && target.len() <= MAX_TARGET && !scan::has(target.as_bytes(), is_odd)
+}
+
+/// Path and query of a target.
+pub fn split(target: &str) -> (&str, &str) {
+    match scan::position(target.as_bytes(), [b'?']) {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (target, ""),
+    }
 }
 
 impl<'r> Received<'r> {
@@ -70,9 +69,6 @@ impl<'r> Received<'r> {
 
     /// Path and query.
     pub fn split(&self) -> (&'r str, &'r str) {
-        match self.target.bytes().position(|byte| byte == b'?') {
-            Some(at) => (&self.target[..at], &self.target[at + 1..]),
-            None => (self.target, ""),
-        }
+        split(self.target)
     }
 }

@@ -5,7 +5,7 @@ use http::Method;
 
 use super::headers::{list_items, trim};
 use super::names::{ACCEPT, AUTHORIZATION, Names, ORIGIN, SEC_FETCH_MODE, X_REQUESTED_WITH};
-use super::{Fields, Known, Value};
+use super::{Fields, Known, Value, scan};
 
 /// What the client can do with a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,8 @@ fn mentions_html(headers: &Fields<'_>) -> bool {
     let html = |value: Value<'_>| {
         let bytes = value.as_bytes();
         let mut words = bytes.windows(4);
-        bytes.iter().any(|byte| byte | 0x20 == b'h') && words.any(|word| word.eq_ignore_ascii_case(b"html"))
+        let may_have_it = scan::position(bytes, [b'h', b'H']).is_some();
+        may_have_it && words.any(|word| word.eq_ignore_ascii_case(b"html"))
     };
     headers.get_all(&ACCEPT).any(html)
 }

@@ -17,6 +17,7 @@ mod plain_head;
 pub mod problem;
 pub mod qr;
 pub mod query;
+pub mod scan;
 pub mod spare;
 mod splice;
 mod transfer;
