@@ -11,9 +11,9 @@ use super::Asked;
 use crate::request::Scheme;
 use crate::request::admission::Rejection;
 use crate::request::host::Authority;
-use crate::request::received::is_plain_target;
+use crate::request::received::{self, is_plain_target};
 use crate::wire::names::{self, Names};
-use crate::wire::{Fields, Known};
+use crate::wire::{Fields, Known, scan};
 
 /// Who tells what is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,18 +138,11 @@ pub(super) fn original<'r>(
     method: &Metadata,
 ) -> Result<Asked<'r>, Rejection> {
     let (written, verb) = (url.of(headers)?, method.of(headers)?);
-    // Byte by byte: what is looked for is near, and a search for it has to be set up.
-    let colon = written
-        .bytes()
-        .position(|byte| byte == b':')
+    let (scheme, rest) = usual_scheme(written)
+        .or_else(|| any_scheme(written))
         .ok_or(url.malformed)?;
-    let rest = written[colon..].strip_prefix("://").ok_or(url.malformed)?;
-    let scheme = scheme_of(&written[..colon]).ok_or(url.malformed)?;
     // Without a path there is nothing to judge; `?` alone would be one that nobody sent.
-    let path = rest
-        .bytes()
-        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
-        .ok_or(url.malformed)?;
+    let path = scan::position(rest.as_bytes(), [b'/', b'?', b'#']).ok_or(url.malformed)?;
     let (authority, target) = rest.split_at(path);
     asked(verb, scheme, authority, target, method)
 }
@@ -190,15 +183,27 @@ fn asked<'r>(
 }
 
 /// Path and query of a request target, which must be one that a client could have sent us.
+#[inline]
 pub(super) fn split(target: &str) -> Result<(&str, &str), Rejection> {
     // A `#` would be cut off without a word.
     if !is_plain_target(target) && (target.contains('#') || PathAndQuery::try_from(target).is_err()) {
         return Err(BAD_TARGET);
     }
-    Ok(match target.bytes().position(|byte| byte == b'?') {
-        Some(at) => (&target[..at], &target[at + 1..]),
-        None => (target, ""),
-    })
+    Ok(received::split(target))
+}
+
+/// Scheme and what follows it of an address as nearly every gateway writes it; none says nothing of it.
+fn usual_scheme(written: &str) -> Option<(Scheme, &str)> {
+    match written.strip_prefix("https://") {
+        Some(rest) => Some((Scheme::Https, rest)),
+        None => Some((Scheme::Http, written.strip_prefix("http://")?)),
+    }
+}
+
+/// The same of any address.
+fn any_scheme(written: &str) -> Option<(Scheme, &str)> {
+    let (scheme, rest) = written.split_once(':')?;
+    Some((scheme_of(scheme)?, rest.strip_prefix("//")?))
 }
 
 /// `ws` and `wss` are what Traefik writes for a WebSocket.
@@ -239,6 +244,30 @@ mod tests {
             map.push(name, value.as_bytes());
         }
         map
+    }
+
+    #[test]
+    fn the_usual_schemes_are_read_as_all_others() {
+        for (written, expected) in [
+            ("http://h/", Some((Scheme::Http, "h/"))),
+            ("https://", Some((Scheme::Https, ""))),
+            ("https://http://h", Some((Scheme::Https, "http://h"))),
+        ] {
+            assert_eq!(usual_scheme(written), expected, "{written}");
+            assert_eq!(any_scheme(written), expected, "{written}");
+        }
+        for (written, expected) in [
+            ("HTTPS://h/", Some((Scheme::Https, "h/"))),
+            ("ws://h", Some((Scheme::Http, "h"))),
+            ("http:/h", None),
+            ("http//:h", None),
+            ("httpss://h", None),
+            ("://h", None),
+            ("", None),
+        ] {
+            assert_eq!(usual_scheme(written), None, "{written}");
+            assert_eq!(any_scheme(written), expected, "{written}");
+        }
     }
 
     // Section 4: "`/_sidegate/auth` reads the dialect from the metadata and denies when two

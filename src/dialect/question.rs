@@ -54,7 +54,7 @@ impl<'r> Asked<'r> {
     ///
     /// # Errors
     /// What no request may have.
-    pub fn question(&self, arrival: &Arrival<'r>) -> Result<Question<'r>, Rejection> {
+    pub fn question(self, arrival: &Arrival<'r>) -> Result<Question<'r>, Rejection> {
         admission::check_method(&self.method)?;
         if self.path.len() + self.query.len() >= admission::MAX_TARGET {
             return Err(admission::TARGET_TOO_LONG);
@@ -70,10 +70,10 @@ impl<'r> Asked<'r> {
         Ok(Question {
             path: SafePath::parse(self.path)?,
             expects: accept::expects(&self.method, headers, upgrade),
-            method: self.method.clone(),
+            method: self.method,
             scheme: self.scheme,
             authority: self.authority,
-            host: self.host.clone(),
+            host: self.host,
             query: self.query,
             client: arrival.hop.client,
             headers,
