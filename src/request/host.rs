@@ -1,6 +1,8 @@
 //! The grammar of `Host` and `:authority`: `host[:port]`, and nothing that two servers could read
 //! differently.
 
+mod recent;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -22,12 +24,25 @@ pub struct Authority<'a> {
 impl<'a> Authority<'a> {
     /// Checks a `Host` or `:authority` value. Allocates only when the host changes.
     pub fn parse(text: &'a str) -> Result<Self, HostError> {
+        match recent::find(text) {
+            Some((host, port)) => Ok(Self::simple(text, host, port)),
+            None => Self::parse_anew(text),
+        }
+    }
+
+    fn simple(as_written: &'a str, host: &'a str, port: Option<u16>) -> Self {
+        Self {
+            host: Cow::Borrowed(host),
+            port,
+            as_written,
+        }
+    }
+
+    #[inline(never)]
+    fn parse_anew(text: &'a str) -> Result<Self, HostError> {
         if let Some((host, port)) = simple(text) {
-            return Ok(Self {
-                host: Cow::Borrowed(host),
-                port,
-                as_written: text,
-            });
+            recent::keep(text, host, port);
+            return Ok(Self::simple(text, host, port));
         }
         // Byte by byte: hosts are short, and a search for a character has to be set up.
         if text.bytes().any(|byte| byte == b'@') {
@@ -346,6 +361,13 @@ mod tests {
         #[test]
         fn the_short_way_never_differs(text in "[a-z0-9.:_-]{0,20}", name in "[ax0-9.-]{0,9}(:[0-9]{0,6})?") {
             prop_assert!(agrees(&text) && agrees(&name));
+        }
+
+        #[test]
+        fn what_was_read_before_is_read_the_same(text in "[Aa.0-]{0,3}(:[0-9]{0,2})?", long in "[a-b]{28,40}") {
+            for text in [&text, &long, &text] {
+                prop_assert_eq!(Authority::parse(text), Authority::parse_anew(text));
+            }
         }
 
         #[test]
