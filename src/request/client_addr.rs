@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::HeaderName;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::admission::Rejection;
 use super::{Client, Peer, Scheme};
@@ -39,11 +39,13 @@ pub struct Hop {
 /// Finds the client. Forwarding headers of anyone but a trusted proxy are ignored; those of a
 /// trusted one must be right, since guessing would take a stranger for a neighbour.
 pub fn resolve(peer: &Peer, headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Result<Hop, Rejection> {
-    let address = peer.address.map(|address| canonical(address.ip()));
     let trusted = trust.includes(peer);
     let own_scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
+    let own = |address: SocketAddr| canonical(address.ip());
     if !trusted {
-        let client = address.map_or(Client::Unix, Client::Address);
+        let client = peer
+            .address
+            .map_or(Client::Unix, |address| Client::Address(own(address)));
         return Ok(Hop {
             client,
             scheme: own_scheme,
@@ -54,9 +56,9 @@ pub fn resolve(peer: &Peer, headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Res
         Some(header) => named_client(headers, header)?,
         None => forwarded_client(headers, trust)?,
     };
-    let client = match (named, address) {
+    let client = match (named, peer.address) {
         (Some(named), _) => Client::Address(named),
-        (None, Some(address)) => Client::Proxy(address),
+        (None, Some(address)) => Client::Proxy(own(address)),
         (None, None) => Client::Unix,
     };
     let scheme = forwarded_scheme(headers)?.unwrap_or(own_scheme);
@@ -71,15 +73,31 @@ impl ProxyTrust<'_> {
     /// Whether this peer is a trusted proxy.
     pub fn includes(&self, peer: &Peer) -> bool {
         match peer.address {
-            Some(address) => self.contains(canonical(address.ip())),
+            Some(SocketAddr::V4(address)) => self.contains_v4(*address.ip()),
+            Some(SocketAddr::V6(address)) => self.contains(canonical(IpAddr::V6(*address.ip()))),
             None => self.unix,
         }
     }
 
     /// Whether the address is a trusted proxy's.
     fn contains(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(&address))
+        match address {
+            IpAddr::V4(address) => self.contains_v4(address),
+            IpAddr::V6(_) => self.networks.iter().any(|network| network.contains(&address)),
+        }
     }
+
+    fn contains_v4(&self, address: Ipv4Addr) -> bool {
+        let mut networks = self.networks.iter();
+        networks.any(|network| matches!(network, IpNet::V4(network) if contains_v4(network, address)))
+    }
+}
+
+/// As [`Ipv4Net::contains`], which works out the first and the last address of a network each time.
+fn contains_v4(network: &Ipv4Net, address: Ipv4Addr) -> bool {
+    let differs = network.addr().to_bits() ^ address.to_bits();
+    let rest = 32 - u32::from(network.prefix_len());
+    differs.checked_shr(rest).is_none_or(|differs| differs == 0)
 }
 
 /// An IPv4-mapped IPv6 address as the IPv4 address that it is: a dual-stack socket and a dual-stack
@@ -174,30 +192,34 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
 
 /// Four numbers without leading zeros, which nearly every entry is; none says nothing of it.
 pub(super) fn plain_v4(text: &str) -> Option<Ipv4Addr> {
-    // So long that no sum below goes over.
-    if text.len() > 15 {
-        return None;
+    let (mut address, mut rest) = octet(text.as_bytes())?;
+    for _ in 0..3 {
+        let (next, behind) = octet(rest.strip_prefix(b".")?)?;
+        (address, rest) = (address << 8 | next, behind);
     }
-    let is_plain = |octet, digits| match digits {
-        1 => true,
-        2 => octet >= 10,
-        3 => (100..256).contains(&octet),
-        _ => false,
-    };
-    let (mut address, mut dots, mut octet, mut digits) = (0_u32, 0, 0_u64, 0);
-    for byte in text.bytes() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            octet = octet * 10 + u64::from(digit);
-            digits += 1;
-        } else if byte == b'.' && dots < 3 && is_plain(octet, digits) {
-            address = address << 8 | octet as u32;
-            (dots, octet, digits) = (dots + 1, 0, 0);
-        } else {
+    rest.is_empty().then(|| Ipv4Addr::from_bits(address))
+}
+
+/// The number at the beginning, and what follows it.
+#[inline]
+fn octet(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (mut octet, mut rest) = digit(text)?;
+    for _ in 0..2 {
+        let Some((next, behind)) = digit(rest) else { break };
+        if octet == 0 {
             return None;
         }
+        (octet, rest) = (10 * octet + next, behind);
     }
-    (dots == 3 && is_plain(octet, digits)).then(|| Ipv4Addr::from_bits(address << 8 | octet as u32))
+    (octet < 256).then_some((octet, rest))
+}
+
+#[inline]
+fn digit(text: &[u8]) -> Option<(u32, &[u8])> {
+    match text {
+        [digit @ b'0'..=b'9', rest @ ..] => Some((u32::from(digit - b'0'), rest)),
+        _ => None,
+    }
 }
 
 const TWO_CHAINS: Rejection =
@@ -365,6 +387,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_never_differs(text in "[0-9]{0,4}(\\.[0-9]{0,4}){0,4}", any in "[0-9.]{0,16}") {
+            for text in [text, any] {
+                prop_assert_eq!(plain_v4(&text), text.parse().ok(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn a_network_has_the_addresses_that_the_library_says(
+            first in any::<u32>(),
+            near in 0_u32..33,
+            prefix in 0_u8..33,
+        ) {
+            let network = Ipv4Net::new(first.into(), prefix).expect("right");
+            let other = first ^ 1_u32.checked_shl(near).unwrap_or(0);
+            for address in [Ipv4Addr::from(first), Ipv4Addr::from(other)] {
+                prop_assert_eq!(contains_v4(&network, address), network.contains(&address));
+            }
+        }
+
         #[test]
         fn the_rightmost_stranger_is_the_client_whatever_stands_before(
             spoofed in "[ -~]{0,40}",
