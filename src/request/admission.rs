@@ -105,14 +105,47 @@ pub fn admit<'r>(
     check_method(&received.method)?;
     let target = check_target(received)?;
     let fields = &received.fields;
-    let seen = Seen::read(fields)?;
+    let dropped_headers = check_fields(fields)?;
     if fields.bytes() > head_limit {
         return Err(HEAD_TOO_LARGE);
     }
     let authority = check_authority(received)?;
+    let upgrade = if fields.seen().has_any(HANDLING) {
+        check_handling(received, token_headers)?
+    } else {
+        check_tokens(fields, token_headers)?;
+        None
+    };
+    if dropped_headers > 0 {
+        received.fields.retain(|name| name.is_plain());
+    }
+    Ok(Admitted {
+        authority,
+        target,
+        upgrade,
+        dropped_headers,
+    })
+}
+
+/// What says where the body ends and what becomes of the connection. Many a head has none of it.
+const HANDLING: Names = Names::of(&[
+    names::CONTENT_LENGTH,
+    names::TRANSFER_ENCODING,
+    names::UPGRADE,
+    names::EXPECT,
+    names::CONNECTION,
+]);
+
+/// The checks of a head that has some of it.
+fn check_handling(
+    received: &mut Received<'_>,
+    token_headers: &[HeaderName],
+) -> Result<Option<Upgrade>, Rejection> {
+    let fields = &received.fields;
+    let seen = Seen::read(fields);
     let content_length = check_framing(received.version, &seen)?;
     check_tokens(fields, token_headers)?;
-    if seen.connection {
+    if fields.contains_key(names::CONNECTION) {
         check_connection(fields, token_headers)?;
     }
     if seen.expect.is_some_and(|value| !is_word(value, "100-continue")) {
@@ -120,7 +153,7 @@ pub fn admit<'r>(
     }
     let upgrade = check_upgrade(received, &seen)?;
 
-    let (foreign_upgrade, odd_names) = (seen.upgrade.is_some() && upgrade.is_none(), seen.odd_names);
+    let foreign_upgrade = seen.upgrade.is_some() && upgrade.is_none();
     // `007` goes on as `7`: not every backend reads leading zeros alike.
     let padded = seen
         .content_length
@@ -134,29 +167,25 @@ pub fn admit<'r>(
         received.fields.remove(names::UPGRADE);
         received.fields.remove("http2-settings");
     }
-    if odd_names > 0 {
-        received.fields.retain(|name| name.is_plain());
-    }
-    Ok(Admitted {
-        authority,
-        target,
-        upgrade,
-        dropped_headers: odd_names,
-    })
+    Ok(upgrade)
 }
 
 /// Any method token passes but those that change what a connection is or echo credentials. 501
 /// says that of no resource (RFC 9110 §15.6.2), so no `Allow` is needed.
+#[inline]
 pub fn check_method(method: &Method) -> Result<(), Rejection> {
+    match *method {
+        Method::GET | Method::POST | Method::HEAD | Method::OPTIONS => Ok(()),
+        Method::PUT | Method::DELETE | Method::PATCH => Ok(()),
+        _ => check_rare_method(method),
+    }
+}
+
+fn check_rare_method(method: &Method) -> Result<(), Rejection> {
     /// Methods are case-sensitive (RFC 9110 §9.1), yet some backends read `get` as GET.
     const KNOWN: [&str; 11] = [
         "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "TRACK", "PRI",
     ];
-    match *method {
-        Method::GET | Method::POST | Method::HEAD | Method::OPTIONS => return Ok(()),
-        Method::PUT | Method::DELETE | Method::PATCH => return Ok(()),
-        _ => {}
-    }
     match method.as_str() {
         "CONNECT" | "TRACE" | "TRACK" | "PRI" => Err(METHOD_NOT_IMPLEMENTED),
         other if other.len() > MAX_METHOD => Err(METHOD_TOO_LONG),
@@ -246,7 +275,16 @@ fn check_framing(version: Version, seen: &Seen<'_>) -> Result<Option<u64>, Rejec
 }
 
 /// Our own credentials: once each, and readable.
+#[inline]
 fn check_tokens(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<(), Rejection> {
+    // Nearly every head is so, and then there is nothing to find.
+    if headers.is_text() && headers.repeated() == Names::default() {
+        return Ok(());
+    }
+    check_each_token(headers, token_headers)
+}
+
+fn check_each_token(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<(), Rejection> {
     for name in token_headers {
         if let Some(value) = headers.get(name) {
             readable(value)?;
@@ -345,8 +383,6 @@ struct Seen<'h> {
     transfer_encoding: Option<Value<'h>>,
     upgrade: Option<Value<'h>>,
     expect: Option<Value<'h>>,
-    connection: bool,
-    odd_names: usize,
 }
 
 /// What a head must not have twice, in the order of what is said of it.
@@ -363,21 +399,22 @@ const SINGLE: Names = Names::of(&[
 ]);
 
 impl<'h> Seen<'h> {
-    /// Nearly every head is without fault, which is seen without a look at each field.
-    fn read(fields: &'h Fields<'_>) -> Result<Self, Rejection> {
-        let odd_names = if fields.are_plain() { 0 } else { odd_names(fields) };
-        if fields.repeated().has_any(SINGLE) || !fields.is_text() {
-            find_fault(fields)?;
-        }
-        Ok(Self {
+    fn read(fields: &'h Fields<'_>) -> Self {
+        Self {
             content_length: fields.get(names::CONTENT_LENGTH),
             transfer_encoding: fields.get(names::TRANSFER_ENCODING),
             upgrade: fields.get(names::UPGRADE),
             expect: fields.get(names::EXPECT),
-            connection: fields.contains_key(names::CONNECTION),
-            odd_names,
-        })
+        }
     }
+}
+
+/// How many names are to be dropped. Nearly every head is without fault, which is seen without a look at each field.
+fn check_fields(fields: &Fields<'_>) -> Result<usize, Rejection> {
+    if fields.repeated().has_any(SINGLE) || !fields.is_text() {
+        find_fault(fields)?;
+    }
+    Ok(if fields.are_plain() { 0 } else { odd_names(fields) })
 }
 
 fn odd_names(fields: &Fields<'_>) -> usize {
@@ -539,6 +576,7 @@ const UPGRADE_BODY: Rejection = Rejection::bad(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     type Headers<'t> = &'t [(&'t str, &'t str)];
 
@@ -627,5 +665,27 @@ mod tests {
             assert!(!received.fields.contains_key(name), "{name}");
         }
         assert!(received.fields.contains_key("accept"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_looked_at_has_no_fault(
+            lines in prop::collection::vec(
+                (
+                    prop::sample::select(vec!["x-openhab-token", "x-own", "x-other", "accept", "upgrade", "expect"]),
+                    prop::sample::select(vec![&b"a"[..], b"websocket", b"x-own", b"\xe9"]),
+                ),
+                0..5,
+            ),
+        ) {
+            let own = ["x-openhab-token", "x-own"].map(HeaderName::from_static);
+            let mut head = received(Version::HTTP_11, "GET", &[]);
+            head.fields = lines.into_iter().collect();
+            let found = check_each_token(&head.fields, &own);
+            prop_assert_eq!(check_tokens(&head.fields, &own), found);
+            if !head.fields.seen().has_any(HANDLING) {
+                prop_assert_eq!(check_handling(&mut head, &own), found.map(|()| None));
+            }
+        }
     }
 }
