@@ -42,7 +42,7 @@ impl Carrier for Basic {
     }
 
     fn present<'r>(&self, facts: &Facts<'r>, _: Place) -> Result<Option<Presented<'r>>, Refusal> {
-        let Some(encoded) = authorization(facts.headers, "basic") else {
+        let Some(encoded) = authorization(facts.headers, b"Basic") else {
             return Ok(None);
         };
         let form = match self.judge(encoded) {
@@ -64,7 +64,7 @@ impl Carrier for Basic {
     }
 
     fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
-        let ours = authorization(headers, "basic")
+        let ours = authorization(headers, b"Basic")
             .is_some_and(|encoded| !matches!(self.judge(encoded), Belongs::Backend));
         if ours {
             headers.remove(AUTHORIZATION);

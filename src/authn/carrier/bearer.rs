@@ -26,7 +26,7 @@ impl Carrier for Bearer {
     }
 
     fn present<'r>(&self, facts: &Facts<'r>, _: Place) -> Result<Option<Presented<'r>>, Refusal> {
-        let Some(token) = authorization(facts.headers, "bearer") else {
+        let Some(token) = authorization(facts.headers, b"Bearer") else {
             return Ok(None);
         };
         match self.judge(token) {
@@ -42,7 +42,7 @@ impl Carrier for Bearer {
     }
 
     fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
-        let ours = authorization(headers, "bearer").is_some_and(|token| {
+        let ours = authorization(headers, b"Bearer").is_some_and(|token| {
             token.starts_with(self.prefix.as_bytes()) || !matches!(self.judge(token), Belongs::Backend)
         });
         if ours {
