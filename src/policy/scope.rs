@@ -46,8 +46,12 @@ impl Scopes {
     /// neither grants nothing: a token keeps its scope when its `[scope.NAME]` is taken out of
     /// the configuration, and must not grow by that.
     pub fn role(&self, who: &Identity, facts: &Facts<'_>) -> Option<Role> {
-        let own = who.account.user.role;
-        let mut words = who.scope().split_ascii_whitespace().peekable();
+        let (own, scope) = (who.account.user.role, who.scope());
+        // Nearly every token has none.
+        if scope.is_empty() {
+            return Some(own);
+        }
+        let mut words = scope.split_ascii_whitespace().peekable();
         if words.peek().is_none() {
             return Some(own);
         }
