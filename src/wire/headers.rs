@@ -144,7 +144,8 @@ pub fn has_space(value: &[u8]) -> bool {
 pub fn is_about_connection(fields: &Fields<'_>) -> bool {
     let word = |value: Value<'_>| {
         let value = value.as_bytes();
-        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+        let as_usual = matches!(value, b"keep-alive" | b"close");
+        as_usual || value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
     };
     matches!(fields.only(CONNECTION), Ok(value) if value.is_none_or(word))
 }
