@@ -59,7 +59,7 @@ impl Identities {
         let key = (Arc::as_ptr(&identity.account).addr(), separator);
         let scopes = self.known.get(&key).map_or(&[][..], |entry| &entry.scopes);
         let scope = identity.scope();
-        match scopes.iter().find(|(of, _)| **of == *scope) {
+        match scopes.iter().find(|(of, _)| is_same(of, scope)) {
             Some((_, values)) => Rc::clone(values),
             None => self.add(key, identity),
         }
@@ -81,6 +81,13 @@ impl Identities {
         entry.scopes.push((identity.scope().into(), Rc::clone(&values)));
         values
     }
+}
+
+/// Whether two scopes are the same. Nearly every one is empty, and then nothing is compared: where the text of one
+/// would be is no memory, and a comparison of no bytes by masked loads (AVX-512) takes a tenth of a microsecond to
+/// find that out.
+fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }
 
 impl IdentityValues {
