@@ -184,7 +184,7 @@ impl Gate {
         Ok(Begun { handshake, hop })
     }
 
-    /// Finds out to what it belongs that is asked about.
+    /// Finds the route of what is asked about.
     ///
     /// # Errors
     /// Nobody could judge it.

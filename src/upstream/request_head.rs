@@ -84,7 +84,7 @@ impl Head {
             outgoing,
             preflight: permit.is_preflight(),
             listed: may_list(fields),
-            by_name: outgoing.identity_names.is_empty()
+            nothing_named: outgoing.identity_names.is_empty()
                 && outgoing.strip.is_empty()
                 && !permit.is_preflight(),
         };
@@ -235,13 +235,13 @@ struct Filter<'r> {
     /// `Connection` may name fields that end here.
     listed: bool,
     /// Neither route nor permit has a word about single fields.
-    by_name: bool,
+    nothing_named: bool,
 }
 
 impl Filter<'_> {
     /// Writes every field that goes on, cookies last.
     fn write(&self, permit: &Permit, out: &mut Vec<u8>) {
-        let all_ordinary = self.by_name && !self.listed;
+        let all_ordinary = self.nothing_named && !self.listed;
         for (name, value) in self.fields.iter() {
             let own;
             let lower = match name.known() {
@@ -307,7 +307,7 @@ pub(super) fn may_list(fields: &Fields<'_>) -> bool {
     !says_nothing_new(fields) && !is_about_connection(fields)
 }
 
-/// Whether `Connection` is not there, or says in the words of nearly every backend that this one is kept.
+/// Whether `Connection` is not there, or says in the words of nearly everyone that this one is kept.
 pub(super) fn says_nothing_new(fields: &Fields<'_>) -> bool {
     let said = fields.get(names::CONNECTION);
     !fields.repeated().has(names::CONNECTION) && said.is_none_or(|said| said.as_bytes() == b"keep-alive")

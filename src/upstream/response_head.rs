@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
 use super::request_head::{is_listed, may_list};
 use crate::wire::headers::is_hop_by_hop;
-use crate::wire::{Fields, Known, Lines, Value, cookie, names};
+use crate::wire::{Fields, Lines, Value, cookie, names};
 
 /// A head as the client may get it.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
         };
         let goes = match known {
             Some(known) if known.is_ordinary() => identities.contain(lower),
-            Some(SERVER | names::DATE) => identities.contain(lower),
+            Some(names::SERVER | names::DATE) => identities.contain(lower),
             Some(names::CONNECTION | names::CONTENT_LENGTH) => true,
             _ => ends_here(lower, value, identities),
         };
@@ -100,8 +100,6 @@ fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
         }
     }
 }
-
-const SERVER: Known = Known::of("server");
 
 /// Whether a field does not go on. The name is lower case.
 fn ends_here(name: &str, value: Value<'_>, identities: &IdentityNames) -> bool {
@@ -172,12 +170,13 @@ fn is_event_stream(fields: &Fields<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Known;
 
     #[test]
     fn what_is_known_of_a_name_beforehand_is_what_would_be_found_out() {
         let none = IdentityNames::default();
         let ends = |known: Known| ends_here(known.name(), Value::Text(""), &none);
-        assert!(!ends(SERVER) && !ends(names::DATE));
+        assert!(!ends(names::SERVER) && !ends(names::DATE));
         assert!(ends(names::CONNECTION) && ends(names::CONTENT_LENGTH));
     }
 

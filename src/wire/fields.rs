@@ -4,16 +4,18 @@
 //! there, which one bit answers. Names are compared without regard to case, and nobody gets one as text whose case
 //! is not settled.
 
+mod name;
 mod room;
 
-use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
-use super::headers::{is_plain_name, is_text};
+use super::headers::is_text;
 use super::names::{self, Known, Names};
 use room::Room;
+
+pub use name::{Name, Named};
 
 /// Fields in their order.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +35,6 @@ pub struct Fields<'r> {
 struct Field<'r> {
     name: Name<'r>,
     value: Held<'r>,
-}
-
-/// The name of a field, in any case.
-#[derive(Clone, Copy, Debug)]
-pub enum Name<'r> {
-    /// One of those that are known.
-    Known(Known),
-    /// Any other one, as sent.
-    Other(&'r str),
 }
 
 /// The value of a field: any bytes but controls.
@@ -67,54 +60,6 @@ pub struct NotText;
 /// There is more than one value, where one alone can be read in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Several;
-
-/// What names a field, in any case.
-pub trait Named {
-    /// The name.
-    fn name(&self) -> &str;
-
-    /// The same, if it is a known one.
-    #[inline]
-    fn known(&self) -> Option<Known> {
-        names::find(self.name().as_bytes())
-    }
-}
-
-impl Named for str {
-    fn name(&self) -> &str {
-        self
-    }
-}
-
-impl Named for HeaderName {
-    fn name(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl Named for Known {
-    #[inline]
-    fn name(&self) -> &str {
-        Known::name(*self)
-    }
-
-    #[inline]
-    fn known(&self) -> Option<Known> {
-        Some(*self)
-    }
-}
-
-impl<T: Named + ?Sized> Named for &T {
-    #[inline]
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    #[inline]
-    fn known(&self) -> Option<Known> {
-        (**self).known()
-    }
-}
 
 impl<'r> Fields<'r> {
     /// None.
@@ -179,6 +124,7 @@ impl<'r> Fields<'r> {
     /// Notes what will be there; whether one of that name may be there already.
     #[inline]
     fn note(&mut self, name: Name<'_>, value: Value<'_>) -> bool {
+        debug_assert!(name.known() == names::find(name.name().as_bytes()));
         let one = Names::one(name.known());
         let twice = self.seen.has_any(one);
         if twice {
@@ -416,98 +362,6 @@ impl Held<'_> {
             Held::Received(value) => *value,
             Held::Set(bytes) => Value::of(bytes),
         }
-    }
-}
-
-impl<'r> Name<'r> {
-    /// A name as it was sent.
-    #[inline]
-    pub(super) fn of(text: &'r str) -> Self {
-        names::find(text.as_bytes()).map_or(Self::Other(text), Self::Known)
-    }
-
-    /// Whether it is that one.
-    #[inline]
-    pub fn is(self, name: impl Named) -> bool {
-        match self {
-            Self::Known(known) => name.known() == Some(known),
-            Self::Other(text) => text.eq_ignore_ascii_case(name.name()),
-        }
-    }
-
-    /// Whether it begins so, whatever the case.
-    pub fn starts_with(self, beginning: &str) -> bool {
-        self.text()
-            .as_bytes()
-            .get(..beginning.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
-    }
-
-    /// One of those that are known.
-    #[inline]
-    pub fn known(self) -> Option<Known> {
-        match self {
-            Self::Known(known) => Some(known),
-            Self::Other(_) => None,
-        }
-    }
-
-    /// In lower case if it is known, else as sent.
-    #[inline]
-    fn text(self) -> &'r str {
-        match self {
-            Self::Known(known) => known.name(),
-            Self::Other(text) => text,
-        }
-    }
-
-    /// In lower case.
-    pub fn to_lower(self) -> Cow<'r, str> {
-        match self {
-            Self::Other(text) if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                Cow::Owned(text.to_ascii_lowercase())
-            }
-            _ => Cow::Borrowed(self.text()),
-        }
-    }
-
-    /// As the HTTP library has it.
-    pub fn to_header_name(self) -> Option<HeaderName> {
-        HeaderName::from_bytes(self.text().as_bytes()).ok()
-    }
-
-    /// Its length in bytes.
-    #[expect(clippy::len_without_is_empty, reason = "no name is empty")]
-    #[inline]
-    pub fn len(self) -> usize {
-        self.text().len()
-    }
-
-    /// Whether it is of letters, digits and `-` only.
-    #[inline]
-    pub fn is_plain(self) -> bool {
-        match self {
-            Self::Known(_) => true,
-            Self::Other(text) => is_plain_name(text),
-        }
-    }
-}
-
-impl Named for Name<'_> {
-    #[inline]
-    fn name(&self) -> &str {
-        self.text()
-    }
-
-    #[inline]
-    fn known(&self) -> Option<Known> {
-        Name::known(*self)
-    }
-}
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_lower())
     }
 }
 

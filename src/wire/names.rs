@@ -242,6 +242,7 @@ names! {
     SEC_WEBSOCKET_KEY = "sec-websocket-key"
     SEC_WEBSOCKET_PROTOCOL = "sec-websocket-protocol"
     SEC_WEBSOCKET_VERSION = "sec-websocket-version"
+    SERVER = "server"
     SET_COOKIE = "set-cookie"
     TE = "te"
     TRANSFER_ENCODING = "transfer-encoding"

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use sidegate::config::settings::{Limits, Listen, Timeouts};
 use sidegate::request::{Peer, Received};
 use sidegate::server::{Role, Serve, Server, bind};
-use sidegate::wire::{Answer, Body, Now, Piped};
+use sidegate::time::Clock;
+use sidegate::wire::{Answer, Body, Lines, Now, Piped};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -59,8 +60,20 @@ impl Drop for Cancelled<'_> {
 }
 
 impl Serve for Actor {
-    fn serve_now(self: &Rc<Self>, _: &mut Received<'_>, _: &mut Body, _: Peer, _: Role) -> Now {
-        Now::Waits
+    fn serve_now(self: &Rc<Self>, received: &mut Received<'_>, _: &mut Body, _: Peer, _: Role) -> Now {
+        if received.path() != "/now" {
+            return Now::Waits;
+        }
+        let mut seen = self.0.seen.lock().unwrap();
+        if seen.is_empty() {
+            let stage = Arc::clone(&self.0);
+            tokio::task::spawn_local(
+                async move { stage.seen.lock().unwrap().push("another task".to_owned()) },
+            );
+        }
+        seen.push("GET /now".to_owned());
+        let answer = Answer::new(StatusCode::OK, Lines::with_room(), Body::Empty);
+        Now::Answered(answer, Clock::system().read())
     }
 
     async fn serve(

@@ -51,6 +51,26 @@ async fn a_client_that_asks_much_at_once_and_then_nothing_is_idle_and_drained_as
     }
 }
 
+// What was sent ahead is answered without a read between, and counts against the budget of the task all the same.
+#[tokio::test]
+async fn a_client_that_asks_much_at_once_lets_others_come_between() {
+    let (tested, address) = plain(LONG, LONG);
+    let mut client = connect(address).await;
+    client
+        .send(&"GET /now HTTP/1.1\r\nhost: a\r\n\r\n".repeat(400))
+        .await;
+    for _ in 0..400 {
+        assert!(client.answer().await.starts_with("HTTP/1.1 200"));
+    }
+    let seen = tested.seen();
+    let other = seen.iter().position(|seen| seen == "another task");
+    assert!(
+        other.is_some_and(|before| before < 200),
+        "{other:?} of {}",
+        seen.len()
+    );
+}
+
 // Settings: "head: From accept, or from the first byte of a later request, to a complete
 // request head"
 #[tokio::test]

@@ -22,7 +22,8 @@ struct Recent {
 impl Recent {
     const NONE: Self = Self {
         text: [0; MOST_BYTES],
-        length: 0,
+        // Longer than any: no text at all is one that was kept.
+        length: usize::MAX,
         end: 0,
         port: None,
     };

@@ -264,6 +264,32 @@ fn interim_responses_are_dropped_and_a_flood_of_them_is_cut() {
     });
 }
 
+// What came is looked at from where nothing was found before.
+#[test]
+fn a_head_behind_an_interim_one_may_come_in_any_two_parts() {
+    local(async {
+        let origin = Origin::start().await;
+        let gate = Setup::to(vec![origin.upstream()]).start().await;
+        let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        let all = format!("{interim}HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+        for cut in 1..all.len() {
+            let backend = async {
+                let mut wire = origin.accept().await;
+                wire.head().await;
+                wire.write(&all[..cut]).await;
+                // Until the gate has seen that.
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                wire.write(&all[cut..]).await;
+            };
+            let ((), answer) = tokio::join!(backend, gate.get(""));
+            let right = answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nok");
+            assert!(right && !answer.contains("link"), "{cut}: {answer}");
+        }
+    });
+}
+
 #[test]
 fn a_body_of_unknown_length_ends_with_the_connection_and_trailers_end_here() {
     local(async {
