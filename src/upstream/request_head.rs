@@ -83,7 +83,7 @@ impl Head {
             fields,
             outgoing,
             preflight: permit.is_preflight(),
-            listed: may_list(fields),
+            listed: !is_about_connection(fields),
             nothing_named: outgoing.identity_names.is_empty()
                 && outgoing.strip.is_empty()
                 && !permit.is_preflight(),
@@ -300,17 +300,6 @@ fn hops(fields: &Fields<'_>) -> Result<u8, Failure> {
         return Err(Failure::Loop);
     }
     Ok(before + 1)
-}
-
-/// Whether `Connection` may name fields.
-pub(super) fn may_list(fields: &Fields<'_>) -> bool {
-    !says_nothing_new(fields) && !is_about_connection(fields)
-}
-
-/// Whether `Connection` is not there, or says in the words of nearly everyone that this one is kept.
-pub(super) fn says_nothing_new(fields: &Fields<'_>) -> bool {
-    let said = fields.get(names::CONNECTION);
-    !fields.repeated().has(names::CONNECTION) && said.is_none_or(|said| said.as_bytes() == b"keep-alive")
 }
 
 /// Whether `Connection` names that field (RFC 9110 section 7.6.1); words about the connection itself are no names.

@@ -3,10 +3,9 @@
 use http::{Method, StatusCode, Version};
 
 use super::http1::{Broken, wrong};
-use super::request_head::says_nothing_new;
 use crate::wire::chunked::Chunks;
 use crate::wire::http1::ResponseHead;
-use crate::wire::{Fields, names};
+use crate::wire::{Fields, Value, names};
 
 /// What is left of a response's body.
 #[derive(Debug)]
@@ -80,11 +79,12 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 fn says_close(fields: &Fields<'_>) -> bool {
-    !says_nothing_new(fields)
-        && fields
-            .get_all(&names::CONNECTION)
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    // Nearly every backend says this word alone, and then there is nothing to take apart.
+    let values = fields.get_all(&names::CONNECTION).map(Value::as_bytes);
+    values
+        .filter(|value| value != b"keep-alive")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 #[cfg(test)]

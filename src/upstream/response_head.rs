@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 
 use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
-use super::request_head::{is_listed, may_list};
-use crate::wire::headers::is_hop_by_hop;
+use super::request_head::is_listed;
+use crate::wire::headers::{is_about_connection, is_hop_by_hop};
 use crate::wire::{Fields, Lines, Value, cookie, names};
 
 /// A head as the client may get it.
@@ -78,7 +78,7 @@ pub(super) const UNASKED: Failure = Failure::BadResponse("it changes the protoco
 /// Writes what goes on: not what ends here, nor what a backend must not say. How long the body is says whoever sends
 /// it.
 fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
-    let listed = may_list(fields);
+    let listed = !is_about_connection(fields);
     for (name, value) in fields.iter() {
         let known = name.known();
         let own;

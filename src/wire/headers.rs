@@ -144,10 +144,11 @@ pub fn has_space(value: &[u8]) -> bool {
 pub fn is_about_connection(fields: &Fields<'_>) -> bool {
     let word = |value: Value<'_>| {
         let value = value.as_bytes();
+        // Nearly everyone writes it so, which is seen at once.
         let as_usual = matches!(value, b"keep-alive" | b"close");
         as_usual || value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
     };
-    matches!(fields.only(CONNECTION), Ok(value) if value.is_none_or(word))
+    !fields.repeated().has(CONNECTION) && fields.get(CONNECTION).is_none_or(word)
 }
 
 /// Without the spaces and tabs around it: the only white space that HTTP knows.
