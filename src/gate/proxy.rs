@@ -272,7 +272,6 @@ impl Gate {
             authority: entered.authority.as_written,
             request_id: record.id(),
             target: snapshot::target(received, cut.as_deref(), query),
-            strip: &[],
             upgrade: entered.upgrade,
             identity_names: &snapshot.identity_names,
         };

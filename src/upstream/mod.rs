@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderName, Method};
+use http::Method;
 use tokio::sync::watch;
 
 pub use backends::{Backends, RouteBackends};
@@ -86,9 +86,6 @@ pub struct Outgoing<'a> {
     pub request_id: RequestId,
     /// The target, where it differs from the one received: without a prefix or a query token.
     pub target: Option<String>,
-    /// The fields that hold credentials of ours in this request. They go unless the route passes
-    /// credentials; our cookies go with them and need not be named.
-    pub strip: &'a [HeaderName],
     /// Whether the request asks for a WebSocket, and may have it.
     pub upgrade: bool,
     /// The identity header names of all routes.

@@ -84,9 +84,7 @@ impl Head {
             outgoing,
             preflight: permit.is_preflight(),
             listed: !is_about_connection(fields),
-            nothing_named: outgoing.identity_names.is_empty()
-                && outgoing.strip.is_empty()
-                && !permit.is_preflight(),
+            nothing_named: outgoing.identity_names.is_empty() && !permit.is_preflight(),
         };
         filter.write(&permit, &mut written);
         identity.write(&outgoing.route.identity_headers, &mut written);
@@ -279,10 +277,6 @@ impl Filter<'_> {
             return false;
         }
         if self.preflight && lower == "authorization" {
-            return false;
-        }
-        let strips = self.preflight || !self.outgoing.route.pass_credentials;
-        if strips && self.outgoing.strip.iter().any(|gone| name.is(gone.as_str())) {
             return false;
         }
         !self.listed || !is_listed(self.fields, lower)

@@ -129,7 +129,6 @@ struct Setup {
     identity: Option<Arc<Identity>>,
     preflight: bool,
     client: Client,
-    strip: Vec<HeaderName>,
     timeouts: Timeouts,
     limits: Limits,
     clock: Clock,
@@ -144,7 +143,6 @@ impl Setup {
             identity: Some(anna(for_ever())),
             preflight: false,
             client: Client::Address([192, 0, 2, 7].into()),
-            strip: vec![HeaderName::from_static("x-openhab-token")],
             timeouts: Timeouts {
                 head: long,
                 connect: Duration::from_secs(5),
@@ -258,7 +256,6 @@ impl Inside {
             authority: &authority,
             request_id: RequestId::from_bits(0xabc),
             target: None,
-            strip: &self.setup.strip,
             upgrade: request.headers().contains_key("upgrade"),
             identity_names: &self.names,
         };
