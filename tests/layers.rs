@@ -24,6 +24,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("quick_cache", &["decision"]),
     ("httparse", &["wire"]),
     ("memchr", &["wire"]),
+    ("simdutf8", &["wire"]),
+    ("wide", &["wire"]),
     ("prometheus_client", &["observe"]),
     ("tracing_subscriber", &["observe"]),
     ("toml", &["config"]),

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::headers::is_text;
 use super::names::{self, Known, Names};
+use super::scan;
 use room::Room;
 
 pub use name::{Name, Named};
@@ -21,6 +22,8 @@ pub use name::{Name, Named};
 #[derive(Clone, Debug, Default)]
 pub struct Fields<'r> {
     list: Room<'r>,
+    /// The numbers of the first names, 0 for those that are not known: all of them are looked through at once.
+    numbers: [u8; scan::STEP],
     seen: Names,
     /// Those that are there more than once, and unknown ones that may be.
     repeated: Names,
@@ -86,7 +89,7 @@ impl<'r> Fields<'r> {
             // Those of one name stand together there, and HTTP/2 allows for so many that a look back at each
             // would cost more than the request.
             fields.note(name, value);
-            fields.list.push(Field {
+            fields.append(Field {
                 name,
                 value: Held::Received(value),
             });
@@ -96,22 +99,31 @@ impl<'r> Fields<'r> {
 
     /// Adds one behind all others, or behind the last of its name.
     pub fn push(&mut self, name: &'r str, value: &'r [u8]) {
-        self.add(Name::of(name), Value::of(value));
+        self.add(Name::of(name), name.len(), Value::of(value));
     }
 
-    /// The same where the name was looked for, and it is known whether the value is text.
+    /// The same where the name, which has so many bytes, was looked for, and it is known whether the value is text.
     #[inline(always)]
-    pub(super) fn add(&mut self, name: Name<'r>, value: Value<'r>) {
+    pub(super) fn add(&mut self, name: Name<'r>, length: usize, value: Value<'r>) {
+        debug_assert!(length == name.len());
         let field = Field {
             name,
             value: Held::Received(value),
         };
         // As in the maps of the HTTP library, those of one name stand together.
-        if self.note(name, value) {
+        if self.note_weighed(name, value, weight(length, value)) {
             self.add_behind(field);
         } else {
-            self.list.push(field);
+            self.append(field);
         }
+    }
+
+    #[inline(always)]
+    fn append(&mut self, field: Field<'r>) {
+        if let Some(number) = self.numbers.get_mut(self.list.len()) {
+            *number = field.name.number();
+        }
+        self.list.push(field);
     }
 
     #[cold]
@@ -119,11 +131,28 @@ impl<'r> Fields<'r> {
         let last = self.list.iter().rposition(|other| other.name.is(field.name));
         let place = last.map_or(self.list.len(), |last| last + 1);
         self.list.insert(place, field);
+        self.number_anew(place);
+    }
+
+    /// After those from there on have moved.
+    fn number_anew(&mut self, from: usize) {
+        let Some(numbers) = self.numbers.get_mut(from..) else {
+            return;
+        };
+        numbers.fill(0);
+        for (number, field) in numbers.iter_mut().zip(&self.list[from..]) {
+            *number = field.name.number();
+        }
     }
 
     /// Notes what will be there; whether one of that name may be there already.
     #[inline]
     fn note(&mut self, name: Name<'_>, value: Value<'_>) -> bool {
+        self.note_weighed(name, value, weight(name.len(), value))
+    }
+
+    #[inline(always)]
+    fn note_weighed(&mut self, name: Name<'_>, value: Value<'_>, weight: usize) -> bool {
         debug_assert!(name.known() == names::find(name.name().as_bytes()));
         let one = Names::one(name.known());
         let twice = self.seen.has_any(one);
@@ -132,7 +161,7 @@ impl<'r> Fields<'r> {
         }
         self.seen = self.seen.and(one);
         self.opaque |= matches!(value, Value::Opaque(_));
-        self.bytes += weight(name, value);
+        self.bytes += weight;
         twice
     }
 
@@ -141,7 +170,7 @@ impl<'r> Fields<'r> {
         self.remove(name);
         let name = Name::of(name);
         self.note(name, Value::of(&value));
-        self.list.push(Field {
+        self.append(Field {
             name,
             value: Held::Set(value.into()),
         });
@@ -212,14 +241,28 @@ impl<'r> Fields<'r> {
 
     #[inline]
     fn find(&self, name: impl Named) -> Option<&Field<'r>> {
-        let known = name.known();
-        if !self.seen.has_any(Names::one(known)) {
+        match name.known() {
+            Some(known) => self.list.get(self.place(known)?),
+            None if self.seen.has_any(Names::UNKNOWN) => self.list.iter().find(|field| field.name.is(&name)),
+            None => None,
+        }
+    }
+
+    /// Where the first one of that name is.
+    #[inline]
+    fn place(&self, known: Known) -> Option<usize> {
+        if !self.seen.has(known) {
             return None;
         }
-        match known {
-            Some(known) => self.list.iter().find(|field| field.name.known() == Some(known)),
-            None => self.list.iter().find(|field| field.name.is(&name)),
+        let among_first = scan::equal(&self.numbers, known.number());
+        if among_first != 0 {
+            return Some(among_first.trailing_zeros() as usize);
         }
+        let rest = self.list.iter().skip(self.numbers.len());
+        let place = rest
+            .map(|field| field.name.known())
+            .position(|other| other == Some(known))?;
+        Some(self.numbers.len() + place)
     }
 
     /// Every value of that name, in order.
@@ -262,16 +305,21 @@ impl<'r> Fields<'r> {
         if !self.seen.has_any(one) {
             return false;
         }
-        let Some(at) = self.list.iter().position(|field| field.name.is(&name)) else {
+        let place = match name.known() {
+            Some(known) => self.place(known),
+            None => self.list.iter().position(|field| field.name.is(&name)),
+        };
+        let Some(place) = place else {
             return false;
         };
         if self.opaque || name.known().is_none() || self.repeated.has_any(one) {
             self.retain(|field| !field.is(&name));
             return true;
         }
-        let field = self.list.remove(at);
+        let field = self.list.remove(place);
+        self.number_anew(place);
         self.seen = self.seen.but(one);
-        self.bytes -= weight(field.name, field.value());
+        self.bytes -= weight(field.name.len(), field.value());
         true
     }
 
@@ -283,6 +331,7 @@ impl<'r> Fields<'r> {
             self.note(field.name, field.value());
         }
         self.list = list;
+        self.number_anew(0);
     }
 
     /// The same as a map, for whoever needs one; without what no map takes.
@@ -299,10 +348,10 @@ impl<'r> Fields<'r> {
     }
 }
 
-/// As many bytes as a line of a head has, without spaces that mean nothing.
+/// As many bytes as the line of a head has whose name has so many, without spaces that mean nothing.
 #[inline]
-fn weight(name: Name<'_>, value: Value<'_>) -> usize {
-    name.len() + value.len() + 4
+fn weight(name: usize, value: Value<'_>) -> usize {
+    name + value.len() + 4
 }
 
 impl<'r, V: AsRef<[u8]> + ?Sized> FromIterator<(&'r str, &'r V)> for Fields<'r> {
@@ -491,6 +540,32 @@ mod tests {
             let expected: Fields<'_> = others.collect();
             let text = |fields: &Fields<'_>| format!("{fields:?} {} {}", fields.bytes(), fields.is_text());
             assert_eq!(text(&fields), text(&expected), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_known_name_is_found_behind_however_many_others() {
+        for others in 0..40 {
+            let names: Vec<String> = (0..others).map(|other| format!("x-{other}")).collect();
+            let mut fields: Fields<'_> = names.iter().map(|name| (&**name, "a")).collect();
+            fields.push("Host", b"b");
+            fields.push("cookie", b"c");
+            fields.push("X-last", b"d");
+            fields.push("Cookie", b"e");
+            fields.set("accept", b"f".to_vec());
+            let value = |fields: &Fields<'_>, name| fields.get(name).map(|value| value.as_bytes().to_vec());
+            for gone in &names {
+                assert_eq!(value(&fields, names::HOST).as_deref(), Some(&b"b"[..]));
+                assert_eq!(value(&fields, names::COOKIE).as_deref(), Some(&b"c"[..]));
+                assert_eq!(fields.get_all(&names::COOKIE).count(), 2);
+                assert_eq!(value(&fields, names::ACCEPT).as_deref(), Some(&b"f"[..]));
+                assert!(value(&fields, names::ORIGIN).is_none());
+                assert!(fields.remove(&**gone));
+            }
+            assert!(fields.remove(names::HOST) && fields.remove(names::COOKIE));
+            assert!(value(&fields, names::HOST).is_none() && value(&fields, names::COOKIE).is_none());
+            let left: Vec<_> = fields.names().map(Name::to_lower).collect();
+            assert_eq!(left, ["x-last", "accept"]);
         }
     }
 

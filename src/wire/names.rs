@@ -3,6 +3,8 @@
 use std::fmt;
 use std::num::NonZeroU8;
 
+use super::scan;
+
 /// A name that is known: its place in the table, from one on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Known(NonZeroU8);
@@ -26,6 +28,12 @@ impl Known {
     #[inline]
     pub const fn is_ordinary(self) -> bool {
         self.entry().ordinary
+    }
+
+    /// From one on.
+    #[inline]
+    pub(super) const fn number(self) -> u8 {
+        self.0.get()
     }
 
     const fn entry(self) -> &'static Entry {
@@ -288,13 +296,13 @@ pub(super) fn find_begun(begin: Begin, name: &[u8]) -> Option<Known> {
     let known = Known(NonZeroU8::new(PLACED[begin.place(name.len())])?);
     let shape = known.shape();
     let same = usize::from(shape.length) == name.len()
-        && is_same(begin.low, shape.begin.low)
-        && is_same(begin.high, shape.begin.high);
+        && begin.low | shape.letters.low == shape.begin.low
+        && begin.high | shape.letters.high == shape.begin.high;
     (same && (name.len() <= BEGIN || known.has_end(name))).then_some(known)
 }
 
 /// As many bytes are looked at first.
-const BEGIN: usize = 16;
+const BEGIN: usize = scan::STEP;
 
 /// The first sixteen bytes of a name, and zeros where it has fewer.
 #[derive(Clone, Copy)]
@@ -327,8 +335,12 @@ impl Begin {
     }
 
     #[inline]
-    const fn all_of(bytes: &[u8; BEGIN]) -> Self {
-        let both = u128::from_le_bytes(*bytes);
+    pub(super) const fn all_of(bytes: &[u8; BEGIN]) -> Self {
+        Self::halves(u128::from_le_bytes(*bytes))
+    }
+
+    #[inline]
+    const fn halves(both: u128) -> Self {
         Self {
             low: both as u64,
             high: (both >> 64) as u64,
@@ -336,29 +348,15 @@ impl Begin {
     }
 
     /// What stands before the first colon, and how many bytes that is; none if there is no colon.
-    #[inline]
+    #[inline(always)]
     pub(super) fn before_colon(bytes: &[u8; BEGIN]) -> Option<(Self, usize)> {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        // The lowest bit that is set stands in the first byte that is a colon.
-        let marks = |word: u64| {
-            let word = word ^ (ONES * b':' as u64);
-            word.wrapping_sub(ONES) & !word & (ONES << 7)
+        let length = colon(bytes)?;
+        let (all, before) = (Self::all_of(bytes), BEFORE[length]);
+        let begin = Self {
+            low: all.low & before.low,
+            high: all.high & before.high,
         };
-        let below = |word: u64, bits: u32| word & ((1 << bits) - 1);
-        let Self { low, high } = Self::all_of(bytes);
-        let (in_low, in_high) = (marks(low), marks(high));
-        let bits = |marks: u64| marks.trailing_zeros() & !7;
-        if in_low != 0 {
-            let bits = bits(in_low);
-            let low = below(low, bits);
-            return Some((Self { low, high: 0 }, bits as usize / 8));
-        }
-        if in_high != 0 {
-            let bits = bits(in_high);
-            let high = below(high, bits);
-            return Some((Self { low, high }, 8 + bits as usize / 8));
-        }
-        None
+        Some((begin, length))
     }
 
     /// Two names that are the same, whatever their case, have the same place.
@@ -373,10 +371,29 @@ impl Begin {
     }
 }
 
+/// Where the first colon is.
+#[inline(always)]
+pub(super) fn colon(bytes: &[u8; BEGIN]) -> Option<usize> {
+    let colons = scan::equal(bytes, b':');
+    (colons != 0).then(|| colons.trailing_zeros() as usize % BEGIN)
+}
+
+/// All bits of so many bytes.
+static BEFORE: [Begin; BEGIN] = {
+    let (mut before, mut count) = ([Begin::NONE; BEGIN], 0);
+    while count < BEGIN {
+        before[count] = Begin::halves((1 << (8 * count)) - 1);
+        count += 1;
+    }
+    before
+};
+
 /// What a name looks like.
 #[derive(Clone, Copy)]
 struct Shape {
     begin: Begin,
+    /// Of the beginning the bits that say nothing: [`letters`].
+    letters: Begin,
     /// The last eight bytes of one that is longer than its beginning.
     last: u64,
     length: u8,
@@ -403,12 +420,16 @@ impl Known {
     }
 }
 
-/// Whether eight bytes are those, in any case: in the places of letters the bit counts for nothing by which a small one
-/// differs from a capital one. Among the bytes of known names, small letters alone have the bit above it.
+/// Whether eight bytes are those, in any case.
 #[inline]
 const fn is_same(bytes: u64, lower: u64) -> bool {
-    let letters = (lower & 0x4040_4040_4040_4040) >> 1;
-    bytes | letters == lower
+    bytes | letters(lower) == lower
+}
+
+/// In the places of letters the bit by which a small one differs from a capital one. Among the bytes of known names,
+/// small letters alone have the bit above it.
+const fn letters(lower: u64) -> u64 {
+    (lower & 0x4040_4040_4040_4040) >> 1
 }
 
 /// By number. One after the other without a gap: every request looks at a dozen of them.
@@ -416,6 +437,7 @@ static SHAPES: [Shape; TABLE.len() + 1] = {
     // No name is so long.
     let none = Shape {
         begin: Begin::NONE,
+        letters: Begin::NONE,
         last: 0,
         length: u8::MAX,
     };
@@ -430,6 +452,10 @@ static SHAPES: [Shape; TABLE.len() + 1] = {
         }
         shapes[index + 1] = Shape {
             begin: Begin::of(name),
+            letters: Begin {
+                low: letters(Begin::of(name).low),
+                high: letters(Begin::of(name).high),
+            },
             last: match name.last_chunk() {
                 Some(last) => u64::from_le_bytes(*last),
                 None => 0,

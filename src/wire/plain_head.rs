@@ -4,15 +4,13 @@
 //! nothing, and the other one decides. It is there because one look settles that all values are text and which
 //! names are known, which the gate would else ask of each.
 
-use std::sync::LazyLock;
+use memchr::{memchr, memchr2};
 
-use memchr::{memchr, memchr2, memmem};
-
-use super::Fields;
 use super::fields::{Name, Value};
 use super::headers::trim;
 use super::http1::MOST_FIELDS;
 use super::names::{self, Begin, Known};
+use super::{Fields, scan};
 
 /// A head of which nothing was left out.
 pub(super) struct PlainHead<'b> {
@@ -23,122 +21,130 @@ pub(super) struct PlainHead<'b> {
     pub(super) length: usize,
 }
 
-/// Nearly every request is all that was sent, so that its end needs no search; one more may lie before it.
-const SHORT: usize = 2048;
-const END: &[u8] = b"\r\n\r\n";
-static END_SEARCH: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(END));
-
 /// Reads a head; none says nothing of it.
 pub(super) fn read(bytes: &[u8]) -> Option<PlainHead<'_>> {
-    let end = if bytes.len() <= SHORT && bytes.ends_with(END) {
-        bytes.len()
-    } else {
-        END_SEARCH.find(bytes)? + END.len()
-    };
-    let bytes = &bytes[..end];
-    let head = std::str::from_utf8(bytes).ok()?;
-    let first = line(bytes, 0)?;
-    let first_line = &head[..first];
-    let mut begin = first + 2;
-    let mut fields = Fields::with_room();
-    while bytes.get(begin) != Some(&b'\r') {
-        if fields.len() == MOST_FIELDS {
-            return None;
+    let mut ends = Ends::of(bytes);
+    let mut lines = [0_u16; MOST_FIELDS + 1];
+    let (mut count, mut begin) = (0, 0);
+    loop {
+        let end = ends.next()?;
+        // An empty line is the end.
+        if end == begin {
+            break;
         }
+        *lines.get_mut(count)? = u16::try_from(end).ok()?;
+        count += 1;
+        begin = end + 2;
+    }
+    let length = begin + 2;
+    let bytes = bytes.get(..length)?;
+    let head = simdutf8::basic::from_utf8(bytes).ok()?;
+    let (first, lines) = lines[..count].split_first()?;
+    let first_line = &head[..usize::from(*first)];
+    let mut fields = Fields::with_room();
+    let mut begin = first_line.len() + 2;
+    for end in lines {
+        let end = usize::from(*end);
         let (length, known) = name(&bytes[begin..])?;
         let colon = begin + length;
+        let value = bytes.get(colon + 1..end)?;
         let name = match known {
             Some(known) => Name::Known(known),
             None => Name::Other(Some(&head[begin..colon]).filter(|text| is_token(text))?),
         };
-        let end = line(bytes, colon + 1)?;
         // One space before it and none behind, as nearly all have it, need no search.
-        let value = match &bytes[colon + 1..end] {
-            [b' ', b'!'..=b'~', .., b'!'..=b'~'] => &head[colon + 2..end],
+        let value = match value {
+            [b' ', first, .., last] if *first > b' ' && *last > b' ' => &head[colon + 2..end],
             _ => trim(&head[colon + 1..end]),
         };
-        fields.add(name, Value::Text(value));
+        fields.add(name, length, Value::Text(value));
         begin = end + 2;
     }
-    (bytes.get(begin + 1) == Some(&b'\n')).then_some(PlainHead {
+    Some(PlainHead {
         first_line,
         fields,
-        length: begin + 2,
+        length,
     })
 }
 
 /// How long the name is that begins there, and which one, if it is known. One that is not may have any bytes in it.
-#[inline]
+#[inline(always)]
 fn name(bytes: &[u8]) -> Option<(usize, Option<Known>)> {
-    if let Some((begin, length)) = bytes.first_chunk().and_then(Begin::before_colon) {
-        return Some((length, names::find_begun(begin, &bytes[..length])));
+    if let Some((first, rest)) = bytes.split_first_chunk() {
+        if let Some((begin, length)) = Begin::before_colon(first) {
+            return Some((length, names::find_begun(begin, &bytes[..length])));
+        }
+        if let Some(more) = rest.first_chunk().and_then(names::colon) {
+            let length = first.len() + more;
+            return Some((length, names::find_begun(Begin::all_of(first), &bytes[..length])));
+        }
     }
-    let length = colon(bytes)?;
+    let length = memchr(b':', bytes)?;
     Some((length, names::find(&bytes[..length])))
 }
 
-/// Where the line ends that begins there, if it is text. Nothing but both bytes together are an end.
-#[inline(always)]
-fn line(bytes: &[u8], begin: usize) -> Option<usize> {
-    let mut at = begin;
-    loop {
-        at = odd(bytes, at);
-        match bytes.get(at)? {
-            b'\t' => at += 1,
-            b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Some(at),
-            _ => return None,
+/// Where the lines of a text end. Behind the first byte that no text has it says nothing more.
+struct Ends<'b> {
+    bytes: &'b [u8],
+    /// Where the bytes are that the marks are of.
+    at: usize,
+    /// A bit for each of them that is neither visible ASCII nor a space, and was not looked at.
+    marks: u64,
+}
+
+impl<'b> Ends<'b> {
+    fn of(bytes: &'b [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            marks: marks(bytes),
         }
+    }
+
+    /// The next one. Nothing but both bytes together are an end.
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            while self.marks == 0 {
+                self.go_on()?;
+            }
+            let place = self.marks.trailing_zeros();
+            let at = self.at + place as usize;
+            match self.bytes.get(at..at + 2)? {
+                b"\r\n" => {
+                    if place + 1 < u64::BITS {
+                        self.marks &= !1 << (place + 1);
+                    } else {
+                        self.go_on()?;
+                        self.marks &= !1;
+                    }
+                    return Some(at);
+                }
+                [b'\t', _] => self.marks &= self.marks - 1,
+                _ => return None,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn go_on(&mut self) -> Option<()> {
+        self.at += MARKED;
+        self.marks = marks(self.bytes.get(self.at..)?);
+        Some(())
     }
 }
 
-/// The first byte from there on that is neither visible ASCII nor a space, or the end. Sixteen at a time.
-#[inline(always)]
-fn odd(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // Whatever is below 0x20 borrows from its highest bit, and 0x7f carries into it; in the lowest byte where that bit is
-    // set this is exact.
-    let marks =
-        |word: u64| ((word.wrapping_sub(ONES * 0x20) & !word) | word.wrapping_add(ONES) | word) & (ONES << 7);
-    let place = |marks: u64| marks.trailing_zeros() as usize / 8;
-    for chunk in bytes[at..].as_chunks::<16>().0 {
-        let both = u128::from_le_bytes(*chunk);
-        let (low, high) = (marks(both as u64), marks((both >> 64) as u64));
-        if (low | high) != 0 {
-            let within = if low != 0 { place(low) } else { 8 + place(high) };
-            return at + within;
-        }
-        at += 16;
-    }
-    if let Some(chunk) = bytes[at..].first_chunk() {
-        let marks = marks(u64::from_le_bytes(*chunk));
-        if marks != 0 {
-            return at + place(marks);
-        }
-        at += 8;
-    }
-    let rest = &bytes[at..];
-    at + rest
-        .iter()
-        .position(|byte| !matches!(byte, b' '..=b'~'))
-        .unwrap_or(rest.len())
-}
+/// So many bytes have their marks at once.
+const MARKED: usize = u64::BITS as usize;
 
-/// Where the first one is. Eight bytes at a time: names are short, and a search through more has to be set up.
-#[inline]
-fn colon(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk() {
-        let word = u64::from_le_bytes(*chunk) ^ (ONES * b':' as u64);
-        // The lowest bit that is set stands in the first byte that is zero now.
-        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
+#[inline(always)]
+fn marks(bytes: &[u8]) -> u64 {
+    if let Some(chunk) = bytes.first_chunk() {
+        return scan::odd(chunk);
     }
-    let rest = bytes[at..].iter().position(|byte| *byte == b':')?;
-    Some(at + rest)
+    let mut rest = [b' '; MARKED];
+    rest[..bytes.len()].copy_from_slice(bytes);
+    scan::odd(&rest)
 }
 
 /// Method and target of a first line.
@@ -290,6 +296,21 @@ mod tests {
         }
         let most = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(count));
         assert!(hold(most(MOST_FIELDS).as_bytes(), false) && !hold(most(MOST_FIELDS + 1).as_bytes(), false));
+    }
+
+    #[test]
+    fn a_line_ends_wherever_it_ends() {
+        for length in 0..150 {
+            let text = "x".repeat(length);
+            for tail in ["", "\t y", " "] {
+                let head =
+                    format!("GET /{text} HTTP/1.1\r\nx-{text}: {text}{tail}\r\nHost: {text}\r\n\r\n{text}");
+                assert!(hold(head.as_bytes(), false), "{head:?}");
+                for end in 0..head.len() - length {
+                    assert!(!hold(&head.as_bytes()[..end], false), "{end} of {head:?}");
+                }
+            }
+        }
     }
 
     proptest! {

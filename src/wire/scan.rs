@@ -1,12 +1,36 @@
 //! Looks through short texts, many bytes at a time: those of a head are too short for a search that has to be set up,
 //! and byte by byte each costs several instructions.
 
+use wide::u8x16;
+
+/// As many bytes as are looked at in one step.
+pub const STEP: usize = 16;
+
+/// Which of these bytes are that one: a bit for each, the lowest for the first.
+#[inline(always)]
+pub fn equal(bytes: &[u8; STEP], byte: u8) -> u32 {
+    u8x16::new(*bytes).simd_eq(u8x16::splat(byte)).to_bitmask()
+}
+
+/// Which of these bytes are neither visible ASCII nor a space: a bit for each, the lowest for the first.
+#[inline(always)]
+pub fn odd(bytes: &[u8; 4 * STEP]) -> u64 {
+    let part = |at: usize| {
+        let bytes = u8x16::new(bytes.as_chunks().0[at]);
+        // What is below a space wraps around to behind all others.
+        let above = bytes - u8x16::splat(b' ');
+        let odd = above.max(u8x16::splat(0x7f - b' ')).simd_eq(above);
+        u64::from(odd.to_bitmask()) << (STEP * at)
+    };
+    part(0) | part(1) | part(2) | part(3)
+}
+
 /// Where the first of these bytes is.
 #[inline(always)]
 pub fn position<const N: usize>(text: &[u8], of: [u8; N]) -> Option<usize> {
     let find = |word: &[u8; 8]| {
         let word = u64::from_le_bytes(*word);
-        let found = of.iter().fold(0, |found, byte| found | equal(word, *byte));
+        let found = of.iter().fold(0, |found, byte| found | first_equal(word, *byte));
         (found != 0).then(|| found.trailing_zeros() as usize / 8)
     };
     let Some(last) = text.last_chunk() else {
@@ -23,7 +47,7 @@ pub fn position<const N: usize>(text: &[u8], of: [u8; N]) -> Option<usize> {
 }
 
 /// The highest bit of the first byte that is that one. Of those behind it the bits say nothing.
-const fn equal(word: u64, byte: u8) -> u64 {
+const fn first_equal(word: u64, byte: u8) -> u64 {
     let differs = word ^ every(byte);
     differs.wrapping_sub(every(0x01)) & !differs & every(0x80)
 }
@@ -86,6 +110,18 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_bit_says_of_each_byte_what_a_look_at_it_says(bytes: [[u8; 16]; 4], sought: u8) {
+            let whole = *bytes.as_flattened().first_chunk().unwrap();
+            for (at, byte) in whole.iter().enumerate() {
+                prop_assert_eq!(odd(&whole) >> at & 1 == 0, matches!(*byte, b' '..=b'~'));
+            }
+            for (at, byte) in bytes[0].iter().enumerate() {
+                prop_assert_eq!(equal(&bytes[0], sought) >> at & 1 == 1, *byte == sought);
+                prop_assert_eq!(equal(&bytes[0], *byte) >> at & 1, 1);
+            }
+        }
+
         #[test]
         fn what_is_found_is_what_a_look_at_each_byte_finds(text in "[-/?#a.é\u{80}]{0,60}") {
             let bytes = text.as_bytes();

@@ -98,6 +98,12 @@ impl<'r> Name<'r> {
         }
     }
 
+    /// Its number if it is known, else 0.
+    #[inline]
+    pub(super) fn number(self) -> u8 {
+        self.known().map_or(0, Known::number)
+    }
+
     /// In lower case if it is known, else as sent.
     #[inline]
     fn text(self) -> &'r str {
