@@ -4,17 +4,20 @@ mod stream;
 mod tls;
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use rustls_pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::Instant;
 
 pub use stream::Stream;
 use tls::TlsClient;
 
 use crate::config::settings::{UpstreamAddr, UpstreamScheme, UpstreamTarget};
+use crate::wire::pacing;
 
 /// One place to connect to, with everything that does not change between two connections.
 #[derive(Debug)]
@@ -141,7 +144,7 @@ async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStre
     for (index, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+        match tokio::time::timeout(share, open(*address)).await {
             Ok(Ok(stream)) => {
                 // Small writes are whole messages here; waiting for more only delays them.
                 let _ = stream.set_nodelay(true);
@@ -154,7 +157,16 @@ async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStre
     Err(last)
 }
 
-fn refused(target: impl fmt::Display, error: &std::io::Error) -> ConnectError {
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    pacing::unpace(&socket, address.ip());
+    socket.connect(address).await
+}
+
+fn refused(target: impl fmt::Display, error: &io::Error) -> ConnectError {
     ConnectError::Refused {
         target: target.to_string(),
         why: error.to_string(),
@@ -299,6 +311,15 @@ mod tests {
         ] {
             assert_eq!(authority(&address), expected);
         }
+    }
+
+    // Where the system has another congestion control there is nothing to be left out.
+    #[tokio::test]
+    async fn a_connection_to_a_backend_of_this_machine_is_not_paced() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = open(listener.local_addr().unwrap()).await.unwrap();
+        let control = socket2::SockRef::from(&stream).tcp_congestion().unwrap();
+        assert!(!control.starts_with(b"bbr"), "{}", control.escape_ascii());
     }
 
     #[test]

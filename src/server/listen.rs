@@ -11,6 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Open, Role};
 use crate::config::settings::Listen;
+use crate::wire::pacing;
 
 /// So many connections may wait for accept; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -197,6 +198,7 @@ fn tcp_socket(address: SocketAddr, only_v6: bool, shared: bool) -> io::Result<So
         socket.set_only_v6(only_v6)?;
     }
     socket.bind(&SockAddr::from(address))?;
+    pacing::unpace(&socket, address.ip());
     Ok(socket)
 }
 
@@ -318,7 +320,10 @@ fn take_over(socket: Socket, role: Role, workers: usize) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
     let address = match local.as_socket() {
-        Some(address) => Listen::Tcp(address),
+        Some(address) => {
+            pacing::unpace(&socket, address.ip());
+            Listen::Tcp(address)
+        }
         None => Listen::Unix(local.as_pathname().unwrap_or(Path::new("")).to_owned()),
     };
     Ok(Bound {
@@ -360,6 +365,9 @@ mod tests {
         for socket in &bound.sockets {
             let local = socket.local_addr().expect("bound").as_socket();
             assert_eq!(local.map(Listen::Tcp).as_ref(), Some(bound.address()));
+            // What it accepts is not paced: the other side is on this machine too.
+            let control = socket.tcp_congestion().expect("there is one");
+            assert!(!control.starts_with(b"bbr"), "{}", control.escape_ascii());
         }
     }
 

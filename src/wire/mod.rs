@@ -11,6 +11,7 @@ pub mod headers;
 pub mod hex;
 pub mod http1;
 pub mod names;
+pub mod pacing;
 mod pieces;
 mod pipe;
 mod plain_head;
