@@ -314,6 +314,7 @@ mod tests {
     }
 
     // Where the system has another congestion control there is nothing to be left out.
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_connection_to_a_backend_of_this_machine_is_not_paced() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
