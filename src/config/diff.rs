@@ -13,6 +13,15 @@ use super::units::{count_in_text, duration_text, rate_text, size_text};
 /// told apart by host and path, scopes and trusted networks by their name.
 pub fn diff(old: &Settings, new: &Settings) -> Vec<String> {
     let mut lines = rows_diff("", &settings_rows(old), &settings_rows(new));
+    if let (Some(was), Some(is)) = (&old.server.decision_secret, &new.server.decision_secret)
+        && was.file == is.file
+        && was.secret != is.secret
+    {
+        let file = is.file.display();
+        lines.push(format!(
+            "server.decision_secret_file: another secret is in {file}"
+        ));
+    }
     lines.extend(named_diff(
         "route",
         &old.routes,

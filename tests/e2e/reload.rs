@@ -183,6 +183,45 @@ fn listeners_come_and_go_and_the_others_stay() {
     );
 }
 
+// "What did change is told line by line"; "A changed secret counts as soon as its file has changed"
+#[test]
+fn another_secret_in_the_same_file_is_told_without_its_value() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("secret");
+    let write = |secret: &str| {
+        std::fs::write(&file, secret).expect("it can be written");
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, private).expect("it is ours");
+    };
+    write("the first secret of a gateway");
+    let backend = Backend::start();
+    let gate = Sidegate::with_anna(
+        &backend,
+        &format!(
+            "server: trusted_proxies = [\"127.0.0.1\"]\nserver: decision_secret_file = \"{}\"\n",
+            file.display()
+        ),
+    );
+    let status = |secret: &str| {
+        let lines = [
+            "X-Original-URL: http://home.example/",
+            "X-Original-Method: GET",
+            &format!("X-Sidegate-Secret: {secret}"),
+        ];
+        gate.get("/_sidegate/auth/nginx", &lines).status
+    };
+    assert_eq!(status("the first secret of a gateway"), 401);
+    write("the second secret of a gateway");
+    gate.await_log("changed: server.decision_secret_file: another secret is in ");
+    assert_eq!(status("the first secret of a gateway"), 403);
+    assert_eq!(status("the second secret of a gateway"), 401);
+    let log = gate.log();
+    assert!(
+        !log.contains("secret of a gateway") && !log.contains("nothing changed"),
+        "{log}"
+    );
+}
+
 // "certificates reload when their files change"
 #[test]
 fn a_renewed_certificate_is_served_to_new_handshakes() {
