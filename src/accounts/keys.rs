@@ -6,10 +6,11 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
 
 use super::live::{LiveToken, TokenId};
+use super::memory::Effects;
 use super::record::{Edit, Record, used_key};
 use super::table::TokenTable;
 use super::tokens::revocation;
-use super::{Accounts, AccountsError, TokenView};
+use super::{Accounts, AccountsError, Shared, TokenView};
 use crate::crypto::mac::{Digest, Mac};
 use crate::crypto::{random, token_hash};
 use crate::instance::{KeyRing, MOST_PAIRS};
@@ -60,6 +61,24 @@ pub struct KeyUse {
     pub revoked: usize,
     /// Users whose second factors are sealed under it.
     pub factors: usize,
+}
+
+impl Shared {
+    /// From now on nobody believes what was verified under other keys: else a token that is in use would not move
+    /// before it is verified anew, minutes later, and `keys rotate --drop-old --revoke-stale` would end it.
+    fn put_in_force(&self, keys: TokenKeys) {
+        let newest = keys.newest().id;
+        self.keys.store(Arc::new(keys));
+        for token in self.memory.tokens.list(None) {
+            if token.keys != newest {
+                token.look_anew();
+            }
+        }
+        self.make_known(Effects {
+            altered: true,
+            ..Effects::default()
+        });
+    }
 }
 
 /// What a token will be kept as, under the newest keys.
@@ -172,7 +191,7 @@ impl Accounts {
         let shared = Arc::clone(&self.shared);
         // A task of its own, as in `commit`: what was made to last must also be in force.
         let task = tokio::task::spawn_blocking(move || {
-            let result = change(&uses).map(|keys| shared.keys.store(Arc::new(keys)));
+            let result = change(&uses).map(|keys| shared.put_in_force(keys));
             drop(writing);
             result
         });

@@ -165,9 +165,15 @@ impl LiveToken {
         &self.flag
     }
 
-    /// Whether another stands in its place, with the same flag: who remembers this one looks anew.
+    /// Whether another stands in its place, with the same flag, or will, under newer keys: who remembers this one looks
+    /// anew.
     pub fn is_replaced(&self) -> bool {
         self.replaced.load(Ordering::Acquire)
+    }
+
+    /// Has whoever remembers this one look anew.
+    pub(super) fn look_anew(&self) {
+        self.replaced.store(true, Ordering::Release);
     }
 
     /// Takes over the flag of the one that it replaces, when only the end of it has come nearer.
@@ -186,7 +192,7 @@ impl LiveToken {
         if same {
             before.flag.shorten(end);
             self.flag = before.flag.clone();
-            before.replaced.store(true, Ordering::Release);
+            before.look_anew();
         }
         same
     }

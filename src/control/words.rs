@@ -75,6 +75,16 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     if network.trunc() != network {
         return Err(format!("it has host bits; write {}", network.trunc()));
     }
+    // It would be nobody's: a client is known by its IPv4 address.
+    if let IpNet::V6(six) = network
+        && let Some(four) = six.addr().to_ipv4_mapped()
+        && six.prefix_len() >= 96
+    {
+        let length = six.prefix_len() - 96;
+        return Err(format!(
+            "it is an IPv4 network written as IPv6; write {four}/{length}"
+        ));
+    }
     Ok(network)
 }
 
@@ -126,5 +136,6 @@ mod tests {
         );
         assert!(network("192.168.1.5/24").is_err_and(|message| message.contains("192.168.1.0/24")));
         assert!(network("192.168.1/24").is_err());
+        assert!(network("::ffff:192.168.1.0/120").is_err_and(|message| message.ends_with("192.168.1.0/24")));
     }
 }

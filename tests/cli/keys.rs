@@ -102,6 +102,26 @@ fn keys_are_rotated_under_a_running_server_and_nobody_notices() {
     gate.cli(&["audit", "verify"]).success();
 }
 
+// "each moves at its next use": also one that every worker has just seen
+#[test]
+fn a_token_in_use_moves_at_its_next_use() {
+    let backend = Backend::start();
+    let gate = Sidegate::with_anna(&backend, "");
+    let token = gate.token("anna", "phone");
+    for _ in 0..6 {
+        assert_eq!(status(&gate, &token), 200);
+    }
+    gate.cli(&["keys", "rotate"]).success();
+    assert_eq!(status(&gate, &token), 200);
+    let moved = [is(2, "current", 1), is(1, "older", 0)];
+    eventually(
+        || pairs(&gate) == moved,
+        || format!("not moved: {:?}", pairs(&gate)),
+    );
+    gate.cli(&["keys", "rotate", "--drop-old"]).success();
+    assert_eq!(status(&gate, &token), 200);
+}
+
 // "`keys rotate --drop-old` refuses while tokens rest on an old ring unless `--revoke-stale` is said"
 #[test]
 fn keys_that_tokens_rest_on_are_dropped_only_with_the_tokens() {
