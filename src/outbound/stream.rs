@@ -104,12 +104,16 @@ impl Splice for Stream {
 }
 
 impl Transfer for Stream {
-    fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut (impl AsMut<[u8]> + ?Sized),
+    ) -> Poll<io::Result<usize>> {
         match self {
             Stream::Tcp(stream) => stream.poll_receive(cx, room),
             Stream::Unix(stream) => stream.poll_receive(cx, room),
             Stream::Tls(stream) => {
-                let mut buffer = ReadBuf::new(room);
+                let mut buffer = ReadBuf::new(room.as_mut());
                 ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
                 Poll::Ready(Ok(buffer.filled().len()))
             }
@@ -121,6 +125,14 @@ impl Transfer for Stream {
             Stream::Tcp(stream) => stream.poll_send(cx, bytes),
             Stream::Unix(stream) => stream.poll_send(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_send_all(&mut self, cx: &mut Context<'_>, places: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_send_all(cx, places),
+            Stream::Unix(stream) => stream.poll_send_all(cx, places),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, places),
         }
     }
 }

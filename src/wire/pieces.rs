@@ -1,11 +1,9 @@
 //! Bytes of a message on their way into a socket.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use tokio::io::AsyncWrite;
 
 use super::{Pipe, Transfer, chunked, spare};
 
@@ -29,7 +27,7 @@ pub struct Pieces {
 struct Data {
     size: Bytes,
     bytes: Bytes,
-    after: Bytes,
+    after: &'static [u8],
 }
 
 impl Pieces {
@@ -38,6 +36,27 @@ impl Pieces {
         let mut pieces = Self::default();
         pieces.head = head;
         pieces
+    }
+
+    /// Begins anew with the head of another message.
+    pub fn begin(&mut self, head: Vec<u8>) {
+        self.clear();
+        self.head = head;
+    }
+
+    /// Forgets all of it, and keeps no room.
+    pub fn clear(&mut self) {
+        spare::keep_buffer(std::mem::take(&mut self.head));
+        self.written = 0;
+        self.has_body = false;
+        self.data = None;
+        self.pipe = None;
+    }
+
+    /// The head, with what stands behind it; nothing of it is written from then on.
+    pub fn take_head(&mut self) -> Vec<u8> {
+        self.written = 0;
+        std::mem::take(&mut self.head)
     }
 
     /// Adds bytes of a body as they are, once those before are on their way.
@@ -50,7 +69,7 @@ impl Pieces {
             self.data = Some(Data {
                 size: Bytes::new(),
                 bytes: data,
-                after: Bytes::new(),
+                after: &[],
             });
         }
     }
@@ -62,7 +81,7 @@ impl Pieces {
         self.data = Some(Data {
             size: size.into(),
             bytes: data,
-            after: Bytes::from_static(chunked::AFTER),
+            after: chunked::AFTER,
         });
     }
 
@@ -87,30 +106,18 @@ impl Pieces {
     }
 
     /// Writes as much as the socket takes at once; the number of bytes.
-    pub fn poll_write<T: AsyncWrite + Transfer + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        io: &mut T,
-    ) -> Poll<io::Result<usize>> {
+    pub fn poll_write<T: Transfer>(&mut self, cx: &mut Context<'_>, io: &mut T) -> Poll<io::Result<usize>> {
         let head = &self.head[self.written..];
-        if let Some(mut pipe) = self.pipe.take_if(|_| head.is_empty() && self.data.is_none()) {
-            match io.poll_drain(cx, &mut pipe) {
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.set_data(pipe.copy_out()?);
-                    return self.poll_write(cx, io);
-                }
-                drained => {
-                    self.pipe = Some(pipe).filter(|pipe| pipe.held() > 0);
-                    return drained;
-                }
-            }
-        }
         let written = match &self.data {
-            Some(data) => {
-                let slices = [head, &data.size, &data.bytes, &data.after].map(IoSlice::new);
-                Pin::new(io).poll_write_vectored(cx, &slices)
-            }
+            None if head.is_empty() && self.pipe.is_some() => return self.poll_drain(cx, io),
             None => io.poll_send(cx, head),
+            Some(Data { bytes, after: [], .. }) if head.is_empty() => io.poll_send(cx, bytes),
+            Some(Data { bytes, after: [], .. }) => io.poll_send_all(cx, &[head, bytes].map(IoSlice::new)),
+            Some(Data { size, bytes, after }) => {
+                let places = [head, size, bytes, after].map(IoSlice::new);
+                let empty = places.iter().take_while(|place| place.is_empty()).count();
+                io.poll_send_all(cx, &places[empty..])
+            }
         };
         let Poll::Ready(written) = written else {
             return Poll::Pending;
@@ -130,17 +137,35 @@ impl Pieces {
         }
         Poll::Ready(Ok(count))
     }
+
+    /// Moves on what is in the pipe, or copies it.
+    fn poll_drain<T: Transfer>(&mut self, cx: &mut Context<'_>, io: &mut T) -> Poll<io::Result<usize>> {
+        let Some(mut pipe) = self.pipe.take() else {
+            return Poll::Pending;
+        };
+        match io.poll_drain(cx, &mut pipe) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                self.set_data(pipe.copy_out()?);
+                self.poll_write(cx, io)
+            }
+            drained => {
+                self.pipe = Some(pipe).filter(|pipe| pipe.held() > 0);
+                drained
+            }
+        }
+    }
 }
 
 impl Data {
     /// So many bytes were written; whether nothing is left.
     fn advance(&mut self, count: usize) -> bool {
         let mut left = count;
-        for piece in [&mut self.size, &mut self.bytes, &mut self.after] {
+        for piece in [&mut self.size, &mut self.bytes] {
             let part = left.min(piece.len());
             piece.advance(part);
             left -= part;
         }
+        self.after = &self.after[left..];
         self.bytes.is_empty() && self.after.is_empty()
     }
 }
@@ -154,6 +179,14 @@ impl Drop for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_head_stays_what_it_was_whatever_goes_behind_it() {
+        let mut pieces = Pieces::of_head(b"head".to_vec());
+        pieces.written = 4;
+        pieces.set_chunk(Bytes::from_static(b"one"));
+        assert_eq!(pieces.take_head(), b"head");
+    }
 
     #[test]
     fn a_small_body_goes_behind_its_head_once_and_none_is_no_body() {

@@ -308,7 +308,11 @@ mod tests {
     }
 
     impl Transfer for Narrow {
-        fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        fn poll_receive(
+            &mut self,
+            _: &mut Context<'_>,
+            _: &mut (impl AsMut<[u8]> + ?Sized),
+        ) -> Poll<io::Result<usize>> {
             Poll::Pending
         }
 

@@ -1,7 +1,7 @@
 //! Bytes into and out of a socket by the shortest way there is: one system call, not by the C library, which looks
 //! around each of them whether the thread was cancelled. That was 2 % of a decision.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
@@ -11,11 +11,21 @@ use super::Splice;
 
 /// A stream of bytes that reads into, and writes from, plain memory.
 pub trait Transfer: Splice {
-    /// Reads what there is; 0 at the end.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// Reads what there is; 0 at the end. The room is asked for where there is something.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut (impl AsMut<[u8]> + ?Sized),
+    ) -> Poll<io::Result<usize>>;
 
     /// Writes as much as the other side takes.
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// The same of bytes that lie in several places.
+    fn poll_send_all(&mut self, cx: &mut Context<'_>, places: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let first = places.iter().find(|place| !place.is_empty());
+        self.poll_send(cx, first.map_or(&[][..], |place| place))
+    }
 }
 
 /// Does `call` if the socket is ready, and returns what it did; goes on where there was nothing to do. A call that did
@@ -32,6 +42,8 @@ macro_rules! if_ready {
             done => done,
         });
         if part > 0 {
+            // Nothing but a word, which takes longer to drop than to make.
+            std::mem::forget(done);
             return Poll::Ready(Ok(part));
         }
         match done.as_ref().map_err(io::Error::kind) {
@@ -44,10 +56,15 @@ macro_rules! if_ready {
 macro_rules! sockets {
     ($($socket:ty)*) => {$(
         impl Transfer for $socket {
-            fn poll_receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-                let whole = room.len();
+            fn poll_receive(
+                &mut self,
+                cx: &mut Context<'_>,
+                room: &mut (impl AsMut<[u8]> + ?Sized),
+            ) -> Poll<io::Result<usize>> {
                 loop {
                     ready!(self.poll_read_ready(cx))?;
+                    let room = room.as_mut();
+                    let whole = room.len();
                     if_ready!(self, Interest::READABLE, whole, calls::receive(&*self, room));
                 }
             }
@@ -61,6 +78,18 @@ macro_rules! sockets {
                     ready!(self.poll_write_ready(cx))?;
                 }
             }
+
+            fn poll_send_all(
+                &mut self,
+                cx: &mut Context<'_>,
+                places: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let whole = places.iter().map(|place| place.len()).sum();
+                loop {
+                    if_ready!(self, Interest::WRITABLE, whole, calls::send_all(&*self, places));
+                    ready!(self.poll_write_ready(cx))?;
+                }
+            }
         }
     )*};
 }
@@ -69,10 +98,10 @@ sockets!(TcpStream UnixStream);
 
 #[cfg(target_os = "linux")]
 mod calls {
-    use std::io;
+    use std::io::{self, IoSlice};
     use std::os::fd::AsFd;
 
-    use rustix::net::{RecvFlags, SendFlags, recv, send as send_to};
+    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send as send_to, sendmsg};
 
     pub(super) fn receive(socket: &impl AsFd, room: &mut [u8]) -> io::Result<usize> {
         let (_, count) = recv(socket, room, RecvFlags::empty())?;
@@ -82,11 +111,16 @@ mod calls {
     pub(super) fn send(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
         Ok(send_to(socket, bytes, SendFlags::NOSIGNAL)?)
     }
+
+    pub(super) fn send_all(socket: &impl AsFd, places: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut nothing = SendAncillaryBuffer::default();
+        Ok(sendmsg(socket, places, &mut nothing, SendFlags::NOSIGNAL)?)
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod calls {
-    use std::io;
+    use std::io::{self, IoSlice};
     use std::os::fd::AsFd;
 
     use socket2::SockRef;
@@ -97,6 +131,10 @@ mod calls {
 
     pub(super) fn send(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
         SockRef::from(socket).send(bytes)
+    }
+
+    pub(super) fn send_all(socket: &impl AsFd, places: &[IoSlice<'_>]) -> io::Result<usize> {
+        SockRef::from(socket).send_vectored(places)
     }
 }
 
