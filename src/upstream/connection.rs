@@ -1,13 +1,12 @@
 //! One connection to a backend.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -19,9 +18,8 @@ use super::http1::Turn;
 use super::pool::Pool;
 use crate::outbound::Stream;
 use crate::wire::Transfer;
+use crate::wire::spare::{READ, ReadRoom};
 
-/// Room for a head, and with it for a small body.
-pub(super) const FIRST_READ: usize = 16 * 1024;
 /// A connection carries so many requests, for so long, and is then replaced.
 const MOST_REQUESTS: u32 = 1000;
 const OLDEST: Duration = Duration::from_secs(300);
@@ -40,6 +38,8 @@ pub(super) struct Http1 {
     pub(super) stream: Stream,
     /// Read, and not used yet. Between two requests there is nothing in it, and no room for anything.
     pub(super) read: BytesMut,
+    /// What was read of a body before that, where it was read.
+    pub(super) body: Bytes,
     /// `limits.head`.
     pub(super) head: usize,
     /// From then on it carries no further request.
@@ -61,6 +61,7 @@ impl Http1 {
         Box::new(Self {
             stream,
             read: BytesMut::new(),
+            body: Bytes::new(),
             head,
             ends: now + OLDEST,
             idle_since: now,
@@ -95,46 +96,49 @@ impl Http1 {
             }
     }
 
-    /// Reads what there is behind what was read before; the number of bytes, 0 at the end.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        if room <= FIRST_READ {
-            return poll_see(&mut self.stream, &mut self.read, cx, |_| 0);
+    /// Reads of a body of which so many bytes are to come; the number of bytes, 0 at the end.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        // More than is to come: a read that fills its room is followed by another.
+        if most <= READ {
+            let Self {
+                stream, read, body, ..
+            } = self;
+            return poll_see(stream, read, body, cx, |came| (0, came.len().min(most)));
         }
-        self.read.reserve(room);
+        self.read.reserve(most);
         let reading = tokio::io::AsyncReadExt::read_buf(&mut self.stream, &mut self.read);
         std::pin::pin!(reading).poll(cx)
     }
 }
 
-/// Reads what there is behind what was kept before, and lets `see` look at all of it; what it says is done with is
-/// not kept. The number of bytes that were read, 0 at the end.
-///
-/// Most answers are small, so they are read into a buffer of the thread, and a head is looked at there.
+    body: &mut Bytes,
+/// Reads what there is behind what was kept before, and lets `see` look at all of it. It says how many bytes it is done
+/// with, and how many behind them are of a body: if nothing was kept before, those need not be copied. The number of
+/// bytes that were read, 0 at the end.
 pub(super) fn poll_see(
     stream: &mut Stream,
     kept: &mut BytesMut,
     cx: &mut Context<'_>,
-    see: impl FnOnce(&[u8]) -> usize,
+    see: impl FnOnce(&[u8]) -> (usize, usize),
 ) -> Poll<io::Result<usize>> {
-    thread_local! {
-        static BUFFER: RefCell<Box<[u8; FIRST_READ]>> = RefCell::new(Box::new([0; FIRST_READ]));
-    }
-    BUFFER.with_borrow_mut(|buffer| {
-        let count = ready!(stream.poll_receive(cx, &mut buffer[..]))?;
-        let came = &buffer[..count];
-        if kept.is_empty() {
-            let rest = &came[see(came)..];
-            if !rest.is_empty() {
-                // As large as it is, and not larger.
-                *kept = BytesMut::from(rest);
-            }
-        } else {
-            kept.extend_from_slice(came);
-            let done = see(kept);
-            kept.advance(done);
+    let mut room = ReadRoom::default();
+    let count = ready!(stream.poll_receive(cx, &mut room))?;
+    if kept.is_empty() {
+        let (done, of_body) = see(&room[..count]);
+        let rest = done + of_body;
+        if rest < count {
+            // As large as it is, and not larger.
+            *kept = BytesMut::from(&room[rest..count]);
         }
-        Poll::Ready(Ok(count))
-    })
+        if of_body > 0 {
+            *body = room.lend(done..rest);
+        }
+    } else {
+        kept.extend_from_slice(&room[..count]);
+        let (done, _) = see(kept);
+        kept.advance(done);
+    }
+    Poll::Ready(Ok(count))
 }
 
 impl Opened {

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use super::body::{Cut, Upload};
-use super::connection::{FIRST_READ, Http1, Opened, poll_see};
+use super::connection::{Http1, Opened, poll_see};
 use super::failure::Failure;
 use super::names::IdentityNames;
 use super::pool::MOST_IDLE;
@@ -91,10 +91,11 @@ impl Exchange {
         loop {
             let (turn, limit) = (&mut http1.turn, http1.head);
             let mut found = Ok(None);
-            let filled = poll_see(&mut http1.stream, &mut http1.read, cx, |bytes| {
+            let filled = poll_see(&mut http1.stream, &mut http1.read, &mut http1.body, cx, |bytes| {
                 let mut done = 0;
                 found = turn.find_head(bytes, &mut done, limit, asked, identities);
-                done
+                let of_body = turn.left.at_most(bytes.len() - done);
+                (done, of_body)
             });
             match filled {
                 Poll::Pending => match written {
@@ -129,16 +130,13 @@ impl Exchange {
     pub(super) fn whole(&mut self) -> Option<Body> {
         let length = usize::try_from(self.length()?).ok()?;
         let http1 = self.0.as_mut()?;
-        if http1.read.len() < length {
-            return None;
-        }
-        let body = if http1.read.len() == length {
-            // Has its place to itself, and need not share it.
-            std::mem::take(&mut http1.read)
+        let body = if http1.body.len() == length {
+            std::mem::take(&mut http1.body)
+        } else if http1.body.is_empty() && http1.read.len() >= length {
+            http1.read.split_to(length).freeze()
         } else {
-            http1.read.split_to(length)
+            return None;
         };
-        let body = body.freeze();
         http1.turn.left = Left::Length(0);
         self.give_back();
         Some(if body.is_empty() {
@@ -205,6 +203,12 @@ impl Exchange {
                 Left::Length(left) if !read.is_empty() => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
                     *left -= count as u64;
+                left if !http1.body.is_empty() => {
+                    if let Left::Length(left) = left {
+                        *left = left.saturating_sub(http1.body.len() as u64);
+                    }
+                    Some(std::mem::take(&mut http1.body))
+                }
                     Some(read.split_to(count).freeze())
                 }
                 Left::UntilClose if !read.is_empty() => Some(read.split().freeze()),
@@ -228,12 +232,11 @@ impl Exchange {
                 }
                 return Poll::Ready(Some(Ok(data)));
             }
-            let room = match turn.left {
-                // More than is to come: a read that fills its room is followed by another.
-                Left::Length(left) => usize::try_from(left).unwrap_or(PIECE).clamp(FIRST_READ, PIECE),
-                _ => PIECE,
+            let most = match &turn.left {
+                Left::Chunked(_) => PIECE,
+                left => left.at_most(PIECE),
             };
-            let count = match ready!(http1.poll_fill(cx, room)) {
+            let count = match ready!(http1.poll_fill(cx, most)) {
                 Ok(count) => count,
                 Err(error) => {
                     self.0 = None;
@@ -274,7 +277,7 @@ impl Piped for Exchange {
         let http1 = self.0.as_deref_mut()?;
         let turn = &mut http1.turn;
         // The rest of the request, and what came with the head, go by the other way.
-        if !turn.large || turn.sending.goes_on() || !http1.read.is_empty() {
+        if !turn.large || turn.sending.goes_on() || !http1.body.is_empty() || !http1.read.is_empty() {
             return None;
         }
         let Left::Length(left) = &mut turn.left else {

@@ -22,6 +22,17 @@ impl Default for Left {
     }
 }
 
+impl Left {
+    /// Of so many bytes those that can be the body's as they are.
+    pub(super) fn at_most(&self, count: usize) -> usize {
+        match self {
+            Self::Length(left) => usize::try_from(*left).map_or(count, |left| left.min(count)),
+            Self::UntilClose => count,
+            Self::Chunked(_) => 0,
+        }
+    }
+}
+
 /// How the body behind that head is framed, and whether the connection can carry another request after it.
 pub(super) fn framing(head: &ResponseHead<'_>, asked: &Method) -> Result<(Left, bool), Broken> {
     let fields = &head.fields;

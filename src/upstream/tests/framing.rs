@@ -146,6 +146,66 @@ fn a_connection_that_closed_while_idle_is_not_used_and_costs_nothing() {
     });
 }
 
+#[test]
+fn a_body_of_any_size_arrives_as_it_was_however_it_came() {
+    local(async {
+        let origin = Origin::start().await;
+        let gate = Setup::to(vec![origin.upstream()]).start().await;
+        let mut client = gate.connect().await;
+        client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut backend = origin.accept().await;
+        for size in [
+            1, 1024, 1025, 10_000, 16_320, 16_384, 16_385, 40_000, 70_000, 200_000,
+        ] {
+            let body: String = (0..size).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n");
+            for cut in [0, 10, head.len(), head.len() + 1, head.len() + size / 2] {
+                backend.head().await;
+                let whole = format!("{head}{body}");
+                let (before, behind) = whole.split_at(cut.min(whole.len()));
+                backend.write(before).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let (_, got) = tokio::join!(backend.write(behind), async {
+                    client.head().await;
+                    while client.seen.len() < size && client.more().await {}
+                    std::mem::take(&mut client.seen)
+                });
+                assert!(got == body.as_bytes(), "{size} cut at {cut}: {} bytes", got.len());
+                client.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_connection_is_closed_once_it_was_idle_for_long_and_not_before() {
+    local(async {
+        const IDLE: Duration = Duration::from_millis(300);
+        let origin = Origin::start().await;
+        let mut setup = Setup::to(vec![origin.upstream()]);
+        setup.timeouts.idle = IDLE;
+        let gate = setup.start().await;
+        let mut client = gate.connect().await;
+        client.write("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut backend = origin.accept().await;
+        // Looks at idle connections fall at any time between.
+        for path in ["/2", "/3"] {
+            backend.until("\r\n\r\n").await;
+            backend.write(OK).await;
+            client.until("ok").await;
+            tokio::time::sleep(IDLE / 3).await;
+            client
+                .write(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
+                .await;
+        }
+        backend.until("\r\n\r\n").await;
+        backend.write(OK).await;
+        let idle = std::time::Instant::now();
+        backend.rest().await;
+        assert!(idle.elapsed() >= IDLE, "{:?}", idle.elapsed());
+    });
+}
+
 // U-07: "not delivered; connection dropped".
 #[test]
 fn a_second_response_is_nobodys() {
