@@ -21,8 +21,8 @@ use crate::wire::Transfer;
 use crate::wire::spare::{READ, ReadRoom};
 
 /// A connection carries so many requests, for so long, and is then replaced.
-const MOST_REQUESTS: u32 = 1000;
-const OLDEST: Duration = Duration::from_secs(300);
+pub(super) const MOST_REQUESTS: u32 = 1000;
+pub(super) const OLDEST: Duration = Duration::from_secs(300);
 
 /// A connection to send one request on.
 #[derive(Debug)]
@@ -42,9 +42,10 @@ pub(super) struct Http1 {
     pub(super) body: Bytes,
     /// `limits.head`.
     pub(super) head: usize,
-    /// From then on it carries no further request.
-    ends: Instant,
-    pub(super) idle_since: Instant,
+    /// The last of its pool's looks at idle connections before it was idle, and the one from which on it carries no
+    /// further request.
+    pub(super) idle_since: u64,
+    pub(super) ends: u64,
     pub(super) used: u32,
     pub(super) opened: Opened,
     pub(super) turn: Turn,
@@ -57,24 +58,17 @@ pub(super) struct Opened(Weak<Pool>);
 impl Http1 {
     /// Boxed, because it goes from hand to hand with each request.
     pub(super) fn new(stream: Stream, head: usize, home: Weak<Pool>) -> Box<Self> {
-        let now = Instant::now();
         Box::new(Self {
             stream,
             read: BytesMut::new(),
             body: Bytes::new(),
             head,
-            ends: now + OLDEST,
-            idle_since: now,
+            idle_since: 0,
+            ends: 0,
             used: 1,
             opened: Opened::with(home),
             turn: Turn::default(),
         })
-    }
-
-    /// Whether it may carry another request. If so, it is idle from now on.
-    pub(super) fn rests(&mut self) -> bool {
-        self.idle_since = Instant::now();
-        self.used < MOST_REQUESTS && self.idle_since < self.ends
     }
 
     /// Whether the backend neither closed it nor said anything that nobody asked for. Costs no system
@@ -111,13 +105,13 @@ impl Http1 {
     }
 }
 
-    body: &mut Bytes,
 /// Reads what there is behind what was kept before, and lets `see` look at all of it. It says how many bytes it is done
 /// with, and how many behind them are of a body: if nothing was kept before, those need not be copied. The number of
 /// bytes that were read, 0 at the end.
 pub(super) fn poll_see(
     stream: &mut Stream,
     kept: &mut BytesMut,
+    body: &mut Bytes,
     cx: &mut Context<'_>,
     see: impl FnOnce(&[u8]) -> (usize, usize),
 ) -> Poll<io::Result<usize>> {

@@ -12,7 +12,6 @@ use super::body::{Cut, Upload};
 use super::connection::{Http1, Opened, poll_see};
 use super::failure::Failure;
 use super::names::IdentityNames;
-use super::pool::MOST_IDLE;
 use super::response_framing::{Left, framing};
 use super::response_head::Relayed;
 use super::sending::{SendError, Sending};
@@ -174,13 +173,10 @@ impl Exchange {
         // A pipe takes what the body has and not a byte more, so what follows it was not seen yet.
         let quiet = !http1.turn.large || http1.is_quiet();
         let done = http1.turn.keeps && http1.turn.sending.is_done();
-        if done && quiet && http1.read.is_empty() && http1.rests() {
+        if done && quiet && http1.read.is_empty() {
             http1.turn.sending.rest();
             http1.read = BytesMut::new();
-            let mut idle = pool.idle.borrow_mut();
-            if idle.len() < MOST_IDLE {
-                idle.push(http1);
-            }
+            pool.keep(http1);
         }
     }
 

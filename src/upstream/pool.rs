@@ -6,20 +6,23 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::backends::Backend;
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Connection, Http1, Http2, MOST_REQUESTS, OLDEST};
 use super::failure::Failure;
 use crate::config::settings::UpstreamScheme;
 use crate::outbound::{Offer, Protocol};
 
 /// Idle connections that are kept.
-pub(super) const MOST_IDLE: usize = 256;
+const MOST_IDLE: usize = 256;
+/// How often at least, and at most, a look is taken at the idle ones.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// The connections of one worker to one backend.
 #[derive(Debug)]
 pub(super) struct Pool {
     backend: Weak<Backend>,
     #[expect(clippy::vec_box, reason = "they come boxed, and go so")]
-    pub(super) idle: RefCell<Vec<Box<Http1>>>,
+    idle: RefCell<Vec<Box<Http1>>>,
     shared: RefCell<Option<Http2>>,
     /// Held by the one who connects, where one connection will serve all.
     connecting: tokio::sync::Mutex<()>,
@@ -27,6 +30,11 @@ pub(super) struct Pool {
     /// HTTP/1.1 connections, idle or not; each counts itself.
     pub(super) opened: Cell<usize>,
     sweeping: Cell<bool>,
+    /// Looks at the idle ones so far: how long one is idle, and how old, is counted in them, so that no request has to
+    /// ask for the time.
+    looks: Cell<u64>,
+    /// How much time is between two of them.
+    every: Cell<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +66,8 @@ impl Pool {
             }),
             opened: Cell::new(0),
             sweeping: Cell::new(false),
+            looks: Cell::new(0),
+            every: Cell::new(LOOK_EVERY),
         }
     }
 
@@ -86,6 +96,15 @@ impl Pool {
         }
         *shared = None;
         None
+    }
+
+    /// Keeps a connection that is free, if it may carry another request.
+    pub(super) fn keep(&self, mut http1: Box<Http1>) {
+        http1.idle_since = self.looks.get();
+        let mut idle = self.idle.borrow_mut();
+        if http1.used < MOST_REQUESTS && http1.idle_since < http1.ends && idle.len() < MOST_IDLE {
+            idle.push(http1);
+        }
     }
 
     /// A new connection, unless one that is open serves as well and need not be `fresh`. Says whether
@@ -120,7 +139,8 @@ impl Pool {
         match protocol {
             Protocol::Http1 => {
                 self.speaks.set(Speaks::Http1);
-                let http1 = Http1::new(stream, terms.head, Rc::downgrade(self));
+                let mut http1 = Http1::new(stream, terms.head, Rc::downgrade(self));
+                http1.ends = self.looks.get() + looks_in(OLDEST, self.every.get());
                 Ok(Connection::Http1(http1))
             }
             Protocol::Http2 => {
@@ -139,14 +159,20 @@ impl Pool {
             return;
         }
         let pool = Rc::downgrade(self);
+        let every = (idle / 2).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
+        self.every.set(every);
+        // It is idle since some time before the first.
+        let longest = looks_in(idle, every) + 1;
         tokio::task::spawn_local(async move {
             loop {
-                tokio::time::sleep((idle / 2).max(Duration::from_millis(100))).await;
+                tokio::time::sleep(every).await;
                 let Some(pool) = pool.upgrade() else { return };
                 let wanted = pool.is_wanted();
+                let look = pool.looks.get() + 1;
+                pool.looks.set(look);
                 // Taken out, because a connection that goes counts itself.
                 let mut kept = pool.idle.take();
-                kept.retain_mut(|http1| wanted && http1.idle_since.elapsed() < idle && http1.is_quiet());
+                kept.retain_mut(|http1| wanted && look - http1.idle_since < longest && http1.is_quiet());
                 *pool.idle.borrow_mut() = kept;
                 let mut shared = pool.shared.borrow_mut();
                 if shared.as_ref().is_some_and(|http2| !wanted || !http2.is_fit()) {
@@ -159,4 +185,9 @@ impl Pool {
             }
         });
     }
+}
+
+/// After how many looks so much time has passed since one of them.
+fn looks_in(span: Duration, every: Duration) -> u64 {
+    u64::try_from(span.as_millis().div_ceil(every.as_millis())).unwrap_or(u64::MAX)
 }
