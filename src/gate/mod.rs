@@ -133,7 +133,7 @@ impl Gate {
 
     /// Answers one request. `extensions`: what the HTTP library promised for it.
     pub async fn handle(
-        &self,
+        self: &Rc<Self>,
         mut received: Received<'_>,
         extensions: &mut Extensions,
         mut body: Body,
@@ -156,7 +156,9 @@ impl Gate {
             Step::Answered(answer) => answer,
             Step::Passed(passing) => {
                 let on_client = passing.upgrade.then(|| ClientSide::take(extensions));
-                self.forward(&lane, &passing, on_client, body, &record).await
+                let (gate, kept) = (Rc::clone(self), record.keep());
+                drop(record);
+                return gate.forward(lane, passing, on_client, body, kept).await.0;
             }
             Step::Waits => pages::empty(StatusCode::SERVICE_UNAVAILABLE).into(),
         };
@@ -188,14 +190,7 @@ impl Gate {
                 let room = Box::new_uninit();
                 let (gate, lane) = (Rc::clone(self), Rc::clone(&lane));
                 let (kept, body) = (record.keep(), std::mem::take(body));
-                let answer = Box::write(room, async move {
-                    let route = &lane.snapshot.settings.routes[passing.route];
-                    let counters = &gate.shared.observers.workers[gate.worker];
-                    let mut record = Record::resume(&gate.shared, counters, &route.name, kept);
-                    let mut answer = gate.forward(&lane, &passing, None, body, &record).await;
-                    let now = record.finish(&mut answer);
-                    (answer, now)
-                });
+                let answer = Box::write(room, gate.forward(lane, passing, None, body, kept));
                 Now::Passed(Box::into_pin(answer), record.at())
             }
             Step::Waits => {

@@ -1,8 +1,11 @@
 //! Proxy mode: a request that asks about itself, and goes on to a backend when it may.
 
-use http::{Response, StatusCode};
+use std::rc::Rc;
 
-use super::record::{Record, Refused};
+use http::{Response, StatusCode};
+use tokio::time::Instant;
+
+use super::record::{Kept, Record, Refused};
 use super::{
     Gate, Lane, NO_ROUTE, Passing, Step, clear_cookie, has_dead_cookie, is_for_everyone, path_on, snapshot,
 };
@@ -290,18 +293,21 @@ impl Gate {
         }
     }
 
-    /// Sends on what was let through.
+    /// Sends on what was let through, and writes down what came of it; the answer, and when it was there.
+    // In place, so that the future is made where it stays, and one, so that nothing is handed from one to the next.
+    #[inline(always)]
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "it would have room for what it is given twice"
+    )]
     pub(super) fn forward(
-        &self,
-        lane: &Lane,
-        passing: &Passing,
+        self: Rc<Self>,
+        lane: Rc<Lane>,
+        mut passing: Passing,
         on_client: Option<ClientSide>,
         body: Body,
-        record: &Record<'_>,
-    ) -> impl Future<Output = Answer> {
-        let snapshot = &*lane.snapshot;
-        let passed = &passing.passed;
-        // A block, because a function would have room for what it is given twice.
+        kept: Kept,
+    ) -> impl Future<Output = (Answer, Instant)> {
         async move {
             let via = Via {
                 backends: &snapshot.backends[passing.route],
@@ -317,23 +323,25 @@ impl Gate {
                 }
                 None => self.upstreams.forward(passed, &via, body).await,
             };
-            match forwarded {
-                Ok(mut answer) => {
-                    if passing.dead_cookie && !is_for_everyone(&answer) {
-                        clear_cookie(passing.secure, answer.headers_mut());
-                    }
-                    answer
-                }
+            let snapshot = &*lane.snapshot;
+            let route = &snapshot.settings.routes[passing.route];
+            let counters = &self.shared.observers.workers[self.worker];
+            let mut record = Record::resume(&self.shared, counters, &route.name, kept);
+            let mut answer = match forwarded {
+                Ok(answer) => answer,
+            let passed = &mut passing.passed;
                 Err(failure) => {
-                    let fields = passed.fields();
+                    let fields = passing.passed.fields();
                     let refused = Refused {
-                        method: passed.method(),
+                        method: passing.passed.method(),
                         host: "",
                         path: "",
                         headers: &fields,
                     };
                     let form = refused.form(&snapshot.site.prefix);
-                    record.failed(&failure, form).into()
+                    let mut answer = Answer::from(record.failed(&failure, form));
+                    let now = record.finish(&mut answer);
+                    return (answer, now);
                 }
             }
         }
@@ -349,7 +357,12 @@ impl Gate {
     ) -> Response<Body> {
         let snapshot = &*lane.snapshot;
         record.road("api");
+            };
+            if passing.dead_cookie && !is_for_everyone(&answer) {
+                clear_cookie(passing.secure, answer.headers_mut());
         record.route(&snapshot.api);
+            let now = record.finish(&mut answer);
+            (answer, now)
         let prefix = &snapshot.site.prefix;
         if let Some(document) = api::document(prefix, facts) {
             let refused = Refused {
