@@ -46,7 +46,7 @@ pub(super) struct Unanswered {
 impl Upstreams {
     pub(super) fn exchange(
         &self,
-        head: &Head,
+        head: &mut Head,
         via: &Via<'_>,
         mut upload: Upload,
     ) -> impl Future<Output = Result<Answer, Failure>> {
@@ -95,12 +95,17 @@ impl Upstreams {
                         Connection::Http1(http1) => {
                             let bytes = head.http1(backend, length);
                             let mut exchange = Exchange::new(http1, bytes, upload, length);
+                            let asked = &*head;
                             let came = self
-                                .await_head(head, via, progressed, |cx| {
-                                    exchange.poll_head(cx, &head.method, via.identity_names)
+                                .await_head(asked, via, progressed, |cx| {
+                                    exchange.poll_head(cx, &asked.method, via.identity_names)
                                 })
-                                .await?;
-                            came_on_http1(exchange, came)
+                                .await;
+                            if !matches!(&came, Ok(Ok(came)) if came.switch.is_none()) {
+                                // The next backend needs it, or whoever tells the client.
+                                head.put_back(exchange.take_head());
+                            }
+                            came_on_http1(exchange, came?)
                         }
                         Connection::Http2(http2) => {
                             let request = head.http2(backend, length, upload)?;

@@ -114,6 +114,13 @@ impl Exchange {
         }
     }
 
+    /// The head of a request that got no answer.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        self.0
+            .as_mut()
+            .map_or_else(Vec::new, |http1| http1.turn.sending.take_head())
+    }
+
     /// What is known of the body's length.
     pub(super) fn length(&self) -> Option<u64> {
         let Some(http1) = &self.0 else {
@@ -196,15 +203,15 @@ impl Exchange {
                     self.give_back();
                     return Poll::Ready(None);
                 }
-                Left::Length(left) if !read.is_empty() => {
-                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
-                    *left -= count as u64;
                 left if !http1.body.is_empty() => {
                     if let Left::Length(left) = left {
                         *left = left.saturating_sub(http1.body.len() as u64);
                     }
                     Some(std::mem::take(&mut http1.body))
                 }
+                Left::Length(left) if !read.is_empty() => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
+                    *left -= count as u64;
                     Some(read.split_to(count).freeze())
                 }
                 Left::UntilClose if !read.is_empty() => Some(read.split().freeze()),

@@ -160,12 +160,12 @@ impl Upstreams {
     /// Outside a `LocalSet`.
     pub fn forward(
         &self,
-        passed: &Passed,
+        passed: &mut Passed,
         via: &Via<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Answer, Failure>> {
         let upload = Upload::new(body, via.limits.body, via.timeouts.idle);
-        self.exchange(&passed.0, via, upload)
+        self.exchange(&mut passed.0, via, upload)
     }
 
     /// The same of a request for a WebSocket, with the client's side of it.
@@ -177,12 +177,12 @@ impl Upstreams {
     /// Outside a `LocalSet`.
     pub async fn forward_upgrade(
         &self,
-        passed: &Passed,
+        passed: &mut Passed,
         via: &Via<'_>,
         body: Body,
         on_client: ClientSide,
     ) -> Result<Answer, Failure> {
-        self.open_tunnel(&passed.0, via, body, on_client).await
+        self.open_tunnel(&mut passed.0, via, body, on_client).await
     }
 
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for

@@ -37,8 +37,10 @@ pub(super) struct Head {
     /// `Sec-WebSocket-Key`, where an upgrade was asked for.
     pub(super) key: Option<Box<[u8]>>,
     /// As HTTP/1.1 has it, up to the last field. Where nothing was said of the host, the backend's own stands in the
-    /// place of it.
+    /// place of it. Empty while it is being sent.
     written: Vec<u8>,
+    /// How much there is of it.
+    length: usize,
     /// So much of it is method and target.
     target: usize,
     /// So much are also the host and all before it.
@@ -109,6 +111,7 @@ impl Head {
         })
     }
 
+            length: written.len(),
     /// Target, host and fields.
     fn parts(&self) -> (&[u8], &[u8], &[u8]) {
         let target = &self.written[self.method.as_str().len() + 1..self.target];
@@ -116,26 +119,29 @@ impl Head {
         (target, host, &self.written[self.host + 2..])
     }
 
-    /// The fields, without `Host`.
+    /// The fields, without `Host`; none while it is being sent.
     pub(super) fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::new();
-        for (name, value) in each_field(self.parts().2) {
+        let written = self.written.get(self.host + 2..).unwrap_or_default();
+        for (name, value) in each_field(written) {
             fields.push(std::str::from_utf8(name).expect("names are ASCII"), value);
         }
         fields
     }
 
-    /// The head on an HTTP/1.1 connection. `length` is the body's: none when it is not known beforehand.
-    pub(super) fn http1(&self, backend: &Backend, length: Option<u64>) -> Vec<u8> {
-        let mut out = spare::buffer();
-        let mut rest = &self.written[..];
-        if self.host == self.target + BEFORE_HOST.len() {
-            let before;
-            (before, rest) = rest.split_at(self.host);
+    /// The head on an HTTP/1.1 connection; what is known of it is gone then, until it is put back. `length` is the
+    /// body's: none when it is not known beforehand.
+    pub(super) fn http1(&mut self, backend: &Backend, length: Option<u64>) -> Vec<u8> {
+        let mut out = if self.host > self.target + BEFORE_HOST.len() {
+            std::mem::take(&mut self.written)
+        } else {
+            let mut out = spare::buffer();
+            let (before, rest) = self.written.split_at(self.host);
             out.extend_from_slice(before);
             out.extend_from_slice(backend.host.as_bytes());
-        }
-        out.extend_from_slice(rest);
+            out.extend_from_slice(rest);
+            out
+        };
         match length {
             Some(0) if !self.wants_length => {}
             Some(length) => {
@@ -154,6 +160,14 @@ impl Head {
     pub(super) fn http2<B>(
         &self,
         backend: &Backend,
+    /// Puts back what was written out, and did not lead to an answer.
+    pub(super) fn put_back(&mut self, mut sent: Vec<u8>) {
+        if self.written.is_empty() {
+            sent.truncate(self.length);
+            self.written = sent;
+        }
+    }
+
         length: Option<u64>,
         body: B,
     ) -> Result<Request<B>, Failure> {

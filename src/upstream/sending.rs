@@ -67,7 +67,7 @@ pub(super) enum SendError {
 impl Sending {
     /// Begins with a request. `length` is that of the body, if it is known; it must be what `head` says.
     pub(super) fn begin(&mut self, head: Vec<u8>, upload: Upload, length: Option<u64>) {
-        self.pieces = Pieces::of_head(head);
+        self.pieces.begin(head);
         self.upload = upload;
         self.framing = length.map_or(Framing::Chunked, Framing::Length);
         self.state = State::Sending;
@@ -76,7 +76,7 @@ impl Sending {
 
     /// Keeps nothing of a request that was sent.
     pub(super) fn rest(&mut self) {
-        self.pieces = Pieces::default();
+        self.pieces.clear();
         self.upload = Upload::none();
         self.held = Bytes::new();
     }
@@ -94,6 +94,12 @@ impl Sending {
     /// Whether all of it was written.
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// The head, with what stands behind it, of a request that is given up.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        self.state = State::Failed;
+        self.pieces.take_head()
     }
 
     /// The body, if nothing was sent of the request.

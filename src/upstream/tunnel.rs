@@ -39,7 +39,7 @@ impl Upstreams {
     /// after the backend's; what it sent before waits in its connection until then.
     pub(super) async fn open_tunnel(
         &self,
-        head: &Head,
+        head: &mut Head,
         via: &Via<'_>,
         body: Body,
         on_client: ClientSide,
@@ -73,6 +73,8 @@ impl Upstreams {
             }
         };
         let bytes = head.http1(backend, Some(0));
+        head.put_back(bytes.clone());
+        let head = &*head;
         let mut exchange = Exchange::new(http1, bytes, Upload::none(), Some(0));
         let came = self
             .await_head(head, via, None, |cx| {

@@ -274,12 +274,12 @@ impl Inside {
             .then(|| crate::upstream::ClientSide::take(&mut parts.extensions));
         let passed = self.upstreams.pass(permit, &outgoing, &Received::of(&parts));
         let answer = match passed {
-            Ok(passed) => match on_client {
+            Ok(mut passed) => match on_client {
                 Some(on_client) => {
-                    let forwarded = self.upstreams.forward_upgrade(&passed, &via, body, on_client);
+                    let forwarded = self.upstreams.forward_upgrade(&mut passed, &via, body, on_client);
                     forwarded.await
                 }
-                None => self.upstreams.forward(&passed, &via, body).await,
+                None => self.upstreams.forward(&mut passed, &via, body).await,
             },
             Err(failure) => Err(failure),
         };
