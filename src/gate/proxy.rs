@@ -11,10 +11,10 @@ use super::{
 };
 use crate::api;
 use crate::decision::{Decision, Permit, Ruling};
-use crate::dialect::{Arrival, Question};
+use crate::dialect::Arrival;
 use crate::pages::{self, Confirmed};
 use crate::policy::Route;
-use crate::request::admission::{self, Handshake, Target};
+use crate::request::admission::{self, Handshake, Rejection, Target};
 use crate::request::client_addr::Hop;
 use crate::request::host::Authority;
 use crate::request::{Expects, Facts, Peer, Received, Scheme, client_addr, safe_path};
@@ -33,6 +33,22 @@ struct Entered<'r> {
     upgrade: bool,
 }
 
+/// A request that asks about itself.
+fn arrival<'r>(received: &'r Received<'r>, entered: &'r Entered<'_>) -> Arrival<'r> {
+    Arrival {
+        received,
+        authority: entered.authority.as_written,
+        host: &entered.authority.host,
+        handshake: if entered.upgrade {
+            Handshake::Upgrade
+        } else {
+            Handshake::None
+        },
+        hop: entered.hop,
+        rest: "",
+    }
+}
+
 impl Gate {
     /// Admits the request, finds its route, decides, and passes it on or refuses.
     pub(super) async fn answer<'g>(
@@ -48,11 +64,21 @@ impl Gate {
             Ok(entered) => entered,
             Err(answer) => return (*answer).into(),
         };
-        let question = match self.question(lane, received, &entered, &peer, record) {
+        let question = self.direct.question(&arrival(received, &entered));
+        let question = match &question {
             Ok(question) => question,
-            Err(answer) => return (*answer).into(),
+            Err(rejection) => {
+                return self
+                    .no_question(lane, received, &entered, rejection, record)
+                    .into();
+            }
         };
         let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
+        if let Some(elsewhere) = snapshot.https_instead(&peer, &entered.hop, &facts) {
+            let refused = Refused::of(received, facts.host);
+            return self.unless_banned(lane, record, &refused, || elsewhere).into();
+        }
         if is_ours(snapshot, &facts) {
             let body = std::mem::take(body);
             // Boxed: each request has room for the future, and few need it.
@@ -112,11 +138,21 @@ impl Gate {
             Ok(entered) => entered,
             Err(answer) => return (*answer).into(),
         };
-        let question = match self.question(lane, received, &entered, &peer, record) {
+        let question = self.direct.question(&arrival(received, &entered));
+        let question = match &question {
             Ok(question) => question,
-            Err(answer) => return (*answer).into(),
+            Err(rejection) => {
+                return self
+                    .no_question(lane, received, &entered, rejection, record)
+                    .into();
+            }
         };
         let facts = question.facts(record.now(), record.id());
+        record.about(&facts);
+        if let Some(elsewhere) = snapshot.https_instead(&peer, &entered.hop, &facts) {
+            let refused = Refused::of(received, facts.host);
+            return self.unless_banned(lane, record, &refused, || elsewhere).into();
+        }
         // Everything below the prefix of ours is slow by nature.
         if is_ours(snapshot, &facts) || pages::may_wait(facts.method, facts.headers) {
             return Step::Waits;
@@ -171,40 +207,18 @@ impl Gate {
         })
     }
 
-    /// What it asks: a request that asks about itself.
-    fn question<'r>(
+    /// It asks what nobody can judge.
+    #[cold]
+    fn no_question(
         &self,
         lane: &Lane,
-        received: &'r Received<'r>,
-        entered: &'r Entered<'_>,
-        peer: &Peer,
+        received: &Received<'_>,
+        entered: &Entered<'_>,
+        rejection: &Rejection,
         record: &Record<'_>,
-    ) -> Result<Question<'r>, Refusal> {
-        let host = &*entered.authority.host;
-        let arrival = Arrival {
-            received,
-            authority: entered.authority.as_written,
-            host,
-            handshake: if entered.upgrade {
-                Handshake::Upgrade
-            } else {
-                Handshake::None
-            },
-            hop: entered.hop,
-            rest: "",
-        };
-        let question = self.direct.question(&arrival).map_err(|rejection| {
-            Box::new(self.reject(lane, record, &Refused::of(received, host), &rejection))
-        })?;
-        let facts = question.facts(record.now(), record.id());
-        record.about(&facts);
-        match lane.snapshot.https_instead(peer, &entered.hop, &facts) {
-            Some(elsewhere) => {
-                let answer = self.unless_banned(lane, record, &Refused::of(received, host), || elsewhere);
-                Err(Box::new(answer))
-            }
-            None => Ok(question),
-        }
+    ) -> Response<Body> {
+        let refused = Refused::of(received, &entered.authority.host);
+        self.reject(lane, record, &refused, rejection)
     }
 
     /// What is ours alone: pages, and the REST interface.
@@ -309,6 +323,10 @@ impl Gate {
         kept: Kept,
     ) -> impl Future<Output = (Answer, Instant)> {
         async move {
+            let snapshot = &*lane.snapshot;
+            let route = &snapshot.settings.routes[passing.route];
+            let counters = &self.shared.observers.workers[self.worker];
+            let mut record = Record::resume(&self.shared, counters, &route.name, kept);
             let via = Via {
                 backends: &snapshot.backends[passing.route],
                 identity_names: &snapshot.identity_names,
@@ -316,6 +334,7 @@ impl Gate {
                 limits: &snapshot.settings.limits,
                 name_backend: record.writes_access(),
             };
+            let passed = &mut passing.passed;
             let forwarded = match on_client {
                 // Boxed: each request has room for the future, and few need it.
                 Some(on_client) => {
@@ -323,13 +342,8 @@ impl Gate {
                 }
                 None => self.upstreams.forward(passed, &via, body).await,
             };
-            let snapshot = &*lane.snapshot;
-            let route = &snapshot.settings.routes[passing.route];
-            let counters = &self.shared.observers.workers[self.worker];
-            let mut record = Record::resume(&self.shared, counters, &route.name, kept);
             let mut answer = match forwarded {
                 Ok(answer) => answer,
-            let passed = &mut passing.passed;
                 Err(failure) => {
                     let fields = passing.passed.fields();
                     let refused = Refused {
@@ -343,7 +357,12 @@ impl Gate {
                     let now = record.finish(&mut answer);
                     return (answer, now);
                 }
+            };
+            if passing.dead_cookie && !is_for_everyone(&answer) {
+                clear_cookie(passing.secure, answer.headers_mut());
             }
+            let now = record.finish(&mut answer);
+            (answer, now)
         }
     }
 
@@ -357,12 +376,7 @@ impl Gate {
     ) -> Response<Body> {
         let snapshot = &*lane.snapshot;
         record.road("api");
-            };
-            if passing.dead_cookie && !is_for_everyone(&answer) {
-                clear_cookie(passing.secure, answer.headers_mut());
         record.route(&snapshot.api);
-            let now = record.finish(&mut answer);
-            (answer, now)
         let prefix = &snapshot.site.prefix;
         if let Some(document) = api::document(prefix, facts) {
             let refused = Refused {
