@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::names::{IdentityNames, is_forbidden_in_response};
 use super::request_head::is_listed;
 use crate::wire::headers::{is_about_connection, is_hop_by_hop};
-use crate::wire::{Fields, Lines, Value, cookie, names};
+use crate::wire::{Fields, Known, Lines, Value, cookie, names};
 
 /// A head as the client may get it.
 #[derive(Debug)]
@@ -79,26 +79,30 @@ pub(super) const UNASKED: Failure = Failure::BadResponse("it changes the protoco
 /// it.
 fn relay(fields: &Fields<'_>, identities: &IdentityNames, lines: &mut Lines) {
     let listed = !is_about_connection(fields);
+    let nothing_named = identities.is_empty() && !listed;
     for (name, value) in fields.iter() {
-        let known = name.known();
         let own;
-        let lower = match known {
+        let lower = match name.known() {
+            Some(names::CONNECTION | names::CONTENT_LENGTH) => continue,
+            Some(known) if nothing_named && goes_on(known) => {
+                lines.push_known(known, value.as_bytes());
+                continue;
+            }
             Some(known) => known.name(),
             None => {
                 own = name.to_lower();
                 &*own
             }
         };
-        let goes = match known {
-            Some(known) if known.is_ordinary() => identities.contain(lower),
-            Some(names::SERVER | names::DATE) => identities.contain(lower),
-            Some(names::CONNECTION | names::CONTENT_LENGTH) => true,
-            _ => ends_here(lower, value, identities),
-        };
-        if !(goes || listed && is_listed(fields, lower)) {
+        if !(ends_here(lower, value, identities) || listed && is_listed(fields, lower)) {
             lines.push(lower.as_bytes(), value.as_bytes());
         }
     }
+}
+
+/// Whether nothing but a route's own names keeps it from the client.
+fn goes_on(name: Known) -> bool {
+    name.is_ordinary() || matches!(name, names::SERVER | names::DATE)
 }
 
 /// Whether a field does not go on. The name is lower case.
@@ -170,13 +174,12 @@ fn is_event_stream(fields: &Fields<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Known;
 
     #[test]
     fn what_is_known_of_a_name_beforehand_is_what_would_be_found_out() {
         let none = IdentityNames::default();
         let ends = |known: Known| ends_here(known.name(), Value::Text(""), &none);
-        assert!(!ends(names::SERVER) && !ends(names::DATE));
+        assert!(!ends(names::SERVER) && !ends(names::DATE) && !ends(Known::of("etag")));
         assert!(ends(names::CONNECTION) && ends(names::CONTENT_LENGTH));
     }
 

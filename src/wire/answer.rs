@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::time::Moment;
 
-use super::{Body, http1, spare};
+use super::{Body, Known, http1, names, spare};
 
 /// A status, fields and a body. Fields that are as they are sent already are not taken apart again.
 #[derive(Debug)]
@@ -121,6 +121,13 @@ impl Lines {
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.dated |= name == b"date";
         http1::write_field(name, value, self.begun());
+    }
+
+    /// The same where the name is known.
+    #[inline]
+    pub fn push_known(&mut self, name: Known, value: &[u8]) {
+        self.dated |= name == names::DATE;
+        http1::write_known(name, value, self.begun());
     }
 
     /// Lets whole lines be written, none of which is `Date`.

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use http::{StatusCode, Version};
 
-use super::{Fields, plain_head};
+use super::{Fields, Known, names, plain_head};
 
 /// The most fields of one head.
 pub(super) const MOST_FIELDS: usize = 100;
@@ -143,6 +143,49 @@ pub fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What stands between a field and the value of the next, for every name that is known: `\r\nname: `. So many bytes are
+/// copied at once and then cut off, which is less work than to copy as many as there are.
+static BETWEEN: [([u8; BETWEEN_ROOM], u8); names::COUNT] = {
+    let mut all = [([0; BETWEEN_ROOM], 0); names::COUNT];
+    let mut index = 0;
+    while index < names::COUNT {
+        let name = Known::at(index).name().as_bytes();
+        let (text, length) = &mut all[index];
+        (text[0], text[1]) = (b'\r', b'\n');
+        let mut at = 2;
+        while at < 2 + name.len() {
+            text[at] = name[at - 2];
+            at += 1;
+        }
+        (text[at], text[at + 1]) = (b':', b' ');
+        *length = at as u8 + 2;
+        index += 1;
+    }
+    all
+};
+const BETWEEN_ROOM: usize = 34;
+
+/// Appends one field of a known name.
+#[inline(always)]
+pub fn write_known(name: Known, value: &[u8], out: &mut Vec<u8>) {
+    let (text, length) = &BETWEEN[name.index()];
+    let end = out.len() + usize::from(*length) - 2;
+    out.extend_from_slice(&text[2..]);
+    out.truncate(end);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends one field of a known name behind one without its end of line.
+#[inline(always)]
+pub fn write_next(name: Known, value: &[u8], out: &mut Vec<u8>) {
+    let (text, length) = &BETWEEN[name.index()];
+    let end = out.len() + usize::from(*length);
+    out.extend_from_slice(text);
+    out.truncate(end);
+    out.extend_from_slice(value);
+}
+
 /// Appends a number.
 pub fn write_number(number: u64, out: &mut Vec<u8>) {
     let digit = |number: u64| b'0' + (number % 10) as u8;
@@ -169,6 +212,18 @@ pub fn write_number(number: u64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_of_a_known_name_is_written_as_any_other() {
+        for name in (0..names::COUNT).map(Known::at) {
+            let (mut field, mut known, mut next) = (Vec::new(), Vec::new(), Vec::new());
+            write_field(name.name().as_bytes(), b"value", &mut field);
+            write_known(name, b"value", &mut known);
+            assert_eq!(known, field);
+            write_next(name, b"value", &mut next);
+            assert_eq!([&next[2..], b"\r\n"].concat(), field);
+        }
+    }
 
     #[test]
     fn a_number_is_written_as_the_standard_library_writes_it() {

@@ -52,7 +52,14 @@ impl Known {
         panic!("no such name in the table")
     }
 
-    const fn at(index: usize) -> Self {
+    /// Its place in the table.
+    #[inline]
+    pub(super) const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+
+    /// The one at that place.
+    pub(super) const fn at(index: usize) -> Self {
         match NonZeroU8::new(index as u8 + 1) {
             Some(number) => Self(number),
             None => panic!("there are fewer names than that"),
@@ -144,7 +151,10 @@ const fn special(name: &'static str) -> Entry {
     }
 }
 
-static TABLE: [Entry; 73] = [
+/// How many there are.
+pub(super) const COUNT: usize = 73;
+
+static TABLE: [Entry; COUNT] = [
     special("authorization"),
     special("connection"),
     special("content-length"),
