@@ -53,15 +53,35 @@ type Written = (Arc<IdentityHeaders>, Box<[u8]>);
 impl Identities {
     /// The values of that identity, or of nobody.
     pub(super) fn of(&mut self, identity: Option<&Arc<Identity>>, separator: char) -> Rc<IdentityValues> {
+        self.see(identity, separator, Rc::clone)
+    }
+
+    /// Writes every header of the preset for that identity, empty where nothing is known.
+    pub(super) fn write(
+        &mut self,
+        preset: &Arc<IdentityHeaders>,
+        identity: Option<&Arc<Identity>>,
+        out: &mut Vec<u8>,
+    ) {
+        self.see(identity, preset.separator, |values| values.write(preset, out));
+    }
+
+    #[inline]
+    fn see<R>(
+        &mut self,
+        identity: Option<&Arc<Identity>>,
+        separator: char,
+        see: impl FnOnce(&Rc<IdentityValues>) -> R,
+    ) -> R {
         let Some(identity) = identity else {
-            return Rc::clone(&self.nobody);
+            return see(&self.nobody);
         };
         let key = (Arc::as_ptr(&identity.account).addr(), separator);
         let scopes = self.known.get(&key).map_or(&[][..], |entry| &entry.scopes);
         let scope = identity.scope();
         match scopes.iter().find(|(of, _)| is_same(of, scope)) {
-            Some((_, values)) => Rc::clone(values),
-            None => self.add(key, identity),
+            Some((_, values)) => see(values),
+            None => see(&self.add(key, identity)),
         }
     }
 
@@ -92,16 +112,26 @@ fn is_same(one: &str, other: &str) -> bool {
 
 impl IdentityValues {
     /// Writes every header of the preset, empty where nothing is known.
+    #[inline]
     pub(super) fn write(&self, preset: &Arc<IdentityHeaders>, out: &mut Vec<u8>) {
-        let mut written = self.written.borrow_mut();
-        if let Some((_, lines)) = written.iter().find(|(of, _)| of == preset) {
-            return out.extend_from_slice(lines);
+        let written = self.written.borrow();
+        match written.iter().find(|(of, _)| of == preset) {
+            Some((_, lines)) => out.extend_from_slice(lines),
+            None => {
+                drop(written);
+                self.write_anew(preset, out);
+            }
         }
+    }
+
+    #[cold]
+    fn write_anew(&self, preset: &Arc<IdentityHeaders>, out: &mut Vec<u8>) {
         let mut lines = Vec::new();
         for (name, value) in self.named(preset) {
             http1::write_field(name.as_str().as_bytes(), value.as_bytes(), &mut lines);
         }
         out.extend_from_slice(&lines);
+        let mut written = self.written.borrow_mut();
         if written.len() < MOST_PRESETS {
             written.push((Arc::clone(preset), lines.into()));
         }

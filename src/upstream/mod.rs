@@ -188,7 +188,7 @@ impl Upstreams {
     /// Sets every identity header of the preset as for a backend, empty where nothing is known: for
     /// answers that a gateway takes them out of.
     pub fn identify(&self, lines: &mut Lines, preset: &Arc<IdentityHeaders>, who: Option<&Arc<Identity>>) {
-        lines.write(|out| self.values(preset, who).write(preset, out));
+        lines.write(|out| self.identities.borrow_mut().write(preset, who, out));
     }
 
     fn values(&self, preset: &IdentityHeaders, who: Option<&Arc<Identity>>) -> Rc<IdentityValues> {
