@@ -41,6 +41,9 @@ pub struct FirstUses {
 
 const FEW: usize = 6;
 
+/// In milliseconds.
+const HOUR: i64 = 3_600_000;
+
 impl FirstUses {
     /// Nothing was audited yet.
     pub fn new(routes: &RouteNames) -> Self {
@@ -74,7 +77,7 @@ impl FirstUses {
 
     /// Whether this is the first use on that route in this hour, and remembers that it was.
     pub fn is_first(&self, route: usize, now: Timestamp) -> bool {
-        let hour = u32::try_from(now.as_seconds() / 3600).unwrap_or(0);
+        let hour = u32::try_from(now.as_millis().div_euclid(HOUR)).unwrap_or(0);
         // Read before write: on all but one request an hour the line stays shared between cores.
         self.hour(route).is_none_or(|last| {
             last.load(Ordering::Relaxed) != hour && last.swap(hour, Ordering::Relaxed) != hour
@@ -85,8 +88,6 @@ impl FirstUses {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HOUR: i64 = 3_600_000;
 
     #[test]
     fn the_first_use_of_each_hour_and_route_is_one() {

@@ -115,6 +115,7 @@ impl Verified {
 
     /// What is known of this credential, on this core or anywhere. `changes`: how often the accounts have changed
     /// until now.
+    #[inline]
     pub fn find(
         &self,
         core: &CoreCache,
@@ -127,9 +128,14 @@ impl Verified {
             let fresh = kept.is_fresh(routes, changes, now);
             fresh.then(|| Arc::clone(&kept.identity))
         };
-        if let Some(identity) = core.see(key, fresh).flatten() {
-            return Found::Fresh(identity);
+        match core.see(key, fresh).flatten() {
+            Some(identity) => Found::Fresh(identity),
+            None => self.find_elsewhere(core, key, routes, now),
         }
+    }
+
+    #[inline(never)]
+    fn find_elsewhere(&self, core: &CoreCache, key: &Digest, routes: &RouteNames, now: Timestamp) -> Found {
         match self.known.get(key) {
             Some(known) if known.is_fresh(routes, now) => {
                 core.keep(*key, &known.identity, known.verified);
@@ -178,6 +184,11 @@ impl Kept {
         if settled.changes == changes && self.verified <= now && now < settled.until {
             return true;
         }
+        self.settle(routes, changes, now)
+    }
+
+    #[inline(never)]
+    fn settle(&self, routes: &RouteNames, changes: u64, now: Timestamp) -> bool {
         let fresh = is_fresh(&self.identity, self.verified, routes, now);
         let until = match (fresh, self.identity.session()) {
             (true, None) => {

@@ -183,20 +183,22 @@ impl Endpoints {
     pub fn find<'r>(&self, target: &'r str, door: Door) -> Option<Result<Asking<'_, 'r>, Rejection>> {
         let own = below(target, &self.base).is_some();
         let open = door == Door::Decisions || !self.own_listeners;
-        let places = if own { &self.places } else { &self.aliases };
-        let found = places
-            .iter()
-            .filter(|_| open)
-            .find_map(|place| Some((place, place.rest(target)?)));
-        let Some((place, rest)) = found else {
-            let nothing = if open { NO_ENDPOINT } else { ELSEWHERE };
-            return (own || door == Door::Decisions).then_some(Err(nothing));
+        let places: &[Place] = match (open, own) {
+            (false, _) => &[],
+            (true, true) => &self.places,
+            (true, false) => &self.aliases,
         };
-        Some(Ok(Asking {
-            dialect: place.dialect.map(|index| &*self.dialects[index]),
-            headers: place.headers.as_ref(),
-            rest,
-        }))
+        for place in places {
+            if let Some(rest) = place.rest(target) {
+                return Some(Ok(Asking {
+                    dialect: place.dialect.map(|index| &*self.dialects[index]),
+                    headers: place.headers.as_ref(),
+                    rest,
+                }));
+            }
+        }
+        let nothing = if open { NO_ENDPOINT } else { ELSEWHERE };
+        (own || door == Door::Decisions).then_some(Err(nothing))
     }
 
     /// The dialect that speaks a family; without one that of nginx, whose answers every gateway
@@ -272,7 +274,7 @@ const HAND_ON: &str = "?strip";
 /// What follows `base` in the target, if it ends a segment there.
 fn below<'r>(target: &'r str, base: &str) -> Option<&'r str> {
     let rest = target.strip_prefix(base)?;
-    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
+    matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')).then_some(rest)
 }
 
 const fn refused(reason: &'static str, message: &'static str) -> Rejection {

@@ -45,12 +45,17 @@ impl Scopes {
     /// A role word allows what that role may do, a `[scope.NAME]` what it lists. A word that is
     /// neither grants nothing: a token keeps its scope when its `[scope.NAME]` is taken out of
     /// the configuration, and must not grow by that.
+    #[inline]
     pub fn role(&self, who: &Identity, facts: &Facts<'_>) -> Option<Role> {
         let (own, scope) = (who.account.user.role, who.scope());
         // Nearly every token has none.
         if scope.is_empty() {
             return Some(own);
         }
+        self.narrowed(own, scope, facts)
+    }
+
+    fn narrowed(&self, own: Role, scope: &str, facts: &Facts<'_>) -> Option<Role> {
         let mut words = scope.split_ascii_whitespace().peekable();
         if words.peek().is_none() {
             return Some(own);

@@ -141,6 +141,7 @@ const HANDLING: Names = Names::of(&[
 ]);
 
 /// The checks of a head that has some of it.
+#[inline(never)]
 fn check_handling(
     received: &mut Received<'_>,
     token_headers: &[HeaderName],
@@ -201,17 +202,8 @@ fn check_rare_method(method: &Method) -> Result<(), Rejection> {
 /// Origin-form, or what may stand for it. The authority of an absolute-form is compared with
 /// `Host` later.
 fn check_target(received: &Received<'_>) -> Result<Target, Rejection> {
-    if received
-        .authority
-        .is_some_and(|authority| authority.contains('@'))
-    {
-        return Err(TARGET_USERINFO);
-    }
-    if received
-        .scheme
-        .is_some_and(|scheme| default_port(scheme).is_none())
-    {
-        return Err(TARGET_SCHEME);
+    if received.authority.is_some() || received.scheme.is_some() {
+        check_absolute(received)?;
     }
     let target = received.target;
     if target.len() > MAX_TARGET {
@@ -229,18 +221,35 @@ fn check_target(received: &Received<'_>) -> Result<Target, Rejection> {
     }
 }
 
+#[inline(never)]
+fn check_absolute(received: &Received<'_>) -> Result<(), Rejection> {
+    if received
+        .authority
+        .is_some_and(|authority| authority.contains('@'))
+    {
+        return Err(TARGET_USERINFO);
+    }
+    if received
+        .scheme
+        .is_some_and(|scheme| default_port(scheme).is_none())
+    {
+        return Err(TARGET_SCHEME);
+    }
+    Ok(())
+}
+
 /// Exactly one host: `Host`, or `:authority` in HTTP/2; equal where both are there.
 fn check_authority<'r>(received: &Received<'r>) -> Result<Authority<'r>, Rejection> {
-    let header = received
-        .fields
-        .received(names::HOST)
-        .map(Authority::of)
-        .transpose()?;
-    let uri = received.authority.map(Authority::parse).transpose()?;
-    match (header, uri) {
-        (Some(header), None) => Ok(header),
-        (None, Some(uri)) if is_h2(received.version) => Ok(uri),
-        (Some(header), Some(uri)) => {
+    let header = received.fields.received(names::HOST);
+    let Some(uri) = received.authority else {
+        return Ok(Authority::of(header.ok_or(HOST_MISSING)?)?);
+    };
+    let header = header.map(Authority::of).transpose()?;
+    let uri = Authority::parse(uri)?;
+    match header {
+        None if is_h2(received.version) => Ok(uri),
+        None => Err(HOST_MISSING),
+        Some(header) => {
             let port = received.scheme.and_then(default_port).unwrap_or(80);
             if header.is_same(&uri, port) {
                 Ok(header)
@@ -248,7 +257,6 @@ fn check_authority<'r>(received: &Received<'r>) -> Result<Authority<'r>, Rejecti
                 Err(HOST_DIFFERS)
             }
         }
-        (None, _) => Err(HOST_MISSING),
     }
 }
 
@@ -288,6 +296,7 @@ fn check_tokens(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<()
     check_each_token(headers, token_headers)
 }
 
+#[inline(never)]
 fn check_each_token(headers: &Fields<'_>, token_headers: &[HeaderName]) -> Result<(), Rejection> {
     for name in token_headers {
         if let Some(value) = headers.get(name) {
@@ -380,11 +389,13 @@ fn check_fields(fields: &Fields<'_>) -> Result<usize, Rejection> {
     Ok(if fields.are_plain() { 0 } else { odd_names(fields) })
 }
 
+#[inline(never)]
 fn odd_names(fields: &Fields<'_>) -> usize {
     fields.names().filter(|name| !name.is_plain()).count()
 }
 
 /// The first field that is there twice and must not be, or that two readers could read differently.
+#[inline(never)]
 fn find_fault(fields: &Fields<'_>) -> Result<(), Rejection> {
     let mut before = Names::default();
     for (name, value) in fields.iter() {

@@ -23,6 +23,7 @@ pub struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     /// Checks a `Host` or `:authority` value. Allocates only when the host changes.
+    #[inline]
     pub fn parse(text: &'a str) -> Result<Self, HostError> {
         match recent::find(text) {
             Some((host, port)) => Ok(Self::simple(text, host, port)),
@@ -30,6 +31,7 @@ impl<'a> Authority<'a> {
         }
     }
 
+    #[inline]
     fn simple(as_written: &'a str, host: &'a str, port: Option<u16>) -> Self {
         Self {
             host: Cow::Borrowed(host),

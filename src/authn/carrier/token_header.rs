@@ -30,10 +30,12 @@ impl TokenHeader {
         }
     }
 
+    fn is_in(&self, headers: &Fields<'_>) -> bool {
+        headers.seen().has_any(self.noted)
+    }
+
+    #[inline(never)]
     fn find<'f>(&self, headers: &'f Fields<'_>) -> Option<Value<'f>> {
-        if !headers.seen().has_any(self.noted) {
-            return None;
-        }
         self.names.iter().find_map(|name| headers.get(name))
     }
 }
@@ -44,6 +46,9 @@ impl Carrier for TokenHeader {
     }
 
     fn present<'r>(&self, facts: &Facts<'r>, _: Place) -> Result<Option<Presented<'r>>, Refusal> {
+        if !self.is_in(facts.headers) {
+            return Ok(None);
+        }
         // Present, even empty, is ours: the header has no other use.
         Ok(self.find(facts.headers).map(|value| Presented {
             carrier: self.name(),
@@ -52,7 +57,7 @@ impl Carrier for TokenHeader {
     }
 
     fn strip(&self, _: Place, headers: &mut Fields<'_>, _: &mut Cow<'_, str>) {
-        if headers.seen().has_any(self.noted) {
+        if self.is_in(headers) {
             for name in &self.names {
                 headers.remove(name);
             }

@@ -6,6 +6,18 @@ use crate::wire::{Fields, Value, names};
 /// Whether a question of a gateway is about a WebSocket. Takes `Upgrade` out, where the gateway
 /// copied it from the client: the question itself upgrades nothing.
 pub fn take_handshake(headers: &mut Fields<'_>) -> Result<Handshake, Rejection> {
+    let asked = headers.seen().has(names::UPGRADE) && take_upgrade(headers)?;
+    Ok(if asked {
+        Handshake::Upgrade
+    } else if headers.contains_key(names::SEC_WEBSOCKET_KEY) {
+        Handshake::Key
+    } else {
+        Handshake::None
+    })
+}
+
+/// Takes `Upgrade` out; whether it asks for a WebSocket.
+fn take_upgrade(headers: &mut Fields<'_>) -> Result<bool, Rejection> {
     let mut values = headers.get_all(&names::UPGRADE);
     let asked = values.next().is_some_and(|value| lists(value, "websocket"));
     if values.next().is_some() {
@@ -15,13 +27,7 @@ pub fn take_handshake(headers: &mut Fields<'_>) -> Result<Handshake, Rejection> 
         });
     }
     headers.remove(names::UPGRADE);
-    Ok(if asked {
-        Handshake::Upgrade
-    } else if headers.contains_key(names::SEC_WEBSOCKET_KEY) {
-        Handshake::Key
-    } else {
-        Handshake::None
-    })
+    Ok(asked)
 }
 
 /// Whether the word is one of a list: who forwards all of `Upgrade` lets the application choose.

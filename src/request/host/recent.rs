@@ -45,6 +45,7 @@ fn set_of(text: &str) -> Option<usize> {
 }
 
 /// Host and port of a text that was kept.
+#[inline]
 pub(super) fn find(text: &str) -> Option<(&str, Option<u16>)> {
     let set = set_of(text)?;
     let (end, port) = RECENT.with_borrow(|recent| {
