@@ -81,7 +81,7 @@ impl House {
             path: &path,
             query: "",
             headers: &Fields::of(headers),
-            expects: Expects::Program,
+            expects: Some(Expects::Program),
         };
         let route = self
             .snapshot

@@ -101,10 +101,10 @@ pub(super) async fn examine(
         path: &path,
         query: received.query(),
         headers: &received.fields,
-        expects: match question.browser {
+        expects: Some(match question.browser {
             true => Expects::Page,
             false => Expects::Program,
-        },
+        }),
     };
     let asked = Asked {
         snapshot,

@@ -30,7 +30,7 @@ type Because = (String, Vec<String>);
 impl Asked<'_> {
     /// What that ruling means.
     pub(super) fn told(&self, ruling: &Ruling) -> Explanation {
-        let who = ruling.identity.as_deref();
+        let who = ruling.identity().map(std::sync::Arc::as_ref);
         let (decision, (reason, advice)) = match &ruling.decision {
             Decision::Allow(_) => (Verdict::Allow, self.allowed(who)),
             Decision::Challenge(challenge) => (Verdict::Challenge, self.challenged(challenge.why, who)),

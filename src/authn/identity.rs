@@ -104,12 +104,15 @@ pub struct ShownToken {
 }
 
 impl ShownToken {
-    /// Notes a use with `note`, unless one was noted lately.
-    pub fn note_used(&self, now: Timestamp, note: impl FnOnce(&Arc<LiveToken>)) {
+    /// Whether a use of it was noted lately.
+    #[inline]
+    pub fn is_noted(&self, now: Timestamp) -> bool {
         let noted = Timestamp::from_millis(self.noted.load(Ordering::Relaxed));
-        if LiveToken::is_seen_lately(noted, now) {
-            return;
-        }
+        LiveToken::is_seen_lately(noted, now)
+    }
+
+    /// Notes a use with `note`.
+    pub fn note_used(&self, note: impl FnOnce(&Arc<LiveToken>)) {
         note(&self.live);
         if let Some(used) = self.live.used() {
             self.noted.store(used.last.as_millis(), Ordering::Relaxed);

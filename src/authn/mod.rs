@@ -441,7 +441,7 @@ pub(crate) mod tests {
             path: &path,
             query: "",
             headers: &headers,
-            expects: Expects::Program,
+            expects: Some(Expects::Program),
         };
         let place = Place {
             query_token: false,

@@ -7,14 +7,15 @@ use http::Method;
 
 use super::guard::{Guard, Guessed, Throttled};
 use super::refusing::{refuse, throttle};
-use super::{Challenge, Decision, Denial, Permit, guessing};
-use crate::accounts::Accounts;
+use super::ruling::Granted;
+use super::{Challenge, Decision, Denial, Permit, Ruling, guessing};
+use crate::accounts::{Accounts, LiveSession};
 use crate::authn::identity::{self, Identity};
 use crate::authn::{
     Authenticator, CoreCache, FirstUses, Lease, Place, Recognised, Refusal, RouteNames, Unverified,
 };
 use crate::policy::{self, Route, Scopes, TrustedNetworks, Verdict};
-use crate::request::{Expects, Facts, origin};
+use crate::request::{Facts, origin};
 
 /// Decides requests, by one snapshot of the settings.
 pub struct Authority {
@@ -36,22 +37,6 @@ pub struct Authority {
     pub public_url: Option<String>,
     /// `server.domains`: sites of their own, to which pages of `public_url` are foreign.
     pub domains: Vec<String>,
-}
-
-/// A decision, and what the audit line says of how it came about.
-#[derive(Debug)]
-pub struct Ruling {
-    /// The answer.
-    pub decision: Decision,
-    /// Who it was, whatever the answer; nobody where what was shown counts for nothing, and the route is open
-    /// to nobody as well.
-    pub identity: Option<Arc<Identity>>,
-    /// How the credential travelled; `network` or `none` without one.
-    pub carrier: &'static str,
-    /// Whether the credential was known.
-    pub cached: bool,
-    /// A ban that this request brought on its client.
-    pub banned: Option<Box<crate::model::BanRecord>>,
 }
 
 /// Who looks at a page.
@@ -109,9 +94,7 @@ impl Authority {
         route: &Route,
         facts: &Facts<'r>,
     ) -> Result<Ruling, Unverified<'r>> {
-        let mut ruling = self.judge_now(core, route, facts)?;
-        self.spend(facts, &mut ruling);
-        Ok(ruling)
+        self.judge_now(core, route, facts, Effect::Counted)
     }
 
     /// What [`Authority::decide_now`] could not decide.
@@ -129,25 +112,31 @@ impl Authority {
         ruling
     }
 
-    fn judge_now<'r>(&self, core: &Core, route: &Route, facts: &Facts<'r>) -> Result<Ruling, Unverified<'r>> {
-        if is_preflight(route, facts) {
-            return Ok(self.anonymous(facts, Permit::preflight()));
-        }
-        let place = route.place(facts.expects == Expects::Upgrade);
-        match self.authenticator.recognise(&core.cache, facts, place) {
-            Recognised::Known { identity, carrier } => {
-                let decision = self.rule(route, facts, Some(&identity), true);
-                Ok(Ruling {
-                    identity: who_counts(&decision, identity),
-                    decision,
+    fn judge_now<'r>(
+        &self,
+        core: &Core,
+        route: &Route,
+        facts: &Facts<'r>,
+        effect: Effect,
+    ) -> Result<Ruling, Unverified<'r>> {
+        let mut ruling = if is_preflight(route, facts) {
+            self.anonymous(facts, Permit::preflight())
+        } else {
+            let place = route.place(facts.is_upgrade());
+            match self.authenticator.recognise(&core.cache, facts, place) {
+                Recognised::Known { identity, carrier } => Ruling {
                     carrier,
                     cached: true,
-                    banned: None,
-                })
+                    ..self.rule(route, facts, Some(identity), true)
+                },
+                Recognised::Unverified(unverified) => return Err(unverified),
+                Recognised::Nothing => self.nothing_presented(core, route, facts),
             }
-            Recognised::Unverified(unverified) => Err(unverified),
-            Recognised::Nothing => Ok(self.nothing_presented(core, route, facts)),
+        };
+        if effect == Effect::Counted {
+            self.spend(facts, &mut ruling);
         }
+        Ok(ruling)
     }
 
     /// What [`Authority::decide`] would say, without counting, spending or banning. With `assumed`:
@@ -160,14 +149,12 @@ impl Authority {
         assumed: Option<Arc<Identity>>,
     ) -> Ruling {
         if let Some(identity) = assumed {
-            let decision = self.rule(route, facts, Some(&identity), true);
             return Ruling {
-                identity: Some(identity),
                 carrier: "assumed",
-                ..Ruling::without(decision)
+                ..self.rule(route, facts, Some(identity), true)
             };
         }
-        match self.judge_now(core, route, facts) {
+        match self.judge_now(core, route, facts, Effect::Examined) {
             Ok(ruling) => ruling,
             Err(unverified) => {
                 let verified = self.verify(core, route, facts, unverified, Effect::Examined);
@@ -239,12 +226,19 @@ impl Authority {
     }
 
     /// Notes that the credential behind an identity was used: now and then it is written down.
+    #[inline]
     pub fn note_used(&self, identity: &Identity, facts: &Facts<'_>) {
+        let token = identity.token.as_ref();
+        if !token.is_some_and(|token| token.is_noted(facts.now)) {
+            self.note_now(identity, facts);
+        }
+    }
+
+    #[inline(never)]
+    fn note_now(&self, identity: &Identity, facts: &Facts<'_>) {
         let address = facts.client.address();
         if let Some(token) = &identity.token {
-            token.note_used(facts.now, |token| {
-                self.accounts.note_used(token, facts.now, address)
-            });
+            token.note_used(|token| self.accounts.note_used(token, facts.now, address));
         } else if let Some(session) = identity.session() {
             self.accounts.note_session_used(session, facts.now, address);
         }
@@ -319,13 +313,9 @@ impl Authority {
                 if guess.is_some() {
                     self.has_come_in(facts, identity.name());
                 }
-                let decision = self.rule(route, facts, Some(&identity), true);
                 Ruling {
-                    identity: who_counts(&decision, identity),
-                    decision,
                     carrier,
-                    cached: false,
-                    banned: None,
+                    ..self.rule(route, facts, Some(identity), true)
                 }
             }
             // "Unknown, expired, ended, damaged or sent twice, it counts as absent": networks and public
@@ -361,20 +351,16 @@ impl Authority {
             }));
         }
         if identity.is_some() && self.is_forged(facts) {
-            let mut decision = self.rule(route, facts, None, false);
-            if let Decision::Challenge(challenge) = &mut decision {
+            let mut ruling = self.rule(route, facts, None, false);
+            if let Decision::Challenge(challenge) = &mut ruling.decision {
                 challenge.why = "cross-site";
             }
-            return Ruling::without(decision);
+            return ruling;
         }
         let carrier = if identity.is_some() { "network" } else { "none" };
-        let decision = self.rule(route, facts, identity.as_ref(), false);
         Ruling {
-            decision,
-            identity,
             carrier,
-            cached: false,
-            banned: None,
+            ..self.rule(route, facts, identity, false)
         }
     }
 
@@ -383,7 +369,7 @@ impl Authority {
     /// answers. A link to us is no harm.
     fn is_forged(&self, facts: &Facts<'_>) -> bool {
         let harmless = matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        (facts.expects == Expects::Upgrade || !harmless) && self.is_from_elsewhere(facts)
+        (facts.is_upgrade() || !harmless) && self.is_from_elsewhere(facts)
     }
 
     /// Any page can make its visitor's browser send a wrong token by these two roads. It must not be
@@ -404,29 +390,36 @@ impl Authority {
         self.public_url.as_deref().filter(|_| !is_domain)
     }
 
-    fn rule(
+    /// What the route's rule says of them.
+    fn rule(&self, route: &Route, facts: &Facts<'_>, who: Option<Arc<Identity>>, presented: bool) -> Ruling {
+        let judged = self.judge(route, facts, who.as_deref(), presented);
+        Ruling::of(judged, who)
+    }
+
+    fn judge(
         &self,
         route: &Route,
         facts: &Facts<'_>,
-        who: Option<&Arc<Identity>>,
+        who: Option<&Identity>,
         presented: bool,
-    ) -> Decision {
+    ) -> Result<Granted, Decision> {
         if who.is_some_and(|who| !who.may_come_from(facts.client.address())) {
             let why = "token-source-network";
-            return Decision::Challenge(Challenge { why, presented });
+            return Err(Decision::Challenge(Challenge { why, presented }));
         }
         let astray = who.and_then(|who| self.astray(who, facts));
         let who = who.filter(|_| astray.is_none());
         if who.is_some_and(|who| who.session().is_some())
             && !policy::may_use_cookie(route.settings.csrf, facts, self.own_url(facts))
         {
-            return Decision::Deny(Denial {
+            return Err(Decision::Deny(Denial {
                 why: "csrf",
                 user: who.map(|who| who.name().to_owned()),
-            });
+            }));
         }
-        match policy::rule(&self.scopes, route, facts, who.map(Arc::as_ref)) {
-            Verdict::Grant => Decision::Allow(Permit::new(who.cloned())),
+        Err(match policy::rule(&self.scopes, route, facts, who) {
+            Verdict::Grant if astray.is_some() => return Ok(Granted::ToAnyone),
+            Verdict::Grant => return Ok(Granted::ToThem),
             Verdict::Identify => Decision::Challenge(Challenge {
                 why: astray.unwrap_or("none"),
                 presented: presented && astray.is_none(),
@@ -442,14 +435,23 @@ impl Authority {
                 why,
                 user: who.map(|who| who.name().to_owned()),
             }),
-        }
+        })
     }
 
     /// Why a login counts as none here: one that was chosen in a trusted network is worth nothing
     /// elsewhere, and nothing once the network offers it no more; the cookie of a domain opens nothing but
     /// that domain, whoever got hold of it there.
+    #[inline]
     fn astray(&self, who: &Identity, facts: &Facts<'_>) -> Option<&'static str> {
-        let session = who.session()?;
+        self.session_astray(who, who.session()?, facts)
+    }
+
+    fn session_astray(
+        &self,
+        who: &Identity,
+        session: &LiveSession,
+        facts: &Facts<'_>,
+    ) -> Option<&'static str> {
         if session.is_chosen() && !self.networks.offers(facts.client, who.name()) {
             return Some("network-left");
         }
@@ -516,26 +518,26 @@ impl Authority {
 
     /// Allowed requests spend from one rate, all others from another; what cannot be spent turns
     /// into a throttle.
+    #[inline]
     fn spend(&self, facts: &Facts<'_>, ruling: &mut Ruling) {
+        let free = matches!(ruling.decision, Decision::Allow(_)) && !self.guard.limits_allowed();
+        if !free {
+            self.spend_from_rates(facts, ruling);
+        }
+    }
+
+    #[inline(never)]
+    fn spend_from_rates(&self, facts: &Facts<'_>, ruling: &mut Ruling) {
         let spent = match &ruling.decision {
-            Decision::Allow(_) => self.guard.spend_allowed(facts.client, ruling.identity.as_deref()),
+            Decision::Allow(permit) => {
+                let who = permit.identity().map(Arc::as_ref);
+                self.guard.spend_allowed(facts.client, who)
+            }
             Decision::Challenge(_) | Decision::Deny(_) => self.guard.spend_refused(facts.client),
             Decision::Throttle { .. } | Decision::Fail(_) => Ok(()),
         };
         if let Err(throttled) = spent {
-            ruling.decision = throttle(throttled);
-        }
-    }
-}
-
-impl Ruling {
-    fn without(decision: Decision) -> Self {
-        Self {
-            decision,
-            identity: None,
-            carrier: "none",
-            cached: false,
-            banned: None,
+            ruling.refuse(throttle(throttled));
         }
     }
 }
@@ -549,12 +551,4 @@ fn is_preflight(route: &Route, facts: &Facts<'_>) -> bool {
         && facts
             .headers
             .contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-/// Who was let in, or who was not: a login that counts as none here is not who was.
-fn who_counts(decision: &Decision, identity: Arc<Identity>) -> Option<Arc<Identity>> {
-    match decision {
-        Decision::Allow(permit) if permit.identity().is_none() => None,
-        _ => Some(identity),
-    }
 }

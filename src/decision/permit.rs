@@ -46,6 +46,11 @@ impl Permit {
         self.identity.as_ref()
     }
 
+    /// The same of a permit that is taken back.
+    pub(super) fn into_identity(self) -> Option<Arc<Identity>> {
+        self.identity
+    }
+
     /// Whether cookies and every credential must go before the backend.
     pub fn is_preflight(&self) -> bool {
         self.anonymous_preflight

@@ -53,7 +53,7 @@ impl Column {
             Decision::Allow(_) => answer(StatusCode::OK),
             // "503 on decision endpoints says why in its header": nobody could answer a challenge.
             Decision::Challenge(Challenge { why, .. }) if *why == "no-owner-yet" => error(self.fault, why),
-            Decision::Challenge(challenge) if facts.expects == Expects::Page && !challenge.presented => {
+            Decision::Challenge(challenge) if facts.expects() == Expects::Page && !challenge.presented => {
                 self.to_login(site, facts, challenge.why)
             }
             Decision::Challenge(_) => with_challenge(answer(StatusCode::UNAUTHORIZED), facts),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::{Arrival, Asked, Dialect, Endpoint, Site};
+use super::{Arrival, Asked, Dialect, Endpoint, Site, Target};
 use crate::decision::Decision;
 use crate::request::admission::Rejection;
 use crate::request::{Expects, Facts, RequestId};
@@ -34,14 +34,12 @@ impl Dialect for Direct {
 
     fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection> {
         let received = arrival.received;
-        let (path, query) = received.split();
         Ok(Asked {
             method: received.method.clone(),
             scheme: arrival.hop.scheme,
             authority: arrival.authority,
             host: Cow::Borrowed(arrival.host),
-            path,
-            query,
+            target: Target::of(received.split()),
         })
     }
 
@@ -56,7 +54,7 @@ impl Dialect for Direct {
                 "This gate cannot tell now whether you may pass. Try again; if it stays so, give the \
                  request id to whoever runs this server.",
             ),
-            Decision::Challenge(challenge) if facts.expects == Expects::Page && !challenge.presented => {
+            Decision::Challenge(challenge) if facts.expects() == Expects::Page && !challenge.presented => {
                 to_login(site, facts, challenge.why)
             }
             Decision::Challenge(_) => challenge(site, facts),
@@ -147,7 +145,7 @@ fn refusal(site: &Site, facts: &Facts<'_>, status: StatusCode, detail: &str) -> 
         title(status),
         detail,
         &facts.id.to_string(),
-        form(facts.headers, facts.expects, &site.prefix),
+        form(facts.headers, facts.expects(), &site.prefix),
     )
 }
 

@@ -52,14 +52,12 @@ impl Dialect for Envoy {
         if !arrival.rest.starts_with('/') {
             return Err(NO_PATH);
         }
-        let (path, query) = metadata::split(arrival.rest)?;
         Ok(Asked {
             method: arrival.received.method.clone(),
             scheme: arrival.hop.scheme,
             authority: arrival.authority,
             host: Cow::Borrowed(arrival.host),
-            path,
-            query,
+            target: metadata::target(arrival.rest)?,
         })
     }
 

@@ -4,14 +4,13 @@
 //! Gateways copy the client's headers into their question, so a header that the gateway does not
 //! set itself was written by whoever asks to be let in (GHSA-5wcc-hf24-rf5h, CVE-2026-40575).
 
-use http::Method;
 use http::uri::PathAndQuery;
 
-use super::Asked;
+use super::{Asked, Target};
 use crate::request::Scheme;
 use crate::request::admission::Rejection;
 use crate::request::host::Authority;
-use crate::request::received::{self, is_plain_target};
+use crate::request::received;
 use crate::wire::names::{self, Names};
 use crate::wire::{Fields, Known, scan};
 
@@ -157,6 +156,7 @@ pub(super) fn forwarded<'r>(
     asked(verb, scheme, authority, target, method)
 }
 
+#[inline(always)]
 fn asked<'r>(
     verb: &str,
     scheme: Scheme,
@@ -164,32 +164,32 @@ fn asked<'r>(
     target: &'r str,
     method: &Metadata,
 ) -> Result<Asked<'r>, Rejection> {
-    let verb = Method::from_bytes(verb.as_bytes()).map_err(|_| method.malformed)?;
+    let verb = received::method(verb).ok_or(method.malformed)?;
     // The gateway keeps its connection: what is wrong is the client's.
     let open = |error| Rejection {
         close: false,
         ..Rejection::from(error)
     };
-    let host = Authority::parse(authority).map_err(open)?.host;
-    let (path, query) = split(target)?;
     Ok(Asked {
         method: verb,
         scheme,
         authority,
-        host,
-        path,
-        query,
+        host: Authority::parse(authority).map_err(open)?.host,
+        target: self::target(target)?,
     })
 }
 
 /// Path and query of a request target, which must be one that a client could have sent us.
-#[inline]
-pub(super) fn split(target: &str) -> Result<(&str, &str), Rejection> {
+#[inline(always)]
+pub(super) fn target(target: &str) -> Result<Target<'_>, Rejection> {
+    let parts = Target::of(received::split(target));
+    // A path that can be read in one way only is one that a client could have sent.
+    let plain = parts.safe.is_ok() && received::is_plain_query(parts.query);
     // A `#` would be cut off without a word.
-    if !is_plain_target(target) && (target.contains('#') || PathAndQuery::try_from(target).is_err()) {
+    if !plain && (target.contains('#') || PathAndQuery::try_from(target).is_err()) {
         return Err(BAD_TARGET);
     }
-    Ok(received::split(target))
+    Ok(parts)
 }
 
 /// Scheme and what follows it of an address as nearly every gateway writes it; none says nothing of it.
@@ -267,6 +267,20 @@ mod tests {
         ] {
             assert_eq!(usual_scheme(written), None, "{written}");
             assert_eq!(any_scheme(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn no_path_that_can_be_read_in_one_way_is_refused_as_a_target() {
+        for byte in 0..=0x7f_u8 {
+            for path in [format!("/a{}b", char::from(byte)), format!("/%{byte:02x}")] {
+                let refused = PathAndQuery::try_from(path.as_str()).is_err() || path.contains('#');
+                let safe = Target::of((&path, "")).safe.is_ok();
+                assert!(!(safe && refused), "{path}");
+            }
+            let query = char::from(byte).to_string();
+            let refused = PathAndQuery::try_from(format!("/?{query}")).is_err() || query == "#";
+            assert!(!(received::is_plain_query(&query) && refused), "{query}");
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 pub use metadata::Family;
-pub use question::{Asked, Question};
+pub use question::{Asked, Target};
 
 use crate::decision::Decision;
 use crate::request::admission::{Handshake, Rejection};
@@ -38,14 +38,6 @@ pub trait Dialect: Send + Sync {
     /// # Errors
     /// What is missing, doubled or malformed.
     fn asked<'r>(&self, arrival: &Arrival<'r>) -> Result<Asked<'r>, Rejection>;
-
-    /// What is asked about, checked.
-    ///
-    /// # Errors
-    /// As [`Dialect::asked`], and what no request may have.
-    fn question<'r>(&self, arrival: &Arrival<'r>) -> Result<Question<'r>, Rejection> {
-        self.asked(arrival)?.question(arrival)
-    }
 
     /// The decision in this dialect. Total: every decision has an answer. An allowed request in
     /// proxy mode is forwarded instead and never comes here.
@@ -233,7 +225,7 @@ mod tests {
             path: &path,
             query: "",
             headers: &Fields::new(),
-            expects,
+            expects: Some(expects),
         };
         GATEWAYS
             .iter()

@@ -85,8 +85,9 @@ impl Gate {
         let mut asker = Asker::new(lane, &asking);
         let judged = async {
             let begun = self.begin(lane, asking, received, peer, record, &mut asker)?;
-            let question = asker.dialect.question(&asker.arrival(received, &begun))?;
-            let facts = question.facts(record.now(), record.id());
+            let arrival = asker.arrival(received, &begun);
+            let asked = asker.dialect.asked(&arrival)?;
+            let facts = asked.facts(&arrival, record.now(), record.id())?;
             let route = self.examine(lane, &facts, record)?;
             let ruling = self.decide(lane, route, &facts, record).await;
             Ok(self.conclude(lane, &asker, route, &facts, &ruling, record))
@@ -113,20 +114,28 @@ impl Gate {
             Ok(begun) => begun,
             Err(rejection) => return self.refuse_now(lane, record, &asker, received, rejection),
         };
-        let question = &asker.dialect.question(&asker.arrival(received, begun));
-        let facts = match question {
-            Ok(question) => question.facts(record.now(), record.id()),
+        let arrival = asker.arrival(received, begun);
+        let asked = asker.dialect.asked(&arrival);
+        let asked = match &asked {
+            Ok(asked) => asked,
             Err(rejection) => return self.refuse_now(lane, record, &asker, received, rejection),
         };
-        let route = match self.examine(lane, &facts, record) {
+        let facts = asked.facts(&arrival, record.now(), record.id());
+        let facts = match &facts {
+            Ok(facts) => facts,
+            Err(rejection) => return self.refuse_now(lane, record, &asker, received, rejection),
+        };
+        let route = match self.examine(lane, facts, record) {
             Ok(route) => route,
             Err(rejection) => return self.refuse_now(lane, record, &asker, received, &rejection),
         };
-        let Some(ruling) = &self.decide_now(lane, route, &facts, record) else {
+        let decided = lane.snapshot.authority.decide_now(&lane.core, route, facts);
+        let Ok(ruling) = &decided else {
             record.forget();
             return Now::Waits;
         };
-        let mut answer = self.conclude(lane, &asker, route, &facts, ruling, record);
+        self.ruled(lane, route, facts, ruling, record);
+        let mut answer = self.conclude(lane, &asker, route, facts, ruling, record);
         record.finish_at_once(&mut answer);
         Now::Answered(answer, record.at())
     }
@@ -178,7 +187,7 @@ impl Gate {
         let token_headers = &settings.credentials.token_headers;
         let admitted = admission::admit(received, token_headers, settings.limits.head)?;
         asker.authority = Some(admitted.authority);
-        let hop = client_addr::resolve(&peer, &received.fields, &trust)?;
+        let hop = client_addr::behind_proxy(&peer, &received.fields, &trust)?;
         record.client(hop.client);
         asker.knows_client = true;
         Ok(Begun { handshake, hop })
@@ -276,7 +285,7 @@ impl Gate {
             Ok(asked) if asker.may_ask => Refused {
                 method: &asked.method,
                 host: &asked.host,
-                path: asked.path,
+                path: asked.target.path,
                 headers: &received.fields,
             },
             _ => Refused::of(received, arrival.host),

@@ -17,6 +17,7 @@ use arc_swap::cache::Cache;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
+use crate::authn::Unverified;
 use crate::config::settings::IdentityHeaders;
 use crate::decision::guard::Throttled;
 use crate::decision::{Core, Ruling};
@@ -214,8 +215,7 @@ impl Gate {
         }
     }
 
-    /// Decides, and writes down what was decided. Every road comes through here, or through
-    /// [`Gate::decide_now`].
+    /// Decides, and writes down what was decided. Every road comes through here, or through [`Gate::ruled`].
     async fn decide(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, record: &mut Record<'_>) -> Ruling {
         let snapshot = &*lane.snapshot;
         let authority = &snapshot.authority;
@@ -233,23 +233,23 @@ impl Gate {
     }
 
     /// The same if it takes no while; else nothing was decided.
-    fn decide_now(
+    fn decide_now<'r>(
         &self,
         lane: &Lane,
         route: &Route,
-        facts: &Facts<'_>,
+        facts: &Facts<'r>,
         record: &mut Record<'_>,
-    ) -> Option<Ruling> {
-        let authority = &lane.snapshot.authority;
-        let ruling = authority.decide_now(&lane.core, route, facts).ok()?;
+    ) -> Result<Ruling, Unverified<'r>> {
+        let ruling = lane.snapshot.authority.decide_now(&lane.core, route, facts)?;
         self.ruled(lane, route, facts, &ruling, record);
-        Some(ruling)
+        Ok(ruling)
     }
 
+    /// Writes down what was decided.
     fn ruled(&self, lane: &Lane, route: &Route, facts: &Facts<'_>, ruling: &Ruling, record: &mut Record<'_>) {
         let snapshot = &*lane.snapshot;
         record.ruled(route, facts, ruling, snapshot.settings.audit.allowed);
-        if let Some(identity) = ruling.identity.as_deref() {
+        if let Some(identity) = ruling.identity() {
             snapshot.authority.note_used(identity, facts);
         }
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::api;
 use crate::decision::{Decision, Permit, Ruling};
-use crate::dialect::Arrival;
+use crate::dialect::{Arrival, Asked};
 use crate::pages::{self, Confirmed};
 use crate::policy::Route;
 use crate::request::admission::{self, Handshake, Rejection, Target};
@@ -33,19 +33,21 @@ struct Entered<'r> {
     upgrade: bool,
 }
 
-/// A request that asks about itself.
-fn arrival<'r>(received: &'r Received<'r>, entered: &'r Entered<'_>) -> Arrival<'r> {
-    Arrival {
-        received,
-        authority: entered.authority.as_written,
-        host: &entered.authority.host,
-        handshake: if entered.upgrade {
-            Handshake::Upgrade
-        } else {
-            Handshake::None
-        },
-        hop: entered.hop,
-        rest: "",
+impl Entered<'_> {
+    /// The request as its dialect sees it.
+    fn arrival<'a>(&'a self, received: &'a Received<'a>) -> Arrival<'a> {
+        Arrival {
+            received,
+            authority: self.authority.as_written,
+            host: &self.authority.host,
+            handshake: if self.upgrade {
+                Handshake::Upgrade
+            } else {
+                Handshake::None
+            },
+            hop: self.hop,
+            rest: "",
+        }
     }
 }
 
@@ -64,21 +66,12 @@ impl Gate {
             Ok(entered) => entered,
             Err(answer) => return (*answer).into(),
         };
-        let question = self.direct.question(&arrival(received, &entered));
-        let question = match &question {
-            Ok(question) => question,
-            Err(rejection) => {
-                return self
-                    .no_question(lane, received, &entered, rejection, record)
-                    .into();
-            }
+        let arrival = entered.arrival(received);
+        let asked = self.direct.asked(&arrival);
+        let facts = match self.facts(lane, &arrival, &asked, &peer, record) {
+            Ok(facts) => facts,
+            Err(answer) => return (*answer).into(),
         };
-        let facts = question.facts(record.now(), record.id());
-        record.about(&facts);
-        if let Some(elsewhere) = snapshot.https_instead(&peer, &entered.hop, &facts) {
-            let refused = Refused::of(received, facts.host);
-            return self.unless_banned(lane, record, &refused, || elsewhere).into();
-        }
         if is_ours(snapshot, &facts) {
             let body = std::mem::take(body);
             // Boxed: each request has room for the future, and few need it.
@@ -107,7 +100,7 @@ impl Gate {
             _ => return self.deny(snapshot, &facts, &ruling, record).into(),
         };
         let mut kept = None;
-        if let Some(who) = ruling.identity.as_deref()
+        if let Some(who) = permit.identity()
             && pages::may_confirm(facts.method, facts.headers, who)
         {
             let house = self.house(snapshot);
@@ -138,21 +131,12 @@ impl Gate {
             Ok(entered) => entered,
             Err(answer) => return (*answer).into(),
         };
-        let question = self.direct.question(&arrival(received, &entered));
-        let question = match &question {
-            Ok(question) => question,
-            Err(rejection) => {
-                return self
-                    .no_question(lane, received, &entered, rejection, record)
-                    .into();
-            }
+        let arrival = entered.arrival(received);
+        let asked = self.direct.asked(&arrival);
+        let facts = match self.facts(lane, &arrival, &asked, &peer, record) {
+            Ok(facts) => facts,
+            Err(answer) => return (*answer).into(),
         };
-        let facts = question.facts(record.now(), record.id());
-        record.about(&facts);
-        if let Some(elsewhere) = snapshot.https_instead(&peer, &entered.hop, &facts) {
-            let refused = Refused::of(received, facts.host);
-            return self.unless_banned(lane, record, &refused, || elsewhere).into();
-        }
         // Everything below the prefix of ours is slow by nature.
         if is_ours(snapshot, &facts) || pages::may_wait(facts.method, facts.headers) {
             return Step::Waits;
@@ -161,7 +145,7 @@ impl Gate {
             Ok(found) => found,
             Err(answer) => return (*answer).into(),
         };
-        let Some(ruling) = self.decide_now(lane, route, &facts, record) else {
+        let Ok(ruling) = self.decide_now(lane, route, &facts, record) else {
             return Step::Waits;
         };
         let dead_cookie = has_dead_cookie(&facts, &ruling);
@@ -207,18 +191,30 @@ impl Gate {
         })
     }
 
-    /// It asks what nobody can judge.
-    #[cold]
-    fn no_question(
+    /// What it asks: a request that asks about itself.
+    fn facts<'r>(
         &self,
         lane: &Lane,
-        received: &Received<'_>,
-        entered: &Entered<'_>,
-        rejection: &Rejection,
+        arrival: &Arrival<'r>,
+        asked: &'r Result<Asked<'r>, Rejection>,
+        peer: &Peer,
         record: &Record<'_>,
-    ) -> Response<Body> {
-        let refused = Refused::of(received, &entered.authority.host);
-        self.reject(lane, record, &refused, rejection)
+    ) -> Result<Facts<'r>, Refusal> {
+        let refused = || Refused::of(arrival.received, arrival.host);
+        let judged = |asked: &'r Asked<'r>| asked.facts(arrival, record.now(), record.id());
+        let facts = asked
+            .as_ref()
+            .map_err(|rejection| *rejection)
+            .and_then(judged)
+            .map_err(|rejection| Box::new(self.reject(lane, record, &refused(), &rejection)))?;
+        record.about(&facts);
+        match lane.snapshot.https_instead(peer, &arrival.hop, &facts) {
+            Some(elsewhere) => {
+                let answer = self.unless_banned(lane, record, &refused(), || elsewhere);
+                Err(Box::new(answer))
+            }
+            None => Ok(facts),
+        }
     }
 
     /// What is ours alone: pages, and the REST interface.
@@ -388,7 +384,7 @@ impl Gate {
             return self.unless_banned(lane, record, &refused, || document);
         }
         let ruling = self.decide(lane, &snapshot.api, facts, record).await;
-        match (&ruling.decision, &ruling.identity) {
+        match (&ruling.decision, ruling.identity()) {
             (Decision::Allow(_), Some(who)) => {
                 let (reach, authority) = (&self.shared.operations, &snapshot.authority);
                 api::serve(reach, authority, prefix, facts, who, body).await
@@ -422,8 +418,8 @@ impl Gate {
         ruling: &Ruling,
         record: &Record<'_>,
     ) -> Response<Body> {
-        let mut answer = match (&ruling.decision, &ruling.identity) {
-            (Decision::Deny(_), Some(who)) if facts.expects == Expects::Page => {
+        let mut answer = match (&ruling.decision, ruling.identity()) {
+            (Decision::Deny(_), Some(who)) if facts.expects() == Expects::Page => {
                 pages::denied(&self.house(snapshot), facts, who)
             }
             _ => self.direct.answer(&snapshot.site, facts, &ruling.decision),

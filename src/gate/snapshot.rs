@@ -18,7 +18,7 @@ use crate::decision::{Authority, Guard, Permit};
 use crate::dialect::{HandedOn, Site};
 use crate::policy::{Route, Routes, Scopes, TrustedNetworks};
 use crate::request::client_addr::{Hop, ProxyTrust};
-use crate::request::{Expects, Facts, Peer, Received, origin};
+use crate::request::{Facts, Peer, Received, origin};
 use crate::upstream::{self, Backends, IdentityNames, RouteBackends};
 use crate::wire::{Body, Fields, Value};
 
@@ -193,7 +193,7 @@ impl Snapshot {
                 left.push(name.as_str(), value.as_bytes());
             }
         }
-        let upgrade = facts.expects == Expects::Upgrade;
+        let upgrade = facts.is_upgrade();
         self.strip(route, permit, upgrade, &mut left, &mut Cow::Borrowed(""));
         upstream::strip_cookies(&mut left, permit, &route.settings);
         sent()

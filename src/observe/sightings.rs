@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Secret, random};
 use crate::observe::Outcome;
-use crate::request::{Client, Expects, Facts, Peer, Received};
+use crate::request::{Client, Facts, Peer, Received};
 use crate::time::Timestamp;
 use crate::wire::Fields;
 
@@ -173,10 +173,16 @@ impl Sightings {
     }
 
     /// A request that somebody watches for. One relaxed load when nobody watches.
+    #[inline]
     pub fn notice(&self, received: &Received<'_>, peer: &Peer, now: Timestamp) -> Option<Box<Noticed>> {
-        if !self.watching.load(Ordering::Relaxed) {
-            return None;
+        if self.watching.load(Ordering::Relaxed) {
+            self.look_for(received, peer, now)
+        } else {
+            None
         }
+    }
+
+    fn look_for(&self, received: &Received<'_>, peer: &Peer, now: Timestamp) -> Option<Box<Noticed>> {
         let (nonce, number) = mark(received)?;
         let mut watches = self.watches();
         watches.retain(|watch| now < watch.until);
@@ -225,7 +231,7 @@ pub struct Noticed {
 impl Noticed {
     /// What is judged.
     pub fn facts(&mut self, facts: &Facts<'_>) {
-        self.sighting.websocket = facts.expects == Expects::Upgrade;
+        self.sighting.websocket = facts.is_upgrade();
         self.sighting.asked = Some(Asked {
             method: cut(facts.method.as_str()),
             scheme: facts.scheme.as_str().into(),

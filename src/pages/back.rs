@@ -119,7 +119,7 @@ mod tests {
             path: &path,
             query: "",
             headers: &headers,
-            expects: Expects::Page,
+            expects: Some(Expects::Page),
         };
         let site = Site {
             prefix: "/_sidegate".into(),

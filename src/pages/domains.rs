@@ -106,7 +106,7 @@ fn give(house: &House<'_>, visit: &Visit<'_>) -> Response<Body> {
         return super::message(house, visit, StatusCode::BAD_REQUEST, visit.words.hop_bad);
     };
     // A page that fetches this, or shows it as a picture, gets nothing.
-    if visit.facts.expects != Expects::Page {
+    if visit.facts.expects() != Expects::Page {
         return visit.refused_method("GET, HEAD");
     }
     let session = visit.who.as_deref().and_then(|who| who.session());

@@ -226,7 +226,7 @@ impl Visit<'_> {
 
     /// The login form for a browser; 401 for a program.
     fn to_login(&self, house: &House<'_>, path: &str) -> Response<Body> {
-        if self.facts.expects == Expects::Page || *self.facts.method == Method::POST {
+        if self.facts.expects() == Expects::Page || *self.facts.method == Method::POST {
             let back = crate::wire::query::encode(&format!("{}{path}", house.site.prefix));
             return frame::go(&format!("{}/login?rd={back}", house.site.prefix));
         }
@@ -240,7 +240,7 @@ impl Visit<'_> {
     }
 
     fn refused(&self, status: StatusCode, title: &str, detail: &str) -> Response<Body> {
-        let form = direct::form(self.facts.headers, self.facts.expects, self.prefix);
+        let form = direct::form(self.facts.headers, self.facts.expects(), self.prefix);
         problem(status, title, detail, &self.facts.id.to_string(), form)
     }
 

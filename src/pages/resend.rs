@@ -73,7 +73,7 @@ pub async fn keep(house: &House<'_>, facts: &Facts<'_>, ruling: &Ruling, body: B
         Decision::Challenge(challenge) => challenge.why,
         _ => "",
     };
-    let visit = Visit::new(house, facts, ruling.identity.clone());
+    let visit = Visit::new(house, facts, ruling.identity().cloned());
     let words = visit.words;
     let read = match house.settings.session.keep_form {
         Some(most) if is_form(facts.headers) => read(facts.headers, body, most).await,

@@ -66,7 +66,7 @@ fn may_open(house: &House<'_>, visit: &Visit<'_>, route: &settings::Route, who: 
         path: &path,
         query: "",
         headers: &headers,
-        expects: Expects::Page,
+        expects: Some(Expects::Page),
         ..visit.facts
     };
     let route = Route {

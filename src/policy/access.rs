@@ -6,7 +6,7 @@ use super::{Route, Scopes};
 use crate::authn::Identity;
 use crate::config::settings::{Access, AccessTable, WebSocket};
 use crate::model::Role;
-use crate::request::{Expects, Facts};
+use crate::request::Facts;
 
 /// What the rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub enum Verdict {
 }
 
 /// What that identity may do there.
+#[inline]
 pub fn rule(scopes: &Scopes, route: &Route, facts: &Facts<'_>, who: Option<&Identity>) -> Verdict {
     if matches!(route.settings.access, Access::Public) {
         return Verdict::Grant;
@@ -43,7 +44,7 @@ pub fn rule(scopes: &Scopes, route: &Route, facts: &Facts<'_>, who: Option<&Iden
 
 /// A WebSocket carries commands, so it counts as a write unless the route says otherwise.
 fn writes(route: &Route, facts: &Facts<'_>) -> bool {
-    if facts.expects == Expects::Upgrade {
+    if facts.is_upgrade() {
         return route.settings.websocket == WebSocket::Write;
     }
     !matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS)
@@ -88,7 +89,7 @@ pub(super) mod tests {
     use crate::authn::{FirstUses, RouteNames};
     use crate::config::settings;
     use crate::model::UserRecord;
-    use crate::request::{Client, RequestId, SafePath, Scheme};
+    use crate::request::{Client, Expects, RequestId, SafePath, Scheme};
     use crate::time::Timestamp;
     use crate::wire::Fields;
 
@@ -166,7 +167,7 @@ pub(super) mod tests {
             path: &path,
             query: "",
             headers: &Fields::new(),
-            expects,
+            expects: Some(expects),
         };
         rule(&Scopes::default(), &route, &facts, who)
     }

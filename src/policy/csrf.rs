@@ -8,13 +8,13 @@ use http::Method;
 use http::header::ORIGIN;
 
 use crate::config::settings::Csrf;
+use crate::request::Facts;
 use crate::request::origin::{self, Site};
-use crate::request::{Expects, Facts};
 
 /// Whether this request may use a cookie: it changes nothing, or its page is near enough.
 pub fn may_use_cookie(rule: Csrf, facts: &Facts<'_>, public_url: Option<&str>) -> bool {
-    let harmless = facts.expects != Expects::Upgrade
-        && matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let harmless =
+        !facts.is_upgrade() && matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     harmless || rule == Csrf::Off || comes_from_here(rule, facts, public_url)
 }
 
@@ -68,7 +68,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{Client, RequestId, SafePath, Scheme};
+    use crate::request::{Client, Expects, RequestId, SafePath, Scheme};
     use crate::time::Timestamp;
     use crate::wire::Fields;
 
@@ -86,7 +86,7 @@ mod tests {
             path: &path,
             query: "",
             headers: &headers,
-            expects,
+            expects: Some(expects),
         };
         may_use_cookie(rule, &facts, Some("https://public.example"))
     }

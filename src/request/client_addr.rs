@@ -39,34 +39,63 @@ pub struct Hop {
 /// Finds the client. Forwarding headers of anyone but a trusted proxy are ignored; those of a
 /// trusted one must be right, since guessing would take a stranger for a neighbour.
 pub fn resolve(peer: &Peer, headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Result<Hop, Rejection> {
-    let trusted = trust.includes(peer);
-    let own_scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
-    let own = |address: SocketAddr| canonical(address.ip());
-    if !trusted {
-        let client = peer
-            .address
-            .map_or(Client::Unix, |address| Client::Address(own(address)));
+    if trust.includes(peer) {
+        return behind_proxy(peer, headers, trust);
+    }
+    Ok(Hop {
+        client: Client::of(peer),
+        scheme: own_scheme(peer),
+        trusted: false,
+    })
+}
+
+/// The same where the peer is known to be a trusted proxy.
+///
+/// # Errors
+/// What it says of its client cannot be read.
+pub fn behind_proxy(peer: &Peer, headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Result<Hop, Rejection> {
+    // Nearly always there is one address alone, which is the client whoever it is.
+    if trust.header.is_none()
+        && let Ok(Some(chain)) = single(headers, &X_FORWARDED_FOR)
+        && let Some(only) = plain_v4(chain)
+    {
         return Ok(Hop {
-            client,
-            scheme: own_scheme,
-            trusted,
+            client: Client::Address(IpAddr::V4(only)),
+            scheme: scheme_behind(peer, headers)?,
+            trusted: true,
         });
     }
+    behind_several(peer, headers, trust)
+}
+
+#[inline(never)]
+fn behind_several(peer: &Peer, headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Result<Hop, Rejection> {
     let named = match trust.header {
         Some(header) => named_client(headers, header)?,
         None => forwarded_client(headers, trust)?,
     };
     let client = match (named, peer.address) {
         (Some(named), _) => Client::Address(named),
-        (None, Some(address)) => Client::Proxy(own(address)),
+        (None, Some(address)) => Client::Proxy(canonical(address.ip())),
         (None, None) => Client::Unix,
     };
-    let scheme = forwarded_scheme(headers)?.unwrap_or(own_scheme);
     Ok(Hop {
         client,
-        scheme,
-        trusted,
+        scheme: scheme_behind(peer, headers)?,
+        trusted: true,
     })
+}
+
+fn scheme_behind(peer: &Peer, headers: &Fields<'_>) -> Result<Scheme, Rejection> {
+    if headers.seen().has(X_FORWARDED_PROTO) {
+        forwarded_scheme(headers).map(|told| told.unwrap_or(own_scheme(peer)))
+    } else {
+        Ok(own_scheme(peer))
+    }
+}
+
+fn own_scheme(peer: &Peer) -> Scheme {
+    if peer.tls { Scheme::Https } else { Scheme::Http }
 }
 
 impl ProxyTrust<'_> {
@@ -133,10 +162,6 @@ fn forwarded_client(headers: &Fields<'_>, trust: &ProxyTrust<'_>) -> Result<Opti
     let Some(chain) = single(headers, &X_FORWARDED_FOR)? else {
         return Ok(None);
     };
-    // Nearly always there is one alone, which is the client whoever it is.
-    if let Some(only) = plain_v4(chain) {
-        return Ok(Some(IpAddr::V4(only)));
-    }
     if chain.bytes().filter(|byte| *byte == b',').count() >= MAX_HOPS {
         return Err(LONG_CHAIN);
     }
@@ -161,6 +186,7 @@ fn named_client(headers: &Fields<'_>, header: &HeaderName) -> Result<Option<IpAd
 
 /// The value of a header that must not be there twice: joining two lines is what an attacker who
 /// can add one hopes for.
+#[inline]
 fn single<'h>(headers: &'h Fields<'_>, name: &impl Named) -> Result<Option<&'h str>, Rejection> {
     match headers.only(name).map_err(|_| TWO_CHAINS)? {
         Some(value) => value.to_str().map(Some).map_err(|_| BAD_HOP),

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::{RequestId, SafePath};
+use super::{Peer, RequestId, SafePath, client_addr};
 use crate::time::Timestamp;
-use crate::wire::Fields;
 pub use crate::wire::accept::Expects;
+use crate::wire::{Fields, accept};
 
 /// What is known about one request before anyone asks who sent it.
 ///
@@ -35,8 +35,23 @@ pub struct Facts<'r> {
     pub query: &'r str,
     /// Names outside `[A-Za-z0-9-]` are gone, duplicates of what must be single were refused.
     pub headers: &'r Fields<'r>,
+    /// What the client can do with a refusal, where it was told; none: its headers tell, which nobody need read of a
+    /// request that is let through.
+    pub expects: Option<Expects>,
+}
+
+impl Facts<'_> {
     /// What the client can do with a refusal.
-    pub expects: Expects,
+    pub fn expects(&self) -> Expects {
+        let told = || accept::expects(self.method, self.headers);
+        self.expects.unwrap_or_else(told)
+    }
+
+    /// Whether it asks for a WebSocket.
+    #[inline]
+    pub fn is_upgrade(&self) -> bool {
+        self.expects == Some(Expects::Upgrade)
+    }
 }
 
 /// Whose request it is, as an address.
@@ -52,6 +67,12 @@ pub enum Client {
 }
 
 impl Client {
+    /// Whoever is on the socket.
+    pub fn of(peer: &Peer) -> Self {
+        let own = |address: std::net::SocketAddr| Client::Address(client_addr::canonical(address.ip()));
+        peer.address.map_or(Client::Unix, own)
+    }
+
     /// The address, if there is one: for logs, networks and the backend's `X-Forwarded-For`.
     pub fn address(self) -> Option<IpAddr> {
         match self {

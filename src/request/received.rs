@@ -35,7 +35,24 @@ pub fn is_plain_target(target: &str) -> bool {
     target.starts_with('/') && target.len() <= MAX_TARGET && !scan::has(target.as_bytes(), is_odd)
 }
 
+/// The same of a query, without its `?`.
+#[inline]
+pub fn is_plain_query(query: &str) -> bool {
+    query.is_empty() || (query.len() <= MAX_TARGET && !scan::has(query.as_bytes(), is_odd))
+}
+
+/// The method of that name, if it is a token.
+#[inline]
+pub fn method(name: &str) -> Option<Method> {
+    // Nearly every one is, which is seen at once.
+    if name == "GET" {
+        return Some(Method::GET);
+    }
+    Method::from_bytes(name.as_bytes()).ok()
+}
+
 /// Path and query of a target.
+#[inline]
 pub fn split(target: &str) -> (&str, &str) {
     match scan::position(target.as_bytes(), [b'?']) {
         Some(at) => (&target[..at], &target[at + 1..]),

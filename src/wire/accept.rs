@@ -29,10 +29,7 @@ const SEC_FETCH: Names = Names::of(&[
 /// A page is expected by a GET or HEAD that a browser marks as navigation, or, without any
 /// `Sec-Fetch-*`, that accepts HTML. A browser sends `Sec-Fetch-*` only over https and to
 /// localhost, hence the second way.
-pub fn expects(method: &Method, headers: &Fields<'_>, upgrade: bool) -> Expects {
-    if upgrade {
-        return Expects::Upgrade;
-    }
+pub fn expects(method: &Method, headers: &Fields<'_>) -> Expects {
     if method != Method::GET && method != Method::HEAD {
         return Expects::Program;
     }
@@ -199,16 +196,8 @@ mod tests {
             ),
         ];
         for (method, list, expected) in table {
-            assert_eq!(
-                expects(method, &headers(list), false),
-                *expected,
-                "{method} {list:?}"
-            );
+            assert_eq!(expects(method, &headers(list)), *expected, "{method} {list:?}");
         }
-        assert_eq!(
-            expects(&Method::GET, &headers(&[("accept", FIREFOX)]), true),
-            Expects::Upgrade
-        );
     }
 
     // "`application/problem+json` when JSON is accepted, a small HTML page for browsers"

@@ -131,6 +131,12 @@ impl Guard {
         }
     }
 
+    /// Whether allowed requests have a rate at all.
+    #[inline]
+    pub fn limits_allowed(&self) -> bool {
+        self.allowed.is_on()
+    }
+
     /// Spends from the rates of client, user and token of an allowed request. Nothing to do, and
     /// nothing shared is touched, while `rate_allowed` is off.
     ///

@@ -169,7 +169,8 @@ impl Rates {
         })
     }
 
-    fn is_on(&self) -> bool {
+    #[inline]
+    pub(super) fn is_on(&self) -> bool {
         self.on.load(Ordering::Acquire)
     }
 

@@ -26,7 +26,7 @@ use crate::observe::Outcome;
 use crate::observe::access::AccessLog;
 use crate::observe::audit::{Audit, Event, Line};
 use crate::observe::log::Explained;
-use crate::observe::metrics::{Metrics, WorkerCounters};
+use crate::observe::metrics::{Metrics, Took, WorkerCounters};
 use crate::observe::sightings::{self, Noticed, Sightings};
 use crate::policy::Route;
 use crate::request::admission::Rejection;
@@ -58,6 +58,14 @@ pub struct Observers {
     pub sightings: Sightings,
 }
 
+impl Observers {
+    #[inline(never)]
+    fn access(&self, received: &Received<'_>) -> Option<Box<Access>> {
+        let log = self.access.load_full()?;
+        Some(Box::new(Access::new(log, received)))
+    }
+}
+
 /// What is known of a request that nobody could judge.
 #[derive(Clone, Copy)]
 pub struct Refused<'r> {
@@ -84,7 +92,7 @@ impl<'r> Refused<'r> {
 
     /// The form of an error for this client; a page links to ours below `prefix` unless that is empty.
     pub fn form<'p>(&self, prefix: &'p str) -> Form<'p> {
-        let expects = accept::expects(self.method, self.headers, false);
+        let expects = accept::expects(self.method, self.headers);
         direct::form(self.headers, expects, prefix)
     }
 }
@@ -96,9 +104,10 @@ pub struct Record<'g> {
     id: RequestId,
     at: Moment,
     /// How long it took to decide.
-    judged: Option<Duration>,
+    judged: Option<Took>,
     peer: Peer,
-    client: Client,
+    /// As far as it was found out; before that it is whoever is on the socket.
+    client: Option<Client>,
     rule: Option<&'g str>,
     road: &'static str,
     access: Option<Box<Access>>,
@@ -116,14 +125,9 @@ impl<'g> Record<'g> {
         peer: Peer,
     ) -> Self {
         let observers = &shared.observers;
-        let client = peer.address.map_or(Client::Unix, |address| {
-            Client::Address(crate::request::client_addr::canonical(address.ip()))
-        });
         // The settings come into force after their log: it is there if they have one.
         let log = snapshot.settings.log.access.as_ref();
-        let access = log
-            .and_then(|_| observers.access.load_full())
-            .map(|log| Box::new(Access::new(log, received)));
+        let access = log.and_then(|_| observers.access(received));
         let at = shared.clock.read();
         Self {
             shared,
@@ -132,7 +136,7 @@ impl<'g> Record<'g> {
             at,
             judged: None,
             peer,
-            client,
+            client: None,
             rule: None,
             road: "proxy",
             access,
@@ -160,7 +164,7 @@ impl<'g> Record<'g> {
 
     /// The client behind the trusted proxies.
     pub fn client(&mut self, client: Client) {
-        self.client = client;
+        self.client = Some(client);
     }
 
     /// The route that it belongs to.
@@ -170,7 +174,7 @@ impl<'g> Record<'g> {
 
     /// Whose request it is, as far as is known.
     pub fn whose(&self) -> Client {
-        self.client
+        self.client.unwrap_or_else(|| Client::of(&self.peer))
     }
 
     /// By which road it came, if not through proxy mode.
@@ -216,12 +220,12 @@ impl<'g> Record<'g> {
         let news = if gateway {
             explained.is_news(&(self.road, rejection.message), self.now())
         } else {
-            explained.is_first(self.client, rejection.message, self.now())
+            explained.is_first(self.whose(), rejection.message, self.now())
         };
         if news {
             warn!(
                 request.id = %self.id,
-                client.ip = %self.client,
+                client.ip = %self.whose(),
                 peer = %self.peer.address.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string()),
                 road = self.road,
                 path = refused.path,
@@ -251,9 +255,9 @@ impl<'g> Record<'g> {
     /// It was decided. Allowed requests are audited now, all others when their answer is known.
     pub fn ruled(&mut self, route: &Route, facts: &Facts<'_>, ruling: &Ruling, all: AuditAllowed) {
         let outcome = Outcome::from(&ruling.decision);
-        let identity = ruling.identity.as_deref();
+        let identity = ruling.identity().map(Arc::as_ref);
         self.noticed(|noticed| noticed.decided(outcome));
-        let took = self.elapsed();
+        let took = Took::from(self.elapsed());
         self.judged = Some(took);
         self.counters
             .decided(outcome, identity.map(|identity| identity.method), took);
@@ -297,10 +301,10 @@ impl<'g> Record<'g> {
                     ban.until.map_or_else(String::new, |until| until.to_string())
                 ),
                 request_id: Some(self.id),
-                client: Some(self.client),
+                client: Some(self.whose()),
                 ..Line::new(self.now(), Event::BanAdd)
             });
-            warn!(network = %ban.network, client.ip = %self.client, "banned after too many wrong credentials");
+            warn!(network = %ban.network, client.ip = %self.whose(), "banned after too many wrong credentials");
         }
         if let Decision::Fail(fault) = &ruling.decision {
             warn!(request.id = %self.id, why = %fault.why, "a request could not be decided and was refused");
@@ -309,11 +313,11 @@ impl<'g> Record<'g> {
                 .shared
                 .observers
                 .explained
-                .is_first(self.client, facts.path.raw(), self.now())
+                .is_first(self.whose(), facts.path.raw(), self.now())
         {
             warn!(
                 request.id = %self.id,
-                client.ip = %self.client,
+                client.ip = %self.whose(),
                 method = %facts.method,
                 path = facts.path.raw(),
                 tried = ruling.carrier,
@@ -361,25 +365,34 @@ impl<'g> Record<'g> {
     /// The last step of every way: the answer gets its id, and goes to the access log if it is on. When that was.
     pub fn finish(&mut self, answer: &mut Answer) -> Instant {
         let (took, now) = self.shared.clock.since_and_now(&self.at);
-        self.finish_after(answer, took);
+        self.finish_after(answer, took.into());
         now
     }
 
     /// The same where the answer was there as soon as the decision, so that one look at the clock does for both.
     pub fn finish_at_once(&mut self, answer: &mut Answer) {
-        let took = self.judged.unwrap_or_else(|| self.elapsed());
+        let took = self.judged.unwrap_or_else(|| self.elapsed().into());
         self.finish_after(answer, took);
     }
 
-    fn finish_after(&mut self, answer: &mut Answer, took: Duration) {
+    #[inline]
+    fn finish_after(&mut self, answer: &mut Answer, took: Took) {
         let mut line = *b"x-request-id: 0123456789abcdef\r\n";
         line[14..30].copy_from_slice(&self.id.digits());
         answer.lines.write(|out| out.extend_from_slice(&line));
         self.counters.answered(took);
+        if self.access.is_some() || self.noticed.is_some() {
+            self.tell(answer);
+        }
+    }
+
+    /// Tells whoever watches of the answer.
+    #[inline(never)]
+    fn tell(&mut self, answer: &mut Answer) {
         if let Some(noticed) = self.noticed.take() {
             let noticed = noticed
                 .into_inner()
-                .answered(self.road, self.client, answer.status.as_u16());
+                .answered(self.road, self.whose(), answer.status.as_u16());
             self.shared.observers.sightings.keep(noticed);
             // Does it reach the client, as a session's would have to?
             answer.headers_mut().append(SET_COOKIE, sightings::COOKIE_SET);
@@ -415,7 +428,7 @@ impl<'g> Record<'g> {
         Some(Unwritten {
             access: self.access.take()?,
             at: self.at,
-            client: self.client,
+            client: self.whose(),
             status,
             id: self.id,
             clock: self.shared.clock.clone(),
@@ -428,13 +441,14 @@ impl<'g> Record<'g> {
     }
 
     fn line(&self) -> Line<'_> {
+        let client = self.whose();
         let peer = self
             .peer
             .address
             .map(|address| crate::request::client_addr::canonical(address.ip()));
         Line {
-            client: Some(self.client),
-            peer: peer.filter(|peer| Some(*peer) != self.client.address()),
+            client: Some(client),
+            peer: peer.filter(|peer| Some(*peer) != client.address()),
             rule: self.rule.unwrap_or(""),
             road: self.road,
             request_id: Some(self.id),
@@ -449,7 +463,7 @@ impl<'g> Record<'g> {
         reason: &'l str,
         status: Option<u16>,
     ) -> Line<'l> {
-        let identity = ruling.identity.as_deref();
+        let identity = ruling.identity().map(Arc::as_ref);
         let token = identity.and_then(|identity| identity.token.as_deref());
         Line {
             decision: Some(Outcome::from(&ruling.decision)),
@@ -475,7 +489,9 @@ impl<'g> Record<'g> {
 impl Drop for Record<'_> {
     /// The client went away before there was an answer.
     fn drop(&mut self) {
-        drop(self.access_line(CLIENT_GONE));
+        if self.access.is_some() {
+            drop(self.access_line(CLIENT_GONE));
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Kept {
     id: RequestId,
     at: Moment,
     peer: Peer,
-    client: Client,
+    client: Option<Client>,
     road: &'static str,
     access: Option<Box<Access>>,
     noticed: Option<RefCell<Box<Noticed>>>,

@@ -1,9 +1,8 @@
 //! What one worker counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Took};
 use crate::authn::Method;
 use crate::observe::Outcome;
 
@@ -41,14 +40,14 @@ const fn credential_index(method: Option<Method>) -> usize {
 
 impl WorkerCounters {
     /// A request was decided or refused, after so long; `method` is how its identity was shown.
-    pub fn decided(&self, outcome: Outcome, method: Option<Method>, took: Duration) {
+    pub fn decided(&self, outcome: Outcome, method: Option<Method>, took: impl Into<Took>) {
         add(&self.requests[outcome.index()][credential_index(method)]);
-        self.decision_seconds.observe(took);
+        self.decision_seconds.observe(took.into());
     }
 
     /// A request was answered to its last byte, after so long.
-    pub fn answered(&self, took: Duration) {
-        self.request_seconds.observe(took);
+    pub fn answered(&self, took: impl Into<Took>) {
+        self.request_seconds.observe(took.into());
     }
 
     /// A credential was in the cache of verified ones.

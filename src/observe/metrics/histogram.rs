@@ -51,6 +51,22 @@ fn bucket(nanos: u64) -> usize {
     first + usize::from(BOUNDS.get(first).is_some_and(|bound| *bound < nanos))
 }
 
+/// How long something took, and in which bucket that belongs: most answers are there as soon as the decision, and are
+/// counted beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    nanos: u64,
+    bucket: usize,
+}
+
+impl From<Duration> for Took {
+    fn from(duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = bucket(nanos);
+        Self { nanos, bucket }
+    }
+}
+
 /// Written by one worker, read when somebody asks.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
@@ -60,9 +76,8 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    pub(super) fn observe(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        add_to(&self.buckets[bucket(nanos)], 1);
+    pub(super) fn observe(&self, Took { nanos, bucket }: Took) {
+        add_to(&self.buckets[bucket], 1);
         add_to(&self.nanos, nanos);
     }
 }
@@ -116,7 +131,7 @@ mod tests {
     fn a_bound_belongs_to_its_bucket() {
         let histogram = Histogram::default();
         for nanos in [0, 10_000, 10_001, 10_000_000_000, 10_000_000_001] {
-            histogram.observe(Duration::from_nanos(nanos));
+            histogram.observe(Duration::from_nanos(nanos).into());
         }
         let merged = merge([&histogram, &Histogram::default()].into_iter());
         let count_of = |bound: f64| {

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::time::Timestamp;
 
 pub use self::counters::{UpstreamFailure, WorkerCounters};
+pub use self::histogram::Took;
 use self::logins::Logins;
 pub use self::logins::{Factor, LoginOutcome};
 
