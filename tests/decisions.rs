@@ -508,6 +508,24 @@ fn the_login_address_is_absolute_and_leads_back() {
     }
 }
 
+// Section 6.3: a browser gets "a redirect to the login page", from an address too long to be led back to as well
+#[test]
+fn a_browser_at_a_long_address_comes_to_the_login_page() {
+    let gate = gate("");
+    let address = format!("/d/dash?{}", "var-p=value%20x&".repeat(375));
+    for road in gateways() {
+        let asked = Asked::get(&address, "192.0.2.1").with("Sec-Fetch-Mode: navigate");
+        let location = asked
+            .send(&gate, road)
+            .header("location")
+            .map(str::to_owned)
+            .unwrap_or_default();
+        let page = location.split_once("/_sidegate/").map(|(_, page)| page);
+        assert_eq!(page, Some("login"), "{road}");
+    }
+    assert_eq!(gate.get("/_sidegate/login", &["Accept: text/html"]).status, 200);
+}
+
 // Section 6.3: "`Basic` is added only when the request has no `Sec-Fetch-*`, `Origin` or `X-Requested-With`"
 #[test]
 fn basic_is_offered_to_programs_only() {
@@ -541,15 +559,18 @@ fn without_an_owner_the_answer_says_why() {
         ("envoy", 403),
         ("haproxy", 503),
     ] {
-        let answer = Asked::get("/", "192.0.2.1")
-            .with("Sec-Fetch-Mode: navigate")
-            .send(&gate, road);
-        assert_eq!(
-            (answer.status, answer.header("x-auth-error")),
-            (status, Some("no-owner-yet")),
-            "{road}"
-        );
-        assert_eq!(answer.all("www-authenticate").len(), 0, "{road}");
+        // What every device sends whose instance was set up anew is no wrong token here.
+        let other =
+            "Authorization: Bearer oh.phone.abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwx";
+        for shown in ["Sec-Fetch-Mode: navigate", other] {
+            let answer = Asked::get("/", "192.0.2.1").with(shown).send(&gate, road);
+            assert_eq!(
+                (answer.status, answer.header("x-auth-error")),
+                (status, Some("no-owner-yet")),
+                "{road} {shown}"
+            );
+            assert_eq!(answer.all("www-authenticate").len(), 0, "{road} {shown}");
+        }
     }
 }
 

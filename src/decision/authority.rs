@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::guard::{Guard, Guessed, Throttled};
-use super::refusing::{refuse, throttle};
+use super::refusing::{no_owner_yet, refuse, throttle};
 use super::ruling::Granted;
 use super::{Challenge, Decision, Denial, Permit, Ruling, guessing};
 use crate::accounts::{Accounts, LiveSession};
@@ -237,6 +237,10 @@ impl Authority {
     #[inline(never)]
     fn note_now(&self, identity: &Identity, facts: &Facts<'_>) {
         let address = facts.client.address();
+        // From elsewhere it is a wrong token, and no use of it that would hide the real ones for an hour.
+        if !identity.may_come_from(address) {
+            return;
+        }
         if let Some(token) = &identity.token {
             token.note_used(|token| self.accounts.note_used(token, facts.now, address));
         } else if let Some(session) = identity.session() {
@@ -321,6 +325,15 @@ impl Authority {
             // "Unknown, expired, ended, damaged or sent twice, it counts as absent": networks and public
             // routes work as if there were none.
             Err(Refusal::Absent(_)) => self.nothing_presented(core, route, facts),
+            // Nothing is wrong with what somebody shows who knew another instance: nobody is known here yet.
+            Err(Refusal::Malformed(_) | Refusal::Invalid(_) | Refusal::Dead(_))
+                if self.accounts.is_empty() =>
+            {
+                Ruling {
+                    carrier,
+                    ..Ruling::without(no_owner_yet())
+                }
+            }
             Err(refusal) => {
                 let banned = (counted && refusal.counts())
                     .then(|| self.guard.failed(facts.client, &key, facts.now))
@@ -342,13 +355,9 @@ impl Authority {
             return Ruling::without(throttle(throttled));
         }
         let identity = self.network_identity(core, facts);
-        // Until an owner exists every request gets 401, except what a trusted network may do.
+        // Except what a trusted network may do.
         if identity.is_none() && self.accounts.is_empty() {
-            let why = "no-owner-yet";
-            return Ruling::without(Decision::Challenge(Challenge {
-                why,
-                presented: false,
-            }));
+            return Ruling::without(no_owner_yet());
         }
         if identity.is_some() && self.is_forged(facts) {
             let mut ruling = self.rule(route, facts, None, false);
@@ -468,13 +477,7 @@ impl Authority {
 
     fn anonymous(&self, facts: &Facts<'_>, permit: Permit) -> Ruling {
         match self.guard.admit(facts.client, facts.now) {
-            Ok(()) if self.accounts.is_empty() => {
-                let why = "no-owner-yet";
-                Ruling::without(Decision::Challenge(Challenge {
-                    why,
-                    presented: false,
-                }))
-            }
+            Ok(()) if self.accounts.is_empty() => Ruling::without(no_owner_yet()),
             Ok(()) => Ruling {
                 carrier: "preflight",
                 ..Ruling::without(Decision::Allow(permit))

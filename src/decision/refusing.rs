@@ -23,6 +23,14 @@ pub(super) fn refuse(refusal: Refusal) -> Decision {
     }
 }
 
+/// "Until an owner exists every request gets 401"
+pub(super) fn no_owner_yet() -> Decision {
+    Decision::Challenge(Challenge {
+        why: "no-owner-yet",
+        presented: false,
+    })
+}
+
 pub(super) fn throttle(Throttled { retry_after, why }: Throttled) -> Decision {
     // `Retry-After: 0` invites to come back at once.
     Decision::Throttle {

@@ -18,7 +18,7 @@ pub use metadata::Family;
 pub use question::{Asked, Target};
 
 use crate::decision::Decision;
-use crate::request::admission::{Handshake, Rejection};
+use crate::request::admission::{Handshake, MAX_TARGET, Rejection};
 use crate::request::client_addr::Hop;
 use crate::request::{Facts, Received, RequestId, origin};
 use crate::wire::Body;
@@ -164,13 +164,18 @@ impl Site {
             "max-age" => "login?why=again&",
             _ => "login?",
         };
-        format!(
-            "{base}{}/{page}rd={}",
-            self.prefix,
-            crate::wire::query::encode(&back)
-        )
+        let page = format!("{base}{}/{page}", self.prefix);
+        let rd = crate::wire::query::encode(&back);
+        // Who cannot be brought back comes to the login all the same: one more long address would be refused there.
+        if back.len() > LONGEST_RETURN || page.len() + rd.len() > MAX_TARGET {
+            return page.trim_end_matches(['?', '&']).to_owned();
+        }
+        format!("{page}rd={rd}")
     }
 }
+
+/// The longest address that a login leads back to. Longer is nothing that a person had in the address bar.
+pub const LONGEST_RETURN: usize = 4096;
 
 /// Makes a dialect.
 type Build = fn() -> Box<dyn Dialect>;

@@ -1,12 +1,9 @@
 //! Where a browser goes after the login: only ever to this very host, or to one of `server.domains`.
 
-use crate::dialect::Site;
+use crate::dialect::{LONGEST_RETURN, Site};
 use crate::request::safe_path::SafePath;
 use crate::request::{Facts, origin};
 use crate::wire::query;
-
-/// Longer is nothing that a person had in the address bar.
-const LONGEST: usize = 4096;
 
 /// The address that `rd` names, if it is one of the request's own scheme, host and port: then it is a
 /// path with its query; or one of a domain of ours: then it is whole. None for anything else, whatever a
@@ -55,7 +52,7 @@ pub(super) fn leads_away(target: &str) -> bool {
 
 /// The origin of an address that is none of ours, in plain characters, for whoever has to mend it.
 pub(super) fn foreign(rd: &str, site: &Site, facts: &Facts<'_>) -> Option<String> {
-    if rd.len() > LONGEST || rd.starts_with('/') || target(rd, site, facts).is_some() {
+    if rd.len() > LONGEST_RETURN || rd.starts_with('/') || target(rd, site, facts).is_some() {
         return None;
     }
     let (scheme, rest) = rd.split_once("://")?;
@@ -66,7 +63,7 @@ pub(super) fn foreign(rd: &str, site: &Site, facts: &Facts<'_>) -> Option<String
 /// what is not ASCII.
 fn is_plain(rd: &str) -> bool {
     let plain = |byte: u8| (0x21..=0x7e).contains(&byte) && byte != b'\\';
-    rd.len() <= LONGEST && rd.bytes().all(plain)
+    rd.len() <= LONGEST_RETURN && rd.bytes().all(plain)
 }
 
 fn at_domain<'s, 'r>(rd: &'r str, site: &'s Site) -> Option<(&'s str, &'r str)> {

@@ -28,7 +28,9 @@ pub fn comes_from_here(rule: Csrf, facts: &Facts<'_>, public_url: Option<&str>) 
         // Over plain http there is no such header, except to localhost.
         None => facts
             .headers
-            .get(ORIGIN)
+            .only(ORIGIN)
+            .ok()
+            .flatten()
             .and_then(|origin| origin.to_str().ok())
             .is_some_and(|origin| is_own(origin, facts, public_url)),
     }

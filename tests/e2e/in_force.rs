@@ -242,6 +242,30 @@ fn a_token_ends_with_its_expiry_and_works_from_its_networks_only() {
         }
     }
     assert_eq!(gate.metric("sidegate_bans"), 0.0);
+
+    // "last used (time, address)": from elsewhere it is a wrong token, and was not used.
+    let create = [
+        "token",
+        "create",
+        "seen",
+        "--user",
+        "ben",
+        "--network",
+        "127.0.5.0/24",
+    ];
+    let seen = gate.cli(&create).success().stdout;
+    let header = format!("X-OPENHAB-TOKEN: {}", seen.trim_end());
+    for (from, status, told) in [
+        ("127.0.0.77", 401, false),
+        ("127.0.5.9", 200, true),
+        ("127.0.0.77", 401, true),
+    ] {
+        let answer = Client::from(from, gate.address).get("/", &[&header]);
+        assert_eq!(answer.status, status, "from {from}");
+        let list = gate.cli(&["token", "list", "--user", "ben"]).success().stdout;
+        assert_eq!(list.contains("127.0.5.9"), told, "{list}");
+        assert!(!list.contains("127.0.0.77"), "{list}");
+    }
 }
 
 // "Scope: a space-separated list of roles and of names defined as `[scope.NAME]`; the union counts,
