@@ -35,6 +35,17 @@ pub(super) fn of(settings: &Settings, listeners: &[(Listen, Role)]) -> Option<St
     })
 }
 
+/// The ports on which TLS is spoken, as bound.
+pub(super) fn https_ports<'l>(listeners: impl IntoIterator<Item = (&'l Listen, Role)>) -> Vec<u16> {
+    let listeners = listeners.into_iter();
+    listeners
+        .filter_map(|(address, role)| match address {
+            Listen::Tcp(address) if role == Role::Https => Some(address.port()),
+            Listen::Tcp(_) | Listen::Unix(_) => None,
+        })
+        .collect()
+}
+
 fn reachable(address: IpAddr) -> IpAddr {
     if !address.is_unspecified() {
         return address;

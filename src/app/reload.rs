@@ -9,6 +9,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
+use super::address;
 use super::gauges;
 use super::open::{listen_failure, load_certificates, open_access, wanted};
 use super::parts::{Parts, rules};
@@ -121,7 +122,7 @@ impl Reload<'_> {
         // Everything that can fail comes before anything that takes effect.
         let certificates = load_certificates(&next.settings)?;
         let previous = self.shared.snapshot.load();
-        let snapshot = Snapshot::build(next.settings.clone(), &self.parts.lasting, Some(&previous))
+        let mut snapshot = Snapshot::build(next.settings.clone(), &self.parts.lasting, Some(&previous))
             .map_err(|error| Failure::new(Exit::Config, error))?;
         let access = if old.log == next.settings.log {
             self.shared.observers.access.load_full()
@@ -137,6 +138,9 @@ impl Reload<'_> {
             let _ = accounts.reload(AccountSettings::from(old));
             return Err(listen_failure(error));
         }
+        let listeners = self.server.listeners();
+        let listeners = listeners.iter().map(|(address, role)| (address, *role));
+        snapshot.set_https_ports(&address::https_ports(listeners));
         if let Some(certificates) = &certificates {
             self.server.set_certificates(certificates);
         }

@@ -93,8 +93,10 @@ impl Running {
 
         let metrics = Arc::new(Metrics::new(clock.now()));
         let (reach, reached) = control::Reach::new();
-        let snapshot = Snapshot::build(settings.clone(), &parts.lasting, None)
+        let mut snapshot = Snapshot::build(settings.clone(), &parts.lasting, None)
             .map_err(|error| Failure::new(Exit::Config, error))?;
+        let listeners = bound.iter().map(|bound| (bound.address(), bound.role()));
+        snapshot.set_https_ports(&address::https_ports(listeners));
         let shared = Arc::new(Shared {
             snapshot: Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)),
             clock: clock.clone(),

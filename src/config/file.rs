@@ -118,7 +118,7 @@ pub(super) struct Tls {
     /// Certificates, chosen by the name that the client asks for; the first is for all others. They are read again when their files change.
     #[schemars(extend("examples" = [[{"cert": "home.example.crt", "key": "home.example.key"}]]))]
     pub(super) certificates: Vec<Certificate>,
-    /// The plain listeners of `[server]` send browsers and programs to https.
+    /// The plain listeners of `[server]` send browsers and programs to https: to `server.public_url` or the one of `server.domains` that has the host they asked for, else to the port that is listened on, be it of `tls.listen` or a socket from systemd.
     #[serde(default = "yes")]
     pub(super) redirect_http: bool,
 }

@@ -5,6 +5,7 @@ mod check;
 pub mod endpoints;
 mod proxy;
 pub mod record;
+mod secure;
 pub mod snapshot;
 mod words;
 

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, LOCATION, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderName, HeaderValue, Response};
 
 use super::endpoints::Endpoints;
+use super::secure::Secure;
 use crate::accounts::Accounts;
 use crate::api;
 use crate::authn::carrier::Shape;
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub endpoints: Endpoints,
     /// Who may use the REST interface.
     pub api: Route,
+    /// Where plain text does not stay.
+    secure: Option<Secure>,
 }
 
 impl Snapshot {
@@ -108,6 +111,7 @@ impl Snapshot {
             identity_names: IdentityNames::of(&settings.routes),
             endpoints,
             api,
+            secure: Secure::new(&settings, &[]),
             routes,
             authority,
             backends,
@@ -125,41 +129,19 @@ impl Snapshot {
         }
     }
 
+    /// Tells on which ports TLS is really spoken: known only when the listeners are bound.
+    pub fn set_https_ports(&mut self, bound: &[u16]) {
+        self.secure = Secure::new(&self.settings, bound);
+    }
+
     /// With `tls.redirect_http`, the redirect for a client that came in plain text and not through
-    /// a trusted proxy. 308 keeps method and body (RFC 9110, section 15.4.9).
+    /// a trusted proxy.
     pub fn https_instead(&self, peer: &Peer, hop: &Hop, facts: &Facts<'_>) -> Option<Response<Body>> {
-        let tls = self.settings.tls.as_ref().filter(|tls| tls.redirect_http)?;
+        let secure = self.secure.as_ref()?;
         if peer.tls || hop.trusted || peer.address.is_none() {
             return None;
         }
-        let port = tls.listen.first().map_or(443, |address| address.port());
-        let port = if port == 443 {
-            String::new()
-        } else {
-            format!(":{port}")
-        };
-        let question = if facts.query.is_empty() { "" } else { "?" };
-        let host = if facts.host.contains(':') && !facts.host.starts_with('[') {
-            format!("[{}]", facts.host)
-        } else {
-            facts.host.to_owned()
-        };
-        let location = format!(
-            "https://{host}{port}{}{question}{}",
-            facts.path.raw(),
-            facts.query
-        );
-        let mut response = Response::new(Body::Empty);
-        // Bytes, since a query may have raw ones above 0x7F. What cannot be redirected must not go on
-        // in plain text.
-        match HeaderValue::from_bytes(location.as_bytes()) {
-            Ok(location) => {
-                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-                response.headers_mut().insert(LOCATION, location);
-            }
-            Err(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
-        }
-        Some(response)
+        Some(secure.redirect(facts))
     }
 
     /// Takes our credentials out of the head, unless the route passes them on; the query without

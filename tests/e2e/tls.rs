@@ -1,12 +1,12 @@
 //! TLS on our side and on the backend's.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use crate::support::backend::{Recorder, Reply, keep_alive, websocket_or_ok};
 use crate::support::client::curl;
 use crate::support::tls::{Authority, accept};
-use crate::support::{Backend, Client, Sidegate, WebSocket, free_port};
+use crate::support::{Backend, Client, Sidegate, WebSocket, eventually, free_port};
 
 /// A gate with a TLS listener, certificates for two names, and a user anna.
 fn secure(backend: &Backend, settings: &str) -> (Sidegate, SocketAddr, Authority) {
@@ -143,6 +143,101 @@ fn plain_listeners_send_everybody_to_https() {
         assert_eq!(answer.header("location"), Some(there.as_str()));
     }
     assert_eq!(backend.bytes(), b"");
+}
+
+/// Where plain text is sent to, for each of the hosts.
+fn sent_to(plain: SocketAddr, hosts: &[&str]) -> Vec<String> {
+    let ask = |host: &&str| {
+        let answer = Client::to(plain).get("/x?y=1", &[&format!("Host: {host}")]);
+        assert_eq!(answer.status, 308, "{host}: {answer:?}");
+        answer.header("location").expect("a redirect").to_owned()
+    };
+    hosts.iter().map(ask).collect()
+}
+
+// "public_url … where browsers find us", behind a port forward of 443 to ours
+#[test]
+fn plain_text_is_sent_to_where_browsers_find_us() {
+    let backend = Backend::start();
+    let known =
+        "server: public_url = \"https://home.test\"\nserver: domains = [\"https://shop.test:4443\"]\n";
+    let (mut gate, address, authority) = secure(&backend, known);
+    let port = address.port();
+    let hosts = [
+        "home.test",
+        "HOME.test.:8080",
+        "shop.test",
+        "127.0.0.1",
+        "[::1]:80",
+        "other.test:80",
+    ];
+    assert_eq!(
+        sent_to(gate.address, &hosts),
+        [
+            "https://home.test/x?y=1".to_owned(),
+            "https://home.test/x?y=1".to_owned(),
+            "https://shop.test:4443/x?y=1".to_owned(),
+            format!("https://127.0.0.1:{port}/x?y=1"),
+            format!("https://[::1]:{port}/x?y=1"),
+            format!("https://other.test:{port}/x?y=1"),
+        ],
+        "only ever the host that was asked for"
+    );
+
+    // One that is plain text itself would lead back to where the client came from. And the port is that of
+    // the listener that a reload opened.
+    let next = crate::support::free_port();
+    let pair = authority.issue("home", &["home.test"]);
+    gate.write_config(&format!(
+        "server: public_url = \"http://home.test\"\n[tls]\nlisten = [\"127.0.0.1:{next}\"]\ncertificates = [{}]\n\
+         [[route]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+        pair.toml(),
+        backend.address
+    ));
+    gate.signal("HUP");
+    gate.await_log("changed: ");
+    let there = |host: &str| format!("https://{host}:{next}/x?y=1");
+    assert_eq!(
+        sent_to(gate.address, &["home.test", "other.test"]),
+        [there("home.test"), there("other.test")]
+    );
+    assert_eq!(backend.bytes(), b"");
+}
+
+// "Inherited sockets (systemd)" stand for tls.listen, whatever that says
+#[test]
+fn plain_text_is_sent_to_the_socket_that_the_service_manager_opened() {
+    let backend = Backend::start();
+    let authority = Authority::new();
+    let pair = authority.issue("home", &["home.test"]);
+    let unused = crate::support::free_port();
+    let settings = format!(
+        "[tls]\nlisten = [\"127.0.0.1:{unused}\"]\ncertificates = [{}]\n[[route]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+        pair.toml(),
+        backend.address
+    );
+    let mut gate = Sidegate::prepare(&settings);
+    let [plain, tls] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], crate::support::free_port())));
+    gate.launch_by(&[
+        "systemd-socket-activate",
+        "--fdname=http:https",
+        "-l",
+        &plain.to_string(),
+        "-l",
+        &tls.to_string(),
+    ]);
+    // The first connection starts the program; it waits in the socket until then.
+    let connected = || TcpStream::connect(plain).is_ok();
+    eventually(connected, || {
+        format!("systemd-socket-activate is needed for this test:\n{}", gate.log())
+    });
+    gate.await_ready();
+    let there = [format!("https://home.test:{}/x?y=1", tls.port())];
+    assert_eq!(sent_to(plain, &["home.test"]), there);
+    gate.write_config(&format!("{settings}identity_headers = \"grafana\"\n"));
+    gate.signal("HUP");
+    gate.await_log("changed: ");
+    assert_eq!(sent_to(plain, &["home.test"]), there);
 }
 
 // "http, https with `ca_file`, `server_name`"
