@@ -2,6 +2,7 @@
 
 mod address;
 mod announce;
+mod bans;
 mod bench;
 mod check;
 mod commands;

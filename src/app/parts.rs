@@ -74,28 +74,3 @@ pub(super) fn instance_failure(error: InstanceError) -> Failure {
 pub(super) fn accounts_failure(error: AccountsError) -> Failure {
     Failure::new(Exit::from_code(error.exit_code()), error.to_string())
 }
-
-/// Writes bans down, in their order, until `over`, and then those that still wait. A ban that cannot
-/// be written is still in force, and is told.
-pub(super) async fn write_bans(
-    accounts: Arc<Accounts>,
-    mut changes: mpsc::UnboundedReceiver<BanChange>,
-    over: impl Future<Output = ()>,
-) {
-    let mut over = std::pin::pin!(over);
-    loop {
-        // Both may be dropped half-way: a change is taken in one poll.
-        let change = tokio::select! {
-            biased;
-            Some(change) = changes.recv() => change,
-            () = &mut over => return,
-        };
-        let written = match &change {
-            BanChange::Put(record) => accounts.save_ban(record).await,
-            BanChange::Remove(network) => accounts.remove_ban(network).await.map(|_| ()),
-        };
-        if let Err(error) = written {
-            tracing::error!(%error, "a ban is in force, but could not be written down");
-        }
-    }
-}

@@ -14,10 +14,10 @@ use tracing::{info, warn};
 use super::announce::Start;
 use super::commands::Commands;
 use super::open::{bind, bind_operations, install_log, load_certificates, open_access, open_audit, shown};
-use super::parts::{Parts, write_bans};
+use super::parts::Parts;
 use super::reload::{self, Printed, Reload};
 use super::stop::{Stop, on};
-use super::{address, block_on, gauges, owned, periodic, wrong_config};
+use super::{address, bans, block_on, gauges, owned, periodic, wrong_config};
 use crate::accounts::{Accounts, Purpose};
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::control::{self, Exit, Failure, SOCKET};
@@ -121,15 +121,16 @@ impl Running {
         for bound in bound {
             server.add(bound);
         }
-        let bans = std::mem::replace(&mut parts.bans, mpsc::unbounded_channel().1);
+        let changes = std::mem::replace(&mut parts.bans, mpsc::unbounded_channel().1);
         let parts = Arc::new(parts);
         gauges::register(&metrics, &shared, &parts, &server, certificates.as_ref());
 
         let (mut tasks, mut closing) = (JoinSet::new(), JoinSet::new());
         let over = watch::Sender::new(false);
-        closing.spawn_local(write_bans(
+        closing.spawn_local(bans::write(
             Arc::clone(&parts.lasting.accounts),
-            bans,
+            Arc::clone(&parts.lasting.guard),
+            changes,
             told(over.subscribe()),
         ));
         tasks.spawn_local(periodic::run(Arc::clone(&parts)));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::client::program;
 use crate::support::{Answer, Backend, Client, Sidegate, eventually};
 
 /// Nobody is exempt; refusals are not limited.
@@ -446,4 +447,35 @@ fn this_machine_is_exempt_by_default() {
         assert_eq!(get(&gate, "127.0.0.1", &[&wrong(number)]).status, 401);
     }
     assert_eq!(bans(&gate), [Value::Null; 0]);
+}
+
+// "Bans survive a restart with their remaining time." A limit on the size of files, whose signal is ignored,
+// makes writes fail as a full disk does.
+#[test]
+fn a_ban_from_when_the_disk_was_full_survives_a_restart_too() {
+    let backend = Backend::start();
+    let mut gate = Sidegate::with_anna(&backend, STRICT);
+    gate.signal("TERM");
+    assert_eq!(gate.wait(), Some(0));
+    gate.launch_by(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+    gate.await_ready();
+    let limit = |limit: &str| {
+        let pid = gate.pid().to_string();
+        program("prlimit", &["--pid", &pid, &format!("--fsize={limit}:")]).success();
+    };
+    limit("1");
+    fail_five_times(&gate, "127.0.0.2", &[]);
+    is_banned(&get(&gate, "127.0.0.2", &[]));
+    gate.await_log("a ban is in force, but could not be written down; it is tried again");
+    limit("unlimited");
+    gate.signal("TERM");
+    assert_eq!(gate.wait(), Some(0));
+    assert!(
+        gate.log()
+            .contains("bans are written down again, with those that could not be"),
+        "{}",
+        gate.log()
+    );
+    gate.restart();
+    assert!((3000..=3600).contains(&is_banned(&get(&gate, "127.0.0.2", &[]))));
 }

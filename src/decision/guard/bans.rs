@@ -85,6 +85,10 @@ impl Bans {
             .map_or(0, |record| record.times)
     }
 
+    pub(super) fn all(&self) -> Vec<BanRecord> {
+        self.records.values().cloned().collect()
+    }
+
     pub(super) fn in_force(&self, now: Timestamp) -> Vec<BanRecord> {
         let mut list: Vec<BanRecord> = self
             .records

@@ -249,6 +249,11 @@ impl Guard {
         self.bans.load().in_force(now)
     }
 
+    /// All bans, also those that ended but make the next one longer: what is to be written down.
+    pub fn records(&self) -> Vec<BanRecord> {
+        self.bans.load().all()
+    }
+
     /// How many bans are in force.
     pub fn banned(&self, now: Timestamp) -> usize {
         self.bans.load().in_force(now).len()
