@@ -61,7 +61,7 @@ pub fn bench(span: Duration, connections: usize) -> Result<Measured, Failure> {
         };
         let read = clock.now();
         let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
-        let log = install_log(&loaded.settings.log, clock.clone())?;
+        let log = install_log(&loaded.settings, clock.clone())?;
         let mut stop = Stop::new()?;
         let running = Running::start(sources, loaded, read, clock.clone(), log).await?;
         let token = token(&running, &clock).await?;

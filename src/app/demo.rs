@@ -40,7 +40,7 @@ pub fn demo(listen: SocketAddr) -> Result<(), Failure> {
         };
         let read = clock.now();
         let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
-        let log = install_log(&loaded.settings.log, clock.clone())?;
+        let log = install_log(&loaded.settings, clock.clone())?;
         let running = Running::start(sources, loaded, read, clock.clone(), log).await?;
         let accounts = running.accounts();
         let anna = NewUser {

@@ -35,7 +35,7 @@ pub fn locally(settings: &Settings, request: Request, absent: Absent) -> Result<
             Absent::Create => Instance::open_or_create(&settings.server.data, &settings.store, &clock),
         })?;
         let parts = Arc::new(Parts::load(instance, settings, clock.clone()).await?);
-        let audit = Audit::open(&settings.audit.file, clock.clone())
+        let audit = Audit::open(&settings.audit.file, &settings.tokens.prefix, clock.clone())
             .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error.to_string()))?;
         let audit = Arc::new(audit);
         let operations = Operations::alone(

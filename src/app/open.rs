@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::config::settings::{Listen, Log};
+use crate::config::settings::Listen;
 use crate::config::{self, Settings};
 use crate::control::{Exit, Failure};
 use crate::observe::access::AccessLog;
@@ -17,14 +17,14 @@ use crate::server::{self, Bound, ListenError, Role, tls};
 use crate::time::Clock;
 
 /// Sends the log of this process to standard error.
-pub(super) fn install_log(settings: &Log, clock: Clock) -> Result<LogControl, Failure> {
+pub(super) fn install_log(settings: &Settings, clock: Clock) -> Result<LogControl, Failure> {
     let journal = config::writes_to_journal();
     let style = LogStyle {
-        format: settings.format,
+        format: settings.log.format,
         color: !journal && std::io::stderr().is_terminal() && config::wants_color(),
         journal,
     };
-    log::install(style, settings.level, clock)
+    log::install(style, settings.log.level, &settings.tokens.prefix, clock)
         .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
 }
 
@@ -96,18 +96,18 @@ pub(super) fn load_certificates(settings: &Settings) -> Result<Option<tls::Certi
 }
 
 /// The access log of the settings, if it is on.
-pub(super) fn open_access(settings: &Log) -> Result<Option<Arc<AccessLog>>, Failure> {
-    let Some(path) = &settings.access else {
+pub(super) fn open_access(settings: &Settings) -> Result<Option<Arc<AccessLog>>, Failure> {
+    let Some(path) = &settings.log.access else {
         return Ok(None);
     };
-    AccessLog::open(path, settings.format)
+    AccessLog::open(path, settings.log.format, &settings.tokens.prefix)
         .map(|access| Some(Arc::new(access)))
         .map_err(|error| Failure::new(Exit::CannotCreate, error.to_string()))
 }
 
 /// The audit file; what was wrong with it is told.
 pub(super) fn open_audit(settings: &Settings, clock: Clock) -> Result<Arc<Audit>, Failure> {
-    let audit = Audit::open(&settings.audit.file, clock)
+    let audit = Audit::open(&settings.audit.file, &settings.tokens.prefix, clock)
         .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error.to_string()))?;
     match audit.opening() {
         Opening::Continued { .. } | Opening::Begun => {}

@@ -127,7 +127,7 @@ impl Reload<'_> {
         let access = if old.log == next.settings.log {
             self.shared.observers.access.load_full()
         } else {
-            open_access(&next.settings.log)?
+            open_access(&next.settings)?
         };
         let accounts = &self.parts.lasting.accounts;
         accounts

@@ -45,7 +45,7 @@ pub fn serve(sources: Sources) -> Result<(), Failure> {
     let clock = Clock::system();
     let read = clock.now();
     let loaded = config::load(&sources).map_err(|errors| wrong_config(&errors))?;
-    let log = install_log(&loaded.settings.log, clock.clone())?;
+    let log = install_log(&loaded.settings, clock.clone())?;
     block_on(async move {
         let running = Running::start(sources, loaded, read, clock, log).await?;
         running.announce().await;
@@ -102,7 +102,7 @@ impl Running {
             clock: clock.clone(),
             observers: Observers {
                 audit: Arc::clone(&audit),
-                access: arc_swap::ArcSwapOption::from(open_access(&settings.log)?),
+                access: arc_swap::ArcSwapOption::from(open_access(settings)?),
                 metrics: Arc::clone(&metrics),
                 workers: (0..settings.server.workers).map(|_| metrics.worker()).collect(),
                 explained: Explained::default(),

@@ -3,6 +3,7 @@
 //! Own formatting rather than the subscriber's, because every value may come from a stranger
 //! a line stays one line, and nothing in it steers a terminal.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -19,7 +20,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use crate::config::settings::{LogFormat, LogLevel};
 use crate::request::Client;
 use crate::time::{Clock, Timestamp};
-use crate::wire::escape;
+use crate::wire::{escape, redact};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +60,18 @@ impl LogControl {
     }
 }
 
-/// Sends all events of this process to standard error.
+/// Sends all events of this process to standard error. Tokens, which begin with `prefix`, are not
+/// written: a path or a host that a client wrote may hold one.
 ///
 /// # Errors
 /// It was called before.
-pub fn install(style: LogStyle, level: LogLevel, clock: Clock) -> Result<LogControl, AlreadyInstalled> {
-    let (lines, control) = Lines::new(style, level, clock, io::stderr());
+pub fn install(
+    style: LogStyle,
+    level: LogLevel,
+    prefix: &str,
+    clock: Clock,
+) -> Result<LogControl, AlreadyInstalled> {
+    let (lines, control) = Lines::new(style, level, prefix, clock, io::stderr());
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines))
         .map_err(|_| AlreadyInstalled)?;
     Ok(control)
@@ -76,6 +83,8 @@ struct Lines<W> {
     style: LogStyle,
     /// Written by `LogControl`, read for every event.
     level: Arc<AtomicU8>,
+    /// What tokens begin with: none is written.
+    prefix: String,
     clock: Clock,
     out: Mutex<W>,
 }
@@ -84,11 +93,12 @@ struct Lines<W> {
 const VALUE_LIMIT: usize = 1024;
 
 impl<W: Write> Lines<W> {
-    fn new(style: LogStyle, level: LogLevel, clock: Clock, out: W) -> (Self, LogControl) {
+    fn new(style: LogStyle, level: LogLevel, prefix: &str, clock: Clock, out: W) -> (Self, LogControl) {
         let level = Arc::new(AtomicU8::new(rank(level)));
         let lines = Self {
             style,
             level: level.clone(),
+            prefix: prefix.to_owned(),
             clock,
             out: Mutex::new(out),
         };
@@ -116,6 +126,19 @@ impl<W: Write> Lines<W> {
             && (is_ours || *metadata.level() <= Level::WARN)
     }
 
+    /// What the event says, without tokens.
+    fn fields(&self, event: &Event<'_>) -> Fields {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let values = fields.others.iter_mut().map(|(_, value)| &mut value.text);
+        for text in values.chain([&mut fields.message]) {
+            if let Cow::Owned(hidden) = redact::tokens(text, &self.prefix) {
+                *text = hidden;
+            }
+        }
+        fields
+    }
+
     fn text(&self, event: &Event<'_>) -> Vec<u8> {
         let level = *event.metadata().level();
         let mut out = Vec::with_capacity(256);
@@ -133,8 +156,7 @@ impl<W: Write> Lines<W> {
         } else {
             let _ = write!(out, "{word:5} ");
         }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
+        let fields = self.fields(event);
         message(&fields.message, &mut out);
         for (name, value) in &fields.others {
             out.push(b' ');
@@ -164,8 +186,7 @@ impl<W: Write> Lines<W> {
             word(*event.metadata().level()).to_ascii_lowercase()
         );
         quoted(event.metadata().target(), &mut out);
-        let mut fields = Fields::default();
-        event.record(&mut fields);
+        let fields = self.fields(event);
         out.extend_from_slice(b",\"message\":");
         quoted(&fields.message, &mut out);
         for (name, value) in &fields.others {
@@ -409,7 +430,7 @@ mod tests {
     fn log(style: LogStyle, level: LogLevel, events: impl FnOnce(&LogControl)) -> String {
         let paper = Paper::default();
         let clock = Clock::manual(Timestamp::from_millis(1_767_268_800_000));
-        let (lines, control) = Lines::new(style, level, clock, paper.clone());
+        let (lines, control) = Lines::new(style, level, "oh", clock, paper.clone());
         let subscriber = tracing_subscriber::registry().with(lines);
         tracing::subscriber::with_default(subscriber, || events(&control));
         let bytes = paper.0.lock().expect("whole").clone();
@@ -466,6 +487,20 @@ mod tests {
             if format == LogFormat::Json {
                 assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
             }
+        }
+    }
+
+    // Operations: "no credential is ever written"
+    #[test]
+    fn a_token_in_the_clients_text_is_not_written() {
+        let random = "0123456789abcdefghijKLMNOPQRSTUVWXYZ0123456789abcdef";
+        let token = format!("oh.phone.{random}");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = log(LogStyle { format, ..TEXT }, LogLevel::Info, |_| {
+                info!(path = %format!("/{token}"), host = token.as_str(), other = ?token, "refused {token}");
+            });
+            assert!(!text.contains(&random[..8]), "{text}");
+            assert_eq!(text.matches("oh.phone.***").count(), 4, "{text}");
         }
     }
 

@@ -18,6 +18,7 @@ mod plain_head;
 pub mod problem;
 pub mod qr;
 pub mod query;
+pub mod redact;
 pub mod scan;
 pub mod spare;
 mod splice;

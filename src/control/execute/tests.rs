@@ -69,7 +69,7 @@ impl House {
             .expect("loads");
         let accounts = Arc::new(accounts);
         let property = Arc::new(Owned(instance));
-        let audit = Audit::open(&directory.path().join("audit.jsonl"), clock.clone()).expect("opens");
+        let audit = Audit::open(&directory.path().join("audit.jsonl"), "oh", clock.clone()).expect("opens");
         let audit = Some(Arc::new(audit));
         let operations = match running {
             None => Operations::alone(

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::observe::Outcome;
 use crate::request::{Client, RequestId};
 use crate::time::Timestamp;
-use crate::wire::escape;
+use crate::wire::{escape, redact};
 
 /// One audit line. Written as one flat JSON object; what is empty or none is left out.
 ///
@@ -21,8 +21,9 @@ use crate::wire::escape;
 /// | `dropped` | so many lines were lost since the line before, because writing was too slow |
 ///
 /// The others are the fields below by their own names. There is no field for a header, a query or
-/// a credential, so a secret has nowhere to go: `path` ends at the first `?`, and `user` is an
-/// account that exists, never what somebody typed (people type passwords into the wrong field).
+/// a credential, so a secret has nowhere to go: `path` ends at the first `?`, what looks like a token
+/// is not written where a client may have put one, and `user` is an account that exists, never what
+/// somebody typed (people type passwords into the wrong field).
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// When it happened.
@@ -95,15 +96,18 @@ impl Line<'_> {
     }
 
     /// All of it but `time`, `seq`, `prev` and the counters, which only the writer knows: fields
-    /// with a comma before each, to go inside an object.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// with a comma before each, to go inside an object. Tokens begin with `prefix`.
+    pub(super) fn encode(&self, prefix: &str) -> Vec<u8> {
+        let hidden = |out: &mut Vec<u8>, name: &'static [u8], value: &str| {
+            text(out, name, &redact::tokens(value, prefix));
+        };
         // Most lines fit, so there is one allocation, which the writer frees.
         let mut out = Vec::with_capacity(512);
         word(&mut out, b",\"event\":\"", self.event.as_str());
         if let Some(decision) = self.decision {
             word(&mut out, b",\"decision\":\"", decision.as_str());
         }
-        text(&mut out, b",\"reason\":\"", self.reason);
+        hidden(&mut out, b",\"reason\":\"", self.reason);
         text(&mut out, b",\"rule\":\"", self.rule);
         match self.client {
             Some(Client::Address(address) | Client::Proxy(address)) => {
@@ -115,10 +119,10 @@ impl Line<'_> {
         if let Some(peer) = self.peer {
             shown(&mut out, b",\"peer\":\"", peer);
         }
-        text(&mut out, b",\"host\":\"", self.host);
-        text(&mut out, b",\"method\":\"", self.method);
-        path(&mut out, self.path);
-        text(&mut out, b",\"agent\":\"", self.agent);
+        hidden(&mut out, b",\"host\":\"", self.host);
+        hidden(&mut out, b",\"method\":\"", self.method);
+        path(&mut out, &redact::tokens(self.path, prefix));
+        hidden(&mut out, b",\"agent\":\"", self.agent);
         text(&mut out, b",\"user\":\"", self.user);
         text(&mut out, b",\"auth\":\"", self.auth);
         text(&mut out, b",\"credential\":\"", self.credential);
@@ -302,7 +306,7 @@ mod tests {
     use super::*;
 
     fn object(line: &Line<'_>) -> serde_json::Value {
-        let fields = String::from_utf8(line.encode()).expect("UTF-8");
+        let fields = String::from_utf8(line.encode("oh")).expect("UTF-8");
         serde_json::from_str(&format!("{{{}}}", &fields[1..])).expect("a JSON object")
     }
 
@@ -352,6 +356,32 @@ mod tests {
         }
     }
 
+    // Operations: "no credential is ever written"
+    #[test]
+    fn a_token_in_the_clients_text_does_not_reach_the_file() {
+        let random = "0123456789abcdefghijKLMNOPQRSTUVWXYZ0123456789abcdef";
+        let token = format!("oh.phone.{random}");
+        // Cut off in the middle of it, it would be most of a token still.
+        let late = format!("/{}/{token}", "x".repeat(VALUE_LIMIT - 50));
+        for path in [
+            format!("/{token}"),
+            format!("http://{token}@home.example/{token}"),
+            late,
+        ] {
+            let line = Line {
+                reason: &token,
+                host: &token,
+                method: &token,
+                path: &path,
+                agent: &token,
+                ..Line::new(Timestamp::default(), Event::Request)
+            };
+            let fields = String::from_utf8(line.encode("oh")).expect("UTF-8");
+            assert!(!fields.contains(&random[..8]), "{fields}");
+            assert_eq!(object(&line)["agent"], "oh.phone.***");
+        }
+    }
+
     #[test]
     fn a_long_value_is_cut_at_256_bytes() {
         let long = "x".repeat(65_536);
@@ -373,7 +403,7 @@ mod tests {
                 road: &text, actor: &text,
                 ..Line::new(Timestamp::default(), Event::Request)
             };
-            let fields = line.encode();
+            let fields = line.encode("oh");
             prop_assert!(!fields.iter().any(u8::is_ascii_control));
             prop_assert_eq!(&object(&line)["event"], "request");
         }

@@ -55,6 +55,8 @@ pub struct Audit {
 struct Shared {
     queue: Queue<Entry>,
     sampler: Sampler,
+    /// What tokens begin with: none is written.
+    prefix: String,
     /// Written by the writer, read by metrics.
     lines: AtomicU64,
     /// Lines lost since the start, for metrics.
@@ -172,12 +174,13 @@ impl fmt::Display for AuditError {
 impl std::error::Error for AuditError {}
 
 impl Audit {
-    /// Opens the file, finds the end of its chain and starts the writer. Blocks for disk I/O.
+    /// Opens the file, finds the end of its chain and starts the writer. Blocks for disk I/O. Tokens,
+    /// which begin with `prefix`, are not written where a client may have put one.
     ///
     /// # Errors
     /// The file cannot be written, belongs to another process or is none.
-    pub fn open(path: &Path, clock: Clock) -> Result<Self, AuditError> {
-        let (writer, opening) = Self::prepare(path, clock, QUEUE)?;
+    pub fn open(path: &Path, prefix: &str, clock: Clock) -> Result<Self, AuditError> {
+        let (writer, opening) = Self::prepare(path, prefix, clock, QUEUE)?;
         let shared = writer.shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -191,10 +194,15 @@ impl Audit {
     }
 
     /// Everything but the thread.
-    fn prepare(path: &Path, clock: Clock, capacity: usize) -> Result<(Writer, Opening), AuditError> {
+    fn prepare(
+        path: &Path,
+        prefix: &str,
+        clock: Clock,
+        capacity: usize,
+    ) -> Result<(Writer, Opening), AuditError> {
         let (file, chain, opening) = AuditFile::open(path, clock.now())?;
         let mut writer = Writer {
-            shared: Arc::new(Shared::new(capacity)),
+            shared: Arc::new(Shared::new(capacity, prefix)),
             clock,
             file,
             chain,
@@ -208,7 +216,8 @@ impl Audit {
                 reason: &reason,
                 ..Line::new(now, event)
             };
-            writer.chain.append(&mut writer.buffer, now, &line.encode(), 0, 0);
+            let fields = line.encode(prefix);
+            writer.chain.append(&mut writer.buffer, now, &fields, 0, 0);
             writer.file.append(&writer.buffer, true, now)?;
             writer.shared.lines.fetch_add(1, Ordering::Relaxed);
         }
@@ -272,10 +281,11 @@ impl Drop for Audit {
 }
 
 impl Shared {
-    fn new(capacity: usize) -> Self {
+    fn new(capacity: usize, prefix: &str) -> Self {
         Self {
             queue: Queue::new(capacity),
             sampler: Sampler::default(),
+            prefix: prefix.to_owned(),
             lines: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unreported: AtomicU64::new(0),
@@ -293,7 +303,7 @@ impl Shared {
         };
         let entry = Entry {
             time: line.time,
-            fields: line.encode(),
+            fields: line.encode(&self.prefix),
             left_out,
             acknowledge: None,
         };
@@ -309,7 +319,7 @@ impl Shared {
         let (acknowledge, acknowledged) = oneshot::channel();
         let entry = Entry {
             time: line.time,
-            fields: line.encode(),
+            fields: line.encode(&self.prefix),
             left_out: 0,
             acknowledge: Some(acknowledge),
         };

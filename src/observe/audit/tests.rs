@@ -27,12 +27,12 @@ impl Place {
     }
 
     fn open(&self) -> Audit {
-        Audit::open(&self.path(), self.clock.clone()).expect("the audit opens")
+        Audit::open(&self.path(), "oh", self.clock.clone()).expect("the audit opens")
     }
 
     /// A writer that writes when the test says so.
     fn still(&self, capacity: usize) -> Writer {
-        Audit::prepare(&self.path(), self.clock.clone(), capacity)
+        Audit::prepare(&self.path(), "oh", self.clock.clone(), capacity)
             .expect("the audit opens")
             .0
     }
@@ -312,13 +312,13 @@ fn a_damaged_file_is_put_aside_and_a_new_chain_says_so() {
 fn what_is_no_file_or_not_ours_is_refused() {
     let clock = Clock::manual(NOON);
     assert_eq!(
-        Audit::open(Path::new("/dev/full"), clock.clone()).map(drop),
+        Audit::open(Path::new("/dev/full"), "oh", clock.clone()).map(drop),
         Err(AuditError::NotAFile("/dev/full".into()))
     );
     let place = Place::new();
     let _first = place.open();
     assert_eq!(
-        Audit::open(&place.path(), clock).map(drop),
+        Audit::open(&place.path(), "oh", clock).map(drop),
         Err(AuditError::InUse(place.path()))
     );
 }
@@ -427,7 +427,7 @@ fn while_the_file_cannot_be_written_changes_are_refused_and_decisions_are_kept()
     let aside = place.directory.path().join("aside");
     fs::create_dir(&directory).expect("a directory");
     let path = directory.join("audit.jsonl");
-    let (mut writer, _) = Audit::prepare(&path, place.clock.clone(), 100).expect("opens");
+    let (mut writer, _) = Audit::prepare(&path, "oh", place.clock.clone(), 100).expect("opens");
 
     fs::rename(&directory, &aside).expect("away");
     writer.shared.record(&allowed());
