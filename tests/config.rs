@@ -1802,6 +1802,113 @@ fn the_example_has_every_key_of_the_schema() {
     assert!(known.len() > 70 && missing.is_empty(), "{missing:?}");
 }
 
+// "One directory holds all that an instance owns: store, key files, the marker "initialised", control
+// socket, audit file"
+#[test]
+fn a_log_file_is_none_of_the_files_of_the_instance() {
+    let own = [
+        ("sidegate.db", "a file of the store"),
+        ("sidegate.db-wal", "a file of the store"),
+        ("sidegate.db-shm", "a file of the store"),
+        ("sidegate.db.lock", "a file of the store"),
+        ("keys/token.key", "in the folder of the keys"),
+        ("keys/new.log", "in the folder of the keys"),
+        ("keys", "in the folder of the keys"),
+        ("initialised", "the marker of the instance"),
+        ("pending", "a file of backups that are put in place"),
+        (
+            "restoring/access.log",
+            "in the folder of backups that are put in place",
+        ),
+        ("instance.lock", "the lock of the instance"),
+        ("control.sock", "the socket of the commands"),
+        ("keys/../initialised", "the marker of the instance"),
+        ("logs/../../sidegate/keys/token.key", "in the folder of the keys"),
+        ("/var/lib/sidegate/initialised", "the marker of the instance"),
+        ("/run/../run/sidegate.sock", "a socket that is listened on"),
+    ];
+    let listen = "[server]\nlisten = [\"127.0.0.1:8480\", \"unix:/run/sidegate.sock\"]\n";
+    for (file, what) in own {
+        let shown = file.strip_prefix("/var/lib/sidegate/").unwrap_or(file);
+        for (section, key, other) in [("log", "access", "access.log"), ("audit", "file", "audit.jsonl")] {
+            assert_eq!(
+                wrong(&format!("{listen}[{section}]\n{key} = \"{file}\"")),
+                format!(
+                    "sidegate.toml:4: {section}.{key} = \"{shown}\" is {what}, which would be destroyed; \
+                     write a file of its own, for example \"{other}\""
+                ),
+                "{file}"
+            );
+        }
+    }
+    for fine in [
+        "access.log",
+        "keys.log",
+        "../keys/a",
+        "initialised.log",
+        "/dev/stdout",
+        "sidegate.db-1",
+    ] {
+        settings(&format!("[log]\naccess = \"{fine}\""));
+    }
+}
+
+#[test]
+fn a_log_file_is_no_store_and_no_key_of_another_name_or_behind_a_link() {
+    let home = Home::new().file("data/keys/x", "").file("secret/token.key", "");
+    let link = |to: &str, from: &str| std::os::unix::fs::symlink(home.path(to), home.path(from)).unwrap();
+    link("secret/token.key", "data/keys/token.key");
+    link("data", "door");
+    link("data/initialised", "access.log");
+    link("loop", "loop");
+    let checked = |file: &str| {
+        let text = format!(
+            "[server]\ndata = \"data\"\n[store]\nurl = \"sqlite:../store/mine.db\"\n[log]\naccess = \"{file}\""
+        );
+        std::fs::write(home.path("sidegate.toml"), text).unwrap();
+        home.load(&["sidegate.toml"]).map_err(|errors| lines(&errors))
+    };
+    for (file, what) in [
+        ("../store/mine.db-wal", "a file of the store"),
+        ("../store/mine.db", "a file of the store"),
+        ("../secret/token.key", "a key"),
+        ("../door/keys/token.key", "a key"),
+        ("../door/keys/other", "in the folder of the keys"),
+        ("../door/control.sock", "the socket of the commands"),
+        // The link is there, and what it leads to is not yet.
+        ("../access.log", "the marker of the instance"),
+    ] {
+        let error = checked(file).unwrap_err();
+        assert!(error.contains(&format!("is {what}, which")), "{file}: {error}");
+    }
+    for fine in [
+        "../store/access.log",
+        "../secret/access.log",
+        "../door/access.log",
+        "../loop",
+    ] {
+        checked(fine).unwrap();
+    }
+}
+
+#[test]
+fn the_access_log_is_not_the_audit_file() {
+    for (audit, access, other) in [
+        ("audit.jsonl", "audit.jsonl", "access.log"),
+        ("audit.jsonl", "/var/lib/sidegate/./audit.jsonl", "access.log"),
+        ("access.log", "access.log", "requests.log"),
+    ] {
+        let error = wrong(&format!(
+            "[audit]\nfile = \"{audit}\"\n[log]\naccess = \"{access}\""
+        ));
+        let expected = format!(
+            "sidegate.toml:4: log.access = \"{audit}\" is the audit file too, whose chain would be broken; write \
+             a file of its own, for example \"{other}\""
+        );
+        assert_eq!(error, expected);
+    }
+}
+
 #[test]
 fn the_sample_of_access_rights_has_the_documented_form() {
     let text = std::fs::read_to_string(of_the_project("config/access.rights")).unwrap();

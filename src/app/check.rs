@@ -1,6 +1,6 @@
 //! `sidegate check`: the code that starts the server, up to where it would listen.
 
-use super::open::load_certificates;
+use super::open::{check_folders, load_certificates};
 use super::{locally, wrong_config};
 use crate::config::{self, Settings, Sources};
 use crate::control::client::{Connect, connect};
@@ -20,6 +20,7 @@ pub fn check(sources: Sources) -> Result<Checked, Failure> {
     if let Some(certificates) = load_certificates(&loaded.settings)? {
         warnings.extend(certificates.warnings(clock.now()));
     }
+    check_folders(&loaded.settings)?;
     Backends::new(clock)
         .resolve(&loaded.settings.routes)
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tracing::warn;
 
+use crate::config::data_files::resolved;
 use crate::config::settings::Listen;
 use crate::config::{self, Settings};
 use crate::control::{Exit, Failure};
@@ -93,6 +94,44 @@ pub(super) fn load_certificates(settings: &Settings) -> Result<Option<tls::Certi
     tls::load(&tls.certificates)
         .map(Some)
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))
+}
+
+/// Whether the log files can be where the settings say, as far as can be told before anything is made:
+/// the data directory, and what it is in, comes into being with the first start.
+pub(super) fn check_folders(settings: &Settings) -> Result<(), Failure> {
+    let data = resolved(&settings.server.data);
+    let audit = ("audit.file", &settings.audit.file);
+    let access = settings.log.access.as_ref().map(|file| ("log.access", file));
+    for (key, file) in [Some(audit), access].into_iter().flatten() {
+        let place = resolved(file);
+        let folder = place.parent().unwrap_or(&place);
+        let wrong = if place.is_dir() {
+            "is a folder; write the path of a file in it".to_owned()
+        } else if data.starts_with(folder) || folder.is_dir() {
+            continue;
+        } else {
+            match std::fs::metadata(folder) {
+                Ok(_) => format!(
+                    "cannot be made, because {} is no folder; write another path",
+                    folder.display()
+                ),
+                Err(error) if is_missing(&error) => format!(
+                    "is in a folder that does not exist; make it with mkdir -p {}, or write another path",
+                    folder.display()
+                ),
+                // Who may not look there may not write there either, and will be told so.
+                Err(_) => continue,
+            }
+        };
+        let text = format!("{key} = \"{}\" {wrong}", file.display());
+        return Err(Failure::new(Exit::CannotCreate, text));
+    }
+    Ok(())
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// The access log of the settings, if it is on.

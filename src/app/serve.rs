@@ -13,7 +13,9 @@ use tracing::{info, warn};
 
 use super::announce::Start;
 use super::commands::Commands;
-use super::open::{bind, bind_operations, install_log, load_certificates, open_access, open_audit, shown};
+use super::open::{
+    bind, bind_operations, check_folders, install_log, load_certificates, open_access, open_audit, shown,
+};
 use super::parts::Parts;
 use super::reload::{self, Printed, Reload};
 use super::stop::{Stop, on};
@@ -86,6 +88,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         let settings = &loaded.settings;
         let certificates = load_certificates(settings)?;
+        check_folders(settings)?;
         let bound = bind(settings)?;
         let operations = bind_operations(settings).await?;
         let mut parts = Parts::open_or_create(settings, clock.clone()).await?;

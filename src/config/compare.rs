@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::decisions;
 use super::error::Wrong;
 use super::resolve::{Resolver, listener_keys};
 use super::settings::{Access, Listen, Settings, UpstreamTarget};
 use super::tree::{element, join};
+use super::{data_files, decisions};
 
 /// Compares everything with everything that it could disagree with.
 pub(super) fn all(resolver: &mut Resolver<'_>, settings: &Settings) {
@@ -17,6 +17,7 @@ pub(super) fn all(resolver: &mut Resolver<'_>, settings: &Settings) {
     plain_text(resolver, settings);
     proxies(resolver, settings);
     decisions::compare(resolver, settings);
+    data_files::compare(resolver, settings);
 }
 
 /// Two listeners on one address.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::data_files;
 pub(super) use super::file_names::{Alias, Compat, IdentityHeaders, Preset};
 use super::pages::Pages;
 use super::people::{Password, Session};
@@ -168,7 +169,7 @@ pub(super) struct Store {
 impl Default for Store {
     fn default() -> Self {
         Self {
-            url: "sqlite:sidegate.db".into(),
+            url: format!("sqlite:{}", data_files::STORE),
         }
     }
 }
@@ -472,7 +473,7 @@ impl Default for Guard {
 pub(super) struct Audit {
     /// Which allowed requests are written. Refusals, logins and changes always are.
     pub(super) allowed: AuditAllowed,
-    /// The file, relative to `server.data`.
+    /// The file, relative to `server.data`; no file of the instance's own.
     #[schemars(extend("x-kind" = "path"))]
     pub(super) file: String,
 }
@@ -481,7 +482,7 @@ impl Default for Audit {
     fn default() -> Self {
         Self {
             allowed: AuditAllowed::First,
-            file: "audit.jsonl".into(),
+            file: data_files::AUDIT.into(),
         }
     }
 }
@@ -504,7 +505,7 @@ pub(super) struct Log {
     pub(super) format: LogFormat,
     /// The least severe level that is written.
     pub(super) level: LogLevel,
-    /// `"off"`, or a file for one line per request, relative to `server.data`; opened again on SIGUSR1.
+    /// `"off"`, or a file for one line per request, relative to `server.data`; opened again on SIGUSR1. Neither the audit file nor another one of the instance's own.
     #[schemars(extend("x-kind" = "path"))]
     pub(super) access: String,
 }

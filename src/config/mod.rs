@@ -1,6 +1,7 @@
 //! Text to settings, once.
 
 mod compare;
+pub mod data_files;
 mod decisions;
 mod diff;
 mod env;

@@ -479,7 +479,7 @@ pub(super) fn listener_keys(settings: &Settings) -> Vec<(String, Listen)> {
 }
 
 /// Lexically: the file need not be there. Without a working directory it stays as it is.
-fn absolute(path: PathBuf) -> PathBuf {
+pub(super) fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 

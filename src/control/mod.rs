@@ -14,6 +14,7 @@ pub mod server;
 pub mod view;
 pub mod words;
 
+pub use crate::config::data_files::SOCKET;
 pub use by::{By, Shown};
 pub use client::{Connect, Connection};
 pub use execute::{Operations, Property, Running};
@@ -33,9 +34,6 @@ pub trait Execute {
     /// The change is committed and in force on every core when the future is ready.
     fn execute(&self, request: Request) -> Executing<'_>;
 }
-
-/// The socket's name in the data directory.
-pub const SOCKET: &str = "control.sock";
 
 /// What a verb does where there is no instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

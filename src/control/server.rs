@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use super::Execute;
 use super::failure::{Exit, Failure};
 use super::protocol::{Greeting, MAX_ANSWER, MAX_REQUEST, Response, decode_request, encode};
+use crate::config::data_files;
 
 /// Commands at work at once; more wait in the socket's backlog.
 const CONNECTIONS: usize = 16;
@@ -57,7 +58,7 @@ impl Drop for SocketFile {
 /// [`Exit::Config`] when the path is too long for a socket, else what the system said.
 pub fn bind(path: &Path) -> Result<ControlSocket, Failure> {
     // Bound under another name and renamed when its mode is right: nobody can connect before.
-    let fresh = path.with_extension("new");
+    let fresh = data_files::new_socket(path);
     match fs::remove_file(&fresh) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

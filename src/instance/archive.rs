@@ -11,6 +11,7 @@ use super::keys::{self, KeyRing};
 use super::layout::{AUDIT, KEYS, Layout, MARKER, Marker, STORE, exists, json};
 use super::pending::{self, Pending, STAGING};
 use super::{bond_of, open_file, own};
+use crate::config::data_files::STORE_LOG;
 use crate::config::settings::StoreUrl;
 use crate::crypto::{mac, random};
 use crate::store::sqlite::{SCHEMA, SqliteStore};
@@ -25,7 +26,7 @@ const FORMAT: u32 = 1;
 
 /// The files of a store: what follows its name, and their names in a backup. There is a log only
 /// beside a store that could not be opened and closed before it was set aside.
-pub(super) const STORE_FILES: [(&str, &str); 2] = [("", STORE), ("-wal", "sidegate.db-wal")];
+pub(super) const STORE_FILES: [(&str, &str); 2] = [("", STORE), (STORE_LOG, "sidegate.db-wal")];
 
 /// Everything that may be in a backup beside the key files. A manifest that names anything else could
 /// write anywhere.

@@ -9,16 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::error::InstanceError;
 use super::keys;
+pub(super) use crate::config::data_files::{AUDIT, KEYS, MARKER, STORE};
 use crate::config::settings::StoreUrl;
 use crate::crypto::random;
 use crate::store::durable;
 use crate::time::Timestamp;
-
-/// The names in a data directory, which are those in a backup too.
-pub(super) const STORE: &str = "sidegate.db";
-pub(super) const KEYS: &str = "keys";
-pub(super) const MARKER: &str = "initialised";
-pub(super) const AUDIT: &str = "audit.jsonl";
 
 /// Where the parts of an instance are.
 #[derive(Clone, Debug)]

@@ -23,6 +23,7 @@ use self::bond::Bond;
 pub use self::error::InstanceError;
 pub use self::keys::{KeyPair, KeyRing, Kind, MOST_PAIRS};
 use self::layout::{Layout, MARKER, Marker, exists};
+use crate::config::data_files;
 use crate::config::settings::StoreUrl;
 use crate::store::lock::Lock;
 use crate::store::memory::MemoryStore;
@@ -277,16 +278,17 @@ impl Instance {
 
 /// The socket on which a running server takes changes from the verbs.
 pub fn control_socket(data: &Path) -> PathBuf {
-    data.join("control.sock")
+    data.join(data_files::SOCKET)
 }
 
 /// Takes the directory, and finishes what a killed process had begun in it.
 fn own(layout: &Layout) -> Result<Lock, InstanceError> {
-    let lock = Lock::take(&layout.at("instance")).map_err(|error| match InstanceError::lock(error) {
-        // The directory is what people know.
-        InstanceError::Locked(_) => InstanceError::Locked(layout.data.clone()),
-        other => other,
-    })?;
+    let lock =
+        Lock::take(&layout.at(data_files::INSTANCE)).map_err(|error| match InstanceError::lock(error) {
+            // The directory is what people know.
+            InstanceError::Locked(_) => InstanceError::Locked(layout.data.clone()),
+            other => other,
+        })?;
     pending::finish(layout)?;
     Ok(lock)
 }

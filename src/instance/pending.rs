@@ -10,14 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::archive;
 use super::error::InstanceError;
 use super::layout::{AUDIT, KEYS, Layout, MARKER, exists, json};
+use crate::config::data_files::PENDING;
+pub(super) use crate::config::data_files::STAGING;
 use crate::store::durable;
 use crate::store::lock::Lock;
-
-/// The file in the data directory that says what is being moved.
-const FILE: &str = "pending";
-
-/// Where a restored backup is unpacked and checked before anything is moved.
-pub(super) const STAGING: &str = "restoring";
 
 /// What is to be done, in the order of the fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,7 +42,7 @@ impl Pending {
     pub(super) fn new(layout: &Layout, store: &Path, backup: String) -> Result<Self, InstanceError> {
         let unnamed = || {
             InstanceError::CannotCreate(
-                layout.at(FILE),
+                layout.at(PENDING),
                 io::Error::new(
                     io::ErrorKind::InvalidFilename,
                     "the path of the store is not UTF-8",
@@ -104,19 +100,19 @@ impl Pending {
 
     /// From here on it will be done, if not by us then by whoever comes next.
     pub(super) fn write(&self, layout: &Layout) -> Result<(), InstanceError> {
-        let path = layout.at(FILE);
+        let path = layout.at(PENDING);
         durable::replace(&path, json(self).as_bytes()).map_err(|error| InstanceError::creating(&path, error))
     }
 }
 
 /// Whether something has been begun in this directory.
 pub(super) fn is_there(layout: &Layout) -> Result<bool, InstanceError> {
-    exists(&layout.at(FILE))
+    exists(&layout.at(PENDING))
 }
 
 /// Finishes what was begun; the caller has the directory's lock.
 pub(super) fn finish(layout: &Layout) -> Result<(), InstanceError> {
-    let path = layout.at(FILE);
+    let path = layout.at(PENDING);
     if let Some(mut pending) = load(&path)? {
         if !pending.is_aside {
             move_aside(layout, &pending)?;
@@ -334,7 +330,7 @@ mod tests {
             assert_eq!(get(&instance), None, "after {steps}");
             assert_eq!(place.set_aside().as_deref(), Some("new"), "after {steps}");
             assert!(place.data.join(BACKUP).join(AUDIT).exists(), "after {steps}");
-            assert!(!place.data.join(FILE).exists(), "after {steps}");
+            assert!(!place.data.join(PENDING).exists(), "after {steps}");
             if is_done {
                 assert!(steps > 6);
                 return;

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::config::data_files::NEW;
+
 /// Creates a file that was not there, with mode 0600 whatever the umask is.
 ///
 /// # Errors
@@ -25,7 +27,7 @@ pub fn create(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Whatever the file system says; the old file is untouched then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = beside(path, ".new");
+    let new = beside(path, NEW);
     remove(&new)?;
     let written = create(&new).and_then(|mut file| {
         file.write_all(bytes)?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Revision, StoreError, durable};
+use crate::config::data_files;
 
 /// Held for as long as the store is open; the kernel releases it when the process dies, however it
 /// dies. The file `NAME.lock` beside the store is never removed, because a second process might
@@ -27,7 +28,7 @@ impl Lock {
     /// # Errors
     /// When another process has it, and when its file cannot be created or opened.
     pub fn take(store: &Path) -> Result<Self, LockError> {
-        let path = durable::beside(store, ".lock");
+        let path = durable::beside(store, data_files::LOCK);
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -54,7 +54,30 @@ fn a_bad_file_leaves_the_old_settings_in_force_and_says_so() {
             "127.0.0.300/8",
             78,
         ),
+        (
+            format!("{other}[log]\naccess = \"audit.jsonl\"\n"),
+            "is the audit file too",
+            78,
+        ),
+        (
+            format!("{other}[log]\naccess = \"keys/token.key\"\n"),
+            "log.access = \"keys/token.key\" is",
+            78,
+        ),
+        (
+            format!("{other}[audit]\nfile = \"initialised\"\n"),
+            "audit.file = \"initialised\" is",
+            78,
+        ),
+        (
+            format!("{other}[log]\naccess = \"nowhere/access.log\"\n"),
+            "nowhere/access.log",
+            73,
+        ),
     ];
+    let file = gate.state().join("keys/token.key");
+    let key = || std::fs::read(&file).expect("a key");
+    let before = key();
     for (settings, named, code) in bad {
         gate.write_config(&settings);
         gate.signal("HUP");
@@ -73,6 +96,8 @@ fn a_bad_file_leaves_the_old_settings_in_force_and_says_so() {
         );
         assert_eq!(gate.get("/", &[&header]).status, 200, "{named}");
         assert_eq!(backend.take_one().only("x-webauth-user"), Some("anna"), "{named}");
+
+        assert_eq!(key(), before, "{named}");
 
         let checked = gate.cli(&["check"]);
         assert_eq!(checked.code, code, "{named}: {}", checked.stderr);
