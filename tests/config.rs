@@ -940,6 +940,20 @@ fn identity_headers_are_plain_names_of_their_own() {
     );
     assert!(wrong("[credentials]\ntoken_headers = [\"Authorization\"]").contains("means something else"));
     assert!(wrong("[credentials]\ntoken_headers = [\"X-A\", \"x-a\"]").contains("is in the list twice"));
+    // "The same request gets the same decision by every road": with some gateways no such header arrives.
+    for name in [
+        "X-Real-IP",
+        "X-Forwarded-Port",
+        "X-Forwarded-Server",
+        "X-Envoy-Token",
+    ] {
+        let token = wrong(&format!("[credentials]\ntoken_headers = [\"{name}\"]"));
+        assert!(
+            token.contains(&format!("\"{name}\" is a header that gateways write themselves")),
+            "{token}"
+        );
+        settings(&format!("[server]\nclient_ip_header = \"{name}\""));
+    }
     let client = "[server]\nclient_ip_header = \"X-Forwarded-For\"";
     assert!(
         wrong(client)

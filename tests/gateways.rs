@@ -5,6 +5,8 @@
 
 #[path = "gateways/attack.rs"]
 mod attack;
+#[path = "gateways/chosen_headers.rs"]
+mod chosen_headers;
 #[path = "gateways/credentials.rs"]
 mod credentials;
 #[path = "gateways/forms.rs"]

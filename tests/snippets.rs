@@ -217,6 +217,92 @@ fn the_secret_is_printed_where_the_gateway_needs_it_and_nowhere_else() {
     }
 }
 
+// Section 6: "another header only if `server.client_ip_header` names it": no client may say it then
+#[test]
+fn the_header_that_names_the_client_is_the_gateways_or_none() {
+    let settings = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\nclient_ip_header = \"X-Client-Addr\"\n";
+    for (gateway, line, count) in [
+        ("nginx", "proxy_set_header X-Client-Addr $remote_addr;", 3),
+        ("caddy", "X-Client-Addr {client_ip}", 2),
+        (
+            "envoy",
+            "key: X-Client-Addr, value: \"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\"",
+            1,
+        ),
+        ("haproxy", "http-request set-header X-Client-Addr %[src]", 1),
+    ] {
+        let text = snippet(settings, &[gateway]).success().stdout;
+        assert_eq!(text.matches(line).count(), count, "{gateway}:\n{text}");
+        // What does not count any more is no way to trust another proxy.
+        assert!(
+            !text.contains("add that proxy to server.trusted_proxies"),
+            "{text}"
+        );
+        assert!(text.contains("Behind a CDN"), "{text}");
+    }
+    for form in ["file", "labels"] {
+        let settings = settings.replace("[server]", "[server]\nlisten = [\"0.0.0.0:8480\"]");
+        let refused = snippet(&settings, &["traefik", "--form", form]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (78, ""));
+        let wanted = "server.client_ip_header = \"X-Client-Addr\" cannot be used with Traefik";
+        assert!(refused.stderr.contains(wanted), "{}", refused.stderr);
+    }
+}
+
+// Section 7: "The same request gets the same decision by every road"
+#[test]
+fn what_may_hold_a_token_is_not_taken_out_and_all_else_is() {
+    let removal = |gateway: &str, name: &str| match gateway {
+        "nginx" => format!("proxy_set_header {name} \"\";"),
+        "traefik" => format!("{name}: \"\""),
+        "caddy" => format!("request_header -{name}\n"),
+        "envoy" => format!("- remove: {name}\n"),
+        _ => format!("del-header {}\n", name.to_ascii_lowercase()),
+    };
+    let settings = |name: &str| {
+        format!(
+            "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[credentials]\ntoken_headers = [\"{name}\"]\n[[route]]\n\
+             identity_headers = {{ user = \"X-Forwarded-Person\" }}\nupstream = \"http://127.0.0.1:1\"\n"
+        )
+    };
+    for gateway in GATEWAYS {
+        let text = snippet(&settings("X-Forwarded-User"), &[gateway])
+            .success()
+            .stdout;
+        assert!(
+            !text.contains(&removal(gateway, "X-Forwarded-User")),
+            "{gateway}:\n{text}"
+        );
+        for name in ["X-Forwarded-Email", "X-Forwarded-Prefix", "Client-IP"] {
+            assert!(
+                text.contains(&removal(gateway, name)),
+                "{gateway} has no {name}:\n{text}"
+            );
+        }
+        for pattern in ["X-Forwarded-*", "prefix: \"x-forwarded-\"", "x-forwarded- -m beg"] {
+            assert!(!text.contains(pattern), "{gateway}:\n{text}");
+        }
+        let knows_patterns = !matches!(gateway, "nginx" | "traefik");
+        let other = snippet(&settings("X-Token"), &[gateway]).success().stdout;
+        let patterns = ["X-Forwarded-*", "prefix: \"x-forwarded-\"", "x-forwarded- -m beg"];
+        assert_eq!(
+            patterns.iter().any(|pattern| other.contains(pattern)),
+            knows_patterns,
+            "{other}"
+        );
+        // An identity header of that beginning goes by its own name then.
+        if knows_patterns {
+            for name in ["X-Forwarded-Person", "X-Forwarded-Host"] {
+                assert!(
+                    text.contains(&removal(gateway, name)),
+                    "{gateway} has no {name}:\n{text}"
+                );
+                assert!(!other.contains(&removal(gateway, name)), "{gateway}:\n{other}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_a_gateway_cannot_reach_is_said() {
     let unix =

@@ -84,7 +84,7 @@ pub(super) struct Server {
     /// A file with a secret that gateways must send as `X-Sidegate-Secret` with every decision question; `""` asks for none. Not readable by everybody.
     #[schemars(extend("x-kind" = "path"))]
     pub(super) decision_secret_file: String,
-    /// The one header, besides `X-Forwarded-For`, that is believed to name the client, when a trusted proxy sends it.
+    /// The one header that names the client, in the place of `X-Forwarded-For`, when a trusted proxy sends it. The proxy must write it over what its client says; Traefik cannot, when it asks for decisions.
     #[schemars(extend("x-kind" = "header name", "examples" = ["CF-Connecting-IP"]))]
     pub(super) client_ip_header: Option<String>,
     /// Worker threads; 0 for one per core.
@@ -342,7 +342,7 @@ pub(super) enum Csrf {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Credentials {
-    /// Headers that hold a token, in this order, all before `Authorization`.
+    /// Headers that hold a token, in this order, all before `Authorization`. None that gateways write themselves, as `X-Real-IP`.
     #[schemars(extend("x-kind" = "header name"))]
     pub(super) token_headers: Vec<String>,
     /// Take user name and password over Basic.

@@ -459,6 +459,30 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, Wrong> {
     Ok(name)
 }
 
+/// What some gateway writes or removes itself, whatever the client sent: a token there would be gone before the
+/// question, with one gateway and not with another.
+const OF_GATEWAYS: &[&str] = &[
+    "x-forwarded-client-cert",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-tls-client-cert",
+    "x-forwarded-tls-client-cert-info",
+    "x-real-ip",
+];
+
+/// A header in which clients may send a token.
+pub(super) fn token_header(text: &str) -> Result<HeaderName, Wrong> {
+    let name = header_name(text)?;
+    if OF_GATEWAYS.contains(&name.as_str()) || name.as_str().starts_with("x-envoy-") {
+        return Err(
+            Wrong::new("is a header that gateways write themselves, so no token arrives in it")
+                .hint("choose another, for example \"X-Api-Token\""),
+        );
+    }
+    Ok(name)
+}
+
 /// A method in upper case that may pass at all.
 pub(super) fn method(text: &str) -> Result<Method, Wrong> {
     let token = !text.is_empty()

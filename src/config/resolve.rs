@@ -54,7 +54,7 @@ impl Resolver<'_> {
                 token_headers: self.list(
                     "credentials.token_headers",
                     &file.credentials.token_headers,
-                    grammar::header_name,
+                    grammar::token_header,
                 ),
                 basic_passwords: file.credentials.basic_passwords,
                 query_token: file.credentials.query_token,

@@ -74,7 +74,7 @@ pub struct Server {
     pub decision_listen: Vec<Listen>,
     /// What gateways must send with every question.
     pub decision_secret: Option<DecisionSecret>,
-    /// The one header, besides `X-Forwarded-For`, that names the client; from trusted proxies only.
+    /// The one header that names the client, in the place of `X-Forwarded-For`; from trusted proxies only.
     pub client_ip_header: Option<HeaderName>,
     /// Worker threads; never 0 here.
     pub workers: usize,

@@ -40,7 +40,7 @@ fn nginx_proxy_manager_asks_before_every_request() {
 
 /// As Nginx Proxy Manager writes one around the field "Advanced": the application is in variables, and where the
 /// text has a `location /` there is no other.
-fn server_block(place: &Place<'_>, host: &str, advanced: &str) -> String {
+pub(super) fn server_block(place: &Place<'_>, host: &str, advanced: &str) -> String {
     format!(
         "server {{\nset $forward_scheme http;\nset $server \"{}\";\nset $port {};\nlisten {};\nserver_name {host};\n{advanced}\n\
          location ^~ /.well-known/acme-challenge/ {{\nauth_request off;\nreturn 404;\n}}\n# Another location than those of the \

@@ -1,7 +1,6 @@
 //! Caddy, with `forward_auth`.
 
-use super::names::BELIEVED;
-use super::site::{Site, lines, place};
+use super::site::{Removed, Site, lines, place};
 use crate::config::settings::UpstreamScheme;
 
 /// What a name may have besides letters, digits and `-` (RFC 9110, section 5.6.2). Applications read `_` and `.`
@@ -26,15 +25,13 @@ pub(super) fn snippet(site: &Site) -> String {
         UpstreamScheme::H2c => format!("h2c://{}", place(&site.app)),
     };
     let removed = |name: &str| format!("\t\t\trequest_header -{name}");
-    let believed = BELIEVED.iter().map(|(beginning, rests)| match rests {
-        [] => (*beginning).to_owned(),
-        _ => format!("{beginning}*"),
-    });
     let mut forged: Vec<String> = STRANGE.chars().map(|letter| format!("*{letter}*")).collect();
-    forged.extend(site.own_identity().into_iter().cloned());
-    forged.extend(believed);
-    forged.push("X-Real-IP".into());
+    forged.extend(site.removed().into_iter().map(|removed| match removed {
+        Removed::Name(name) => name,
+        Removed::Beginning(beginning) => format!("{beginning}*"),
+    }));
     let forged = lines(&forged, removed);
+    let (own_pages, client) = client(site);
     let secret = site.secret.as_ref().map_or_else(String::new, |secret| {
         format!("\t\t\t\theader_up X-Sidegate-Secret \"{secret}\"\n")
     });
@@ -50,14 +47,14 @@ pub(super) fn snippet(site: &Site) -> String {
 
 	# Sidegate's own pages.
 	handle {prefix}/* {{
-		reverse_proxy {pages}
+		reverse_proxy {pages}{own_pages}
 	}}
 
 	handle {{
 		route {{
 			# What an application might believe of whoever says it, and names that it may take for others.
 			# Behind another proxy take X-Forwarded-For, -Proto and -Host out of this, and see trusted_proxies.
-{forged}			# A header that Connection names would be taken away after it was set.
+{forged}{client}			# A header that Connection names would be taken away after it was set.
 			@upgrade header Connection *pgrade*
 			request_header @upgrade Connection Upgrade
 			@no_upgrade not header Connection *pgrade*
@@ -82,5 +79,25 @@ pub(super) fn snippet(site: &Site) -> String {
 	}}
 }}
 "
+    )
+}
+
+/// What tells Sidegate whose request it is, where that is not `X-Forwarded-For`: for its own pages, and for all else.
+/// For the pages `Connection` stays as the client sent it, and takes nothing away that `header_up` sets.
+fn client(site: &Site) -> (String, String) {
+    let Some(name) = &site.client_header else {
+        return Default::default();
+    };
+    (
+        format!(" {{\n\t\t\theader_up {name} {{client_ip}}\n\t\t}}"),
+        format!(
+            "\t\t\t# Where server.client_ip_header looks: the address of Caddy's own client, whatever that says of itself.\n\
+             \t\t\t# Behind a CDN write in the global options:\n\
+             \t\t\t#   servers {{\n\
+             \t\t\t#     trusted_proxies static NETWORKS-OF-THE-CDN\n\
+             \t\t\t#     client_ip_headers {name}\n\
+             \t\t\t#   }}\n\
+             \t\t\trequest_header {name} {{client_ip}}\n"
+        ),
     )
 }

@@ -1,7 +1,7 @@
 //! Envoy, with `ext_authz` over HTTP.
 
-use super::names::{ASKED_WITH, BELIEVED};
-use super::site::{Site, host_and_port, lines, place};
+use super::names::ASKED_WITH;
+use super::site::{Removed, Site, host_and_port, lines, place};
 use crate::config::settings::{UpstreamScheme, UpstreamTarget};
 use crate::control::Failure;
 
@@ -25,17 +25,16 @@ pub(super) fn snippet(site: &Site) -> Result<String, Failure> {
     // Names of letters, digits and - stay, and those that begin with : are none of the client's.
     let strange = "remove_on_match: { key_matcher: { safe_regex: { regex: \"[a-z0-9-]*[^a-z0-9:-].*\" } } }";
     let mut forged = vec![strange.to_owned(), "remove: X-Forwarded-For".to_owned()];
-    forged.extend(site.own_identity().iter().map(|name| format!("remove: {name}")));
-    forged.extend(BELIEVED.iter().map(|(beginning, rests)| match rests {
-        [] => format!("remove: {beginning}"),
-        _ => matched("prefix", &beginning.to_ascii_lowercase()),
-    }));
-    forged.push("remove: X-Real-IP".into());
+    let removed = site.removed().into_iter().filter_map(|removed| match removed {
+        Removed::Name(name) => Some(format!("remove: {name}")).filter(|removal| !forged.contains(removal)),
+        Removed::Beginning(beginning) => Some(matched("prefix", &beginning.to_ascii_lowercase())),
+    });
+    let removed: Vec<String> = removed.collect();
+    forged.extend(removed);
     let forged = lines(&forged, |removal| format!("              - {removal}"));
     let asked = |name: &str| format!("                - exact: {}", name.to_ascii_lowercase());
-    let tokens = site
-        .credentials
-        .iter()
+    let tokens = (site.credentials.iter())
+        .chain(&site.client_header)
         .filter(|name| !ASKED_WITH.contains(&&*name.to_ascii_lowercase()));
     let tokens = lines(tokens, asked);
     let asked_with = lines(ASKED_WITH.iter().copied(), asked);
@@ -54,6 +53,7 @@ pub(super) fn snippet(site: &Site) -> Result<String, Failure> {
 "#
         )
     });
+    let client = client(site);
     let decisions = cluster("sidegate_decisions", &site.decisions, "")?;
     let pages = cluster("sidegate_pages", &site.pages, "")?;
     let app = cluster("app", &place(&site.app), &tls(site))?;
@@ -86,7 +86,7 @@ static_resources:
           common_http_protocol_options:
             headers_with_underscores_action: DROP_HEADER
           http_filters:
-          - name: envoy.filters.http.ext_authz
+{client}          - name: envoy.filters.http.ext_authz
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
               # Without an answer nobody passes.
@@ -131,6 +131,28 @@ static_resources:
   clusters:
 {decisions}{pages}{app}"#
     ))
+}
+
+/// The filter that tells Sidegate and the application whose request it is, where that is not `X-Forwarded-For`.
+fn client(site: &Site) -> String {
+    let Some(name) = &site.client_header else {
+        return String::new();
+    };
+    format!(
+        r#"          # Where server.client_ip_header looks: the address of Envoy's own client, whatever that says of itself.
+          # Behind a CDN that nobody can go around: original_ip_detection_extensions with
+          # envoy.http.original_ip_detection.custom_header in the place of use_remote_address, and its header no more
+          # among the mutations above.
+          - name: envoy.filters.http.header_mutation
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+              mutations:
+                request_mutations:
+                - append:
+                    header: {{ key: {name}, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" }}
+                    append_action: OVERWRITE_IF_EXISTS_OR_ADD
+"#
+    )
 }
 
 fn cluster(name: &str, place: &str, transport: &str) -> Result<String, Failure> {

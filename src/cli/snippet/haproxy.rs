@@ -1,7 +1,6 @@
 //! HAProxy, which asks from Lua: it has no other way to ask by HTTP.
 
-use super::names::BELIEVED;
-use super::site::{Site, place};
+use super::site::{Removed, Site, place};
 use crate::config::settings::UpstreamScheme;
 
 /// The file that asks, the same for every configuration.
@@ -36,13 +35,29 @@ pub(super) fn snippet(site: &Site) -> String {
     let removed =
         |name: &str, how: &str| format!("    http-request del-header {}{how}\n", name.to_ascii_lowercase());
     let mut forged = "    http-request del-header [^a-z0-9-] -m reg\n".to_owned();
-    for name in site.own_identity() {
-        forged += &removed(name, "");
+    for header in site.removed() {
+        forged += &match header {
+            Removed::Name(name) => removed(&name, ""),
+            Removed::Beginning(beginning) => removed(beginning, " -m beg"),
+        };
     }
-    for (beginning, rests) in BELIEVED {
-        forged += &removed(beginning, if rests.is_empty() { "" } else { " -m beg" });
-    }
-    forged += &removed("X-Real-IP", "");
+    let (cdn, client) = match &site.client_header {
+        None => (
+            String::new(),
+            "    # Behind another proxy leave out this line, and add that proxy to server.trusted_proxies.\n"
+                .to_owned(),
+        ),
+        Some(name) => (
+            format!(
+                "    # Behind a CDN write here, with its networks: http-request set-src req.hdr({name}) if {{ src 192.0.2.0/24 \
+                 }}\n"
+            ),
+            format!(
+                "    # Where server.client_ip_header looks: the address of HAProxy's own client, whatever that says of itself.\n    \
+                 http-request set-header {name} %[src]\n"
+            ),
+        ),
+    };
     let (tls, pages, app) = (
         match site.app.scheme {
             UpstreamScheme::Https => " ssl verify required ca-file @system-ca sni hdr(host)",
@@ -81,12 +96,11 @@ frontend web
     http-request set-uri %[pathq]
     # Nobody but HAProxy asks for decisions.
     http-request deny deny_status 404 if sidegate_auth
-    # What an application might believe of whoever says it, and names that it may take for others.
+{cdn}    # What an application might believe of whoever says it, and names that it may take for others.
 {forged}    # A header that Connection names would be taken away after it was set.
     http-request del-header connection unless {{ req.hdr(upgrade) -m found }}
     http-request set-header connection upgrade if {{ req.hdr(upgrade) -m found }}
-    # Behind another proxy leave out this line, and add that proxy to server.trusted_proxies.
-    http-request set-header X-Forwarded-For %[src]
+{client}    http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
     http-request set-header X-Forwarded-Host %[req.fhdr(host)]
     # Where to ask, which headers of the answer the application gets, and of which of its own the client's

@@ -44,6 +44,10 @@ pub(super) const BELIEVED: &[(&str, &[&str])] = &[
     ("X-Webauth-", &["User", "Name", "Email"]),
 ];
 
+/// What goes on after `X-Forwarded-` and gateways write themselves, so that it goes only where the whole
+/// beginning would.
+pub(super) const WRITTEN_BY_GATEWAYS: [&str; 5] = ["For", "Host", "Port", "Proto", "Server"];
+
 /// What nginx passes on of a client and Traefik writes itself.
 pub(super) const WRITTEN_BY_TRAEFIK: [&str; 3] = ["X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP"];
 

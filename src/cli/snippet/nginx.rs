@@ -1,7 +1,7 @@
 //! nginx, with `auth_request`: a file of its own, or what Nginx Proxy Manager puts into one.
 
-use super::names::{WRITTEN_BY_TRAEFIK, believed};
-use super::site::{Site, lines, place};
+use super::names::WRITTEN_BY_TRAEFIK;
+use super::site::{Site, is_in, lines, place};
 use crate::config::settings::UpstreamScheme;
 
 /// A file for the `http` block.
@@ -120,6 +120,17 @@ fn question(site: &Site, decisions: &str, off: &str) -> String {
     let secret = site.secret.as_ref().map_or_else(String::new, |secret| {
         format!("        proxy_set_header X-Sidegate-Secret \"{secret}\";\n")
     });
+    // Where that header counts X-Forwarded-For does not.
+    let client = match &site.client_header {
+        None => "        # Behind another proxy write $proxy_add_x_forwarded_for, and add that proxy to \
+                 server.trusted_proxies.\n"
+            .to_owned(),
+        Some(name) => format!(
+            "        # Where server.client_ip_header looks: the address of nginx's own client, whatever that says of itself.\n        \
+             # Behind a CDN write in the server block: set_real_ip_from NETWORK-OF-THE-CDN; real_ip_header {name};\n{}",
+            client(site)
+        ),
+    };
     format!(
         r#"    # Every request asks here first, and nobody else can.
     location = {prefix}/auth/nginx {{
@@ -133,8 +144,7 @@ fn question(site: &Site, decisions: &str, off: &str) -> String {
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
         proxy_set_header X-Original-Method $request_method;
-        # Behind another proxy write $proxy_add_x_forwarded_for, and add that proxy to server.trusted_proxies.
-        proxy_set_header X-Forwarded-For $remote_addr;
+{client}        proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto "";
         proxy_set_header X-Forwarded-Host "";
         proxy_set_header X-Forwarded-Method "";
@@ -156,8 +166,15 @@ fn question(site: &Site, decisions: &str, off: &str) -> String {
     )
 }
 
+/// What tells whose request it is, besides `X-Forwarded-For`.
+fn client(site: &Site) -> String {
+    lines(&site.client_header, |name| {
+        format!("        proxy_set_header {name} $remote_addr;")
+    })
+}
+
 fn our_pages(site: &Site, pages: &str, off: &str) -> String {
-    let prefix = &site.prefix;
+    let (prefix, client) = (&site.prefix, client(site));
     format!(
         r#"    # Sidegate's own pages.
     location ^~ {prefix}/ {{
@@ -165,7 +182,7 @@ fn our_pages(site: &Site, pages: &str, off: &str) -> String {
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
+{client}        proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
     }}
 
@@ -198,10 +215,10 @@ fn told(site: &Site) -> String {
         .collect();
     let credentials = identity.split_off(site.identity.len()).concat();
     let identity = identity.concat();
-    let believed: Vec<String> = believed()
-        .into_iter()
+    let client = client(site);
+    let believed: Vec<String> = (site.believed().into_iter())
         .chain(WRITTEN_BY_TRAEFIK.map(str::to_owned))
-        .filter(|name| !site.identity.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        .filter(|name| !is_in(&site.identity, name) && !is_in(site.client_header.as_slice(), name))
         .collect();
     let removed = lines(&believed, |name| format!("        proxy_set_header {name} \"\";"));
     format!(
@@ -213,7 +230,7 @@ fn told(site: &Site) -> String {
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $sidegate_connection;
         proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
+{client}        proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host $http_host;
         # Who is there. nginx drops names with _ and . by itself: leave underscores_in_headers off.

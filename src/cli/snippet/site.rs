@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::HeaderName;
 
-use super::names::{BELIEVED, CREDENTIALS};
+use super::names::{BELIEVED, CREDENTIALS, WRITTEN_BY_GATEWAYS, believed};
 use super::{Form, Snippet};
 use crate::config::Settings;
 use crate::config::settings::{Listen, Route, UpstreamAddr, UpstreamScheme, UpstreamTarget};
@@ -31,6 +31,16 @@ pub(super) struct Site {
     pub(super) credentials: Vec<String>,
     /// What gateways must send with every question.
     pub(super) secret: Option<String>,
+    /// `server.client_ip_header`: the gateway writes it, whatever its client says.
+    pub(super) client_header: Option<String>,
+}
+
+/// What a gateway that knows patterns takes out of a request.
+pub(super) enum Removed {
+    /// One header.
+    Name(String),
+    /// Every header that begins so.
+    Beginning(&'static str),
 }
 
 impl Site {
@@ -102,6 +112,7 @@ impl Site {
             identity: identity(&routes),
             credentials,
             secret: secret.transpose()?,
+            client_header: (server.client_ip_header.as_ref()).map(|name| in_capitals(name.as_str())),
         })
     }
 
@@ -110,15 +121,44 @@ impl Site {
         format!("{}/auth/{dialect}?strip", self.prefix)
     }
 
-    /// The identity headers that no pattern of [`BELIEVED`] covers.
-    pub(super) fn own_identity(&self) -> Vec<&String> {
-        let covered = |name: &str| {
-            BELIEVED.iter().any(|(beginning, rests)| match rests {
-                [] => name == *beginning,
-                _ => name.starts_with(beginning),
-            })
+    /// What no client may say, for a gateway that knows patterns. A token may come under a name that begins as
+    /// one of them: then the names in use go one by one, because no such pattern has exceptions.
+    pub(super) fn removed(&self) -> Vec<Removed> {
+        let spared = |beginning: &str| self.credentials.iter().any(|name| begins(name, beginning));
+        let covers = |beginning: &str, rests: &[&str], name: &str| match rests {
+            [] => name == beginning,
+            _ => begins(name, beginning) && !spared(beginning),
         };
-        self.identity.iter().filter(|name| !covered(name)).collect()
+        let covered = |name: &str| {
+            BELIEVED
+                .iter()
+                .any(|(beginning, rests)| covers(beginning, rests, name))
+        };
+        let own = self.identity.iter().filter(|name| !covered(name)).cloned();
+        let mut removed: Vec<Removed> = own.map(Removed::Name).collect();
+        for (beginning, rests) in BELIEVED {
+            if !rests.is_empty() && !spared(beginning) {
+                removed.push(Removed::Beginning(beginning));
+                continue;
+            }
+            let written: &[&str] = match *beginning {
+                "X-Forwarded-" => &WRITTEN_BY_GATEWAYS,
+                _ => &[],
+            };
+            let whole: &[&str] = if rests.is_empty() { &[""] } else { rests };
+            let names = (whole.iter().chain(written)).map(|rest| format!("{beginning}{rest}"));
+            let names = names.filter(|name| !is_in(&self.credentials, name) && !is_in(&self.identity, name));
+            removed.extend(names.map(Removed::Name));
+        }
+        removed.push(Removed::Name("X-Real-IP".into()));
+        removed
+    }
+
+    /// The same for a gateway that knows no patterns.
+    pub(super) fn believed(&self) -> Vec<String> {
+        let mut names = believed();
+        names.retain(|name| !is_in(&self.credentials, name));
+        names
     }
 
     /// The first lines of every snippet.
@@ -153,6 +193,16 @@ fn identity(routes: &[&Route]) -> Vec<String> {
 /// What no gateway reads as anything but itself, quoted or not.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+/// Whether the header is among these.
+pub(super) fn is_in(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn begins(name: &str, beginning: &str) -> bool {
+    name.get(..beginning.len())
+        .is_some_and(|begun| begun.eq_ignore_ascii_case(beginning))
 }
 
 fn add(names: &mut Vec<String>, name: &HeaderName) {

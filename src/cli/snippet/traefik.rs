@@ -1,13 +1,13 @@
 //! Traefik, with `forwardAuth`: for the file provider, or as labels of containers.
 
-use super::names::believed;
 use super::site::{Site, host_and_port, lines, place};
 use crate::config::settings::UpstreamScheme;
-use crate::control::Failure;
+use crate::control::{Exit, Failure};
 
 /// A file for the file provider.
 pub(super) fn file(site: &Site) -> Result<String, Failure> {
     let port = site.port;
+    client_is_named(site)?;
     let head = site.head(
         "Traefik",
         &format!(
@@ -23,7 +23,7 @@ pub(super) fn file(site: &Site) -> Result<String, Failure> {
     }
     let scheme = scheme(site);
     let removed = |names: &[String]| lines(names, |name| format!("          {name}: \"\""));
-    let forged = removed(&believed());
+    let forged = removed(&site.believed());
     let copied = lines(site.identity.iter().chain(&site.credentials), |name| {
         format!("          - {name}")
     });
@@ -109,6 +109,7 @@ const STRANGE: &str = "[^A-Za-z0-9-]";
 
 /// Labels in a compose file.
 pub(super) fn labels(site: &Site) -> Result<String, Failure> {
+    client_is_named(site)?;
     let head = site.head(
         "Traefik",
         "Labels for the containers of the application and of Sidegate, in docker-compose.yml; Traefik itself needs an \
@@ -131,7 +132,7 @@ pub(super) fn labels(site: &Site) -> Result<String, Failure> {
     let header = |middleware: &str, name: &str, value: &str| {
         format!("      - traefik.http.middlewares.{middleware}.headers.customRequestHeaders.{name}={value}")
     };
-    let forged = lines(&believed(), |name| header("sidegate-forget", name, ""));
+    let forged = lines(&site.believed(), |name| header("sidegate-forget", name, ""));
     let (introduce, introduction, keep) = match &site.secret {
         None => ("", String::new(), ""),
         Some(secret) => (
@@ -196,4 +197,19 @@ fn scheme(site: &Site) -> &'static str {
         UpstreamScheme::Https => "https",
         UpstreamScheme::H2c => "h2c",
     }
+}
+
+/// No middleware writes the address of a client, and `forwardAuth` sends the `X-Real-Ip` of Traefik itself only where
+/// it is to believe `X-Forwarded-Host` and the like as well.
+fn client_is_named(site: &Site) -> Result<(), Failure> {
+    let Some(name) = &site.client_header else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Exit::Config,
+        format!(
+            "server.client_ip_header = \"{name}\" cannot be used with Traefik, which tells Sidegate the address of a client \
+             in X-Forwarded-For alone; take client_ip_header out of [server]"
+        ),
+    ))
 }
