@@ -58,6 +58,7 @@ pub(super) fn run(doctor: Doctor, reach: &Reach<'_>, io: &mut Io<'_>) -> Result<
         prefix: settings.server.prefix.clone(),
         public_url: settings.server.public_url.clone(),
         identity: identity(&settings, &address.host),
+        client_header: (settings.server.client_ip_header.as_ref()).map(|name| name.as_str().to_owned()),
         token_headers: settings
             .credentials
             .token_headers

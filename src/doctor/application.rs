@@ -159,13 +159,16 @@ fn at_app(received: &[AtApp], name: &str) -> Vec<String> {
 
 /// Forged words about the request.
 fn words(visit: &Visit<'_>) -> Result<Check, Failure> {
-    for (line, mark) in [
+    let own = visit.order.client_header.iter();
+    let own = own.map(|header| (format!("{header}: {ADDRESS}"), ADDRESS));
+    let lines = [
         (format!("X-Forwarded-For: {ADDRESS}"), ADDRESS),
         (format!("X-Forwarded-Host: {FORGED}.invalid"), FORGED),
         (format!("X-Original-URL: /{FORGED}"), FORGED),
         (format!("X-Original-URI: /{FORGED}"), FORGED),
         (format!("X-Rewrite-URL: /{FORGED}"), FORGED),
-    ] {
+    ];
+    for (line, mark) in lines.into_iter().chain(own) {
         let trial = visit.send(&Probe::get(visit.path()).line(&line).allowed())?;
         let name = line.split(':').next().unwrap_or_default();
         let arrived = trial.app.iter().any(|request| {
@@ -181,7 +184,7 @@ fn words(visit: &Visit<'_>) -> Result<Check, Failure> {
                 format!("the application receives \"{line}\" of a client"),
                 "Applications that read it see another client or serve another address than was judged.",
                 &if mark == ADDRESS {
-                    Topic::Client
+                    Topic::Client(name)
                 } else {
                     Topic::Rewrites(name)
                 },

@@ -17,21 +17,30 @@ pub(super) fn client(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -> R
         return Ok(());
     };
     let mut appended = false;
-    for line in [
+    let header = visit.client_header();
+    let mut lines = vec![
         format!("X-Forwarded-For: {ADDRESS}"),
         format!("X-Real-IP: {ADDRESS}"),
         format!("Forwarded: for={ADDRESS}"),
         "Connection: close, X-Forwarded-For".to_owned(),
-    ] {
-        let trial = visit.send(&Probe::get(visit.path()).line(&line))?;
+    ];
+    if let Some(name) = &visit.order.client_header {
+        lines.extend([format!("{name}: {ADDRESS}"), format!("Connection: close, {name}")]);
+    }
+    // Gateways have our pages in a place of their own, and who is in a trusted network is offered more there.
+    let pages = format!("{}/login", visit.order.prefix);
+    for (line, path) in (lines.iter()).flat_map(|line| [(line, visit.path()), (line, &*pages)]) {
+        let trial = visit.send(&Probe::get(path).line(line))?;
         let Some(question) = trial.question() else {
             continue;
         };
         let believed = question.client.contains(ADDRESS);
-        let lost = plain.named && !question.named && question.decision != "reject";
+        let ours = path == pages;
+        let lost = !ours && plain.named && !question.named && question.decision != "reject";
         if believed || lost {
+            let at = if ours { " at Sidegate's own pages" } else { "" };
             let seen = if believed {
-                format!("with \"{line}\" Sidegate takes the request for one from {ADDRESS}")
+                format!("with \"{line}\" Sidegate takes the request for one from {ADDRESS}{at}")
             } else {
                 format!("with \"{line}\" the gateway does not say any more whose request it is")
             };
@@ -40,7 +49,7 @@ pub(super) fn client(visit: &Visit<'_>, met: &Met, checks: &mut Vec<Check>) -> R
                 visit,
                 seen,
                 "Anybody can say to be in a trusted network, or to be somebody else with every guess at a token.",
-                &Topic::Client,
+                &Topic::Client(header),
             ));
             return Ok(());
         }

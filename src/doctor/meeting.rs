@@ -2,7 +2,7 @@
 
 use super::advice::{Gateway, Topic};
 use super::asking::Probe;
-use super::visit::{Trial, Visit};
+use super::visit::{CHAIN, Trial, Visit};
 use super::{Check, Verdict};
 use crate::control::Failure;
 use crate::observe::sightings::Sighting;
@@ -245,23 +245,27 @@ pub(super) fn same_authority(told: &str, visit: &Visit<'_>) -> bool {
 /// Whether Sidegate knows whose request it is.
 fn client(visit: &Visit<'_>, met: &Met, question: &Sighting) -> Check {
     let own = visit.own().map(|own| own.to_string()).unwrap_or_default();
+    let header = visit.client_header();
     if !question.named && !met.is_direct {
         return Check::fail(
             "client",
             visit,
             format!(
-                "the gateway at {} does not say whose request it is",
+                "the gateway at {} does not say in {header} whose request it is",
                 question.peer
             ),
             "Everybody looks like the gateway: guessing tokens is never stopped, and nobody is in a trusted network.",
-            &Topic::Client,
+            &Topic::Client(header),
         );
     }
     if question.client == own {
         return Check::pass("client", format!("the request is known to be from {own}"));
     }
-    let told = question.all("x-forwarded-for").join(", ");
-    if told.split(',').any(|hop| hop.trim() == own) {
+    // Of another header there is one alone, with one address: that of the client.
+    let chain = question.all("x-forwarded-for").join(", ");
+    let is_chain = header == CHAIN;
+    let told = if is_chain { &chain } else { &question.client };
+    if is_chain && told.split(',').any(|hop| hop.trim() == own) {
         return Check::fail(
             "client",
             visit,
@@ -278,7 +282,7 @@ fn client(visit: &Visit<'_>, met: &Met, question: &Sighting) -> Check {
         return Check::unknown(
             "client",
             format!(
-                "the gateway says \"X-Forwarded-For: {told}\" of a client on its own machine; ask from another one, to see \
+                "the gateway says \"{header}: {told}\" of a client on its own machine; ask from another one, to see \
                  what it says of others"
             ),
         );
@@ -286,12 +290,12 @@ fn client(visit: &Visit<'_>, met: &Met, question: &Sighting) -> Check {
     Check::unknown(
         "client",
         format!(
-            "the gateway says \"X-Forwarded-For: {told}\", so Sidegate takes the request for one from {}; this machine sent it \
+            "the gateway says \"{header}: {told}\", so Sidegate takes the request for one from {}; this machine sent it \
              from {own}, which is right if addresses are translated in between",
             question.client
         ),
     )
-    .looking_at(visit, &Topic::Client)
+    .looking_at(visit, &Topic::Client(header))
 }
 
 /// Whether a program is told that it needs a credential.

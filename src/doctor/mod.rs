@@ -49,6 +49,8 @@ pub struct Order {
     pub public_url: Option<String>,
     /// The names by which applications are told who is there, in lower case.
     pub identity: Vec<String>,
+    /// `server.client_ip_header`
+    pub client_header: Option<String>,
     /// The headers that are for Sidegate alone, in lower case.
     pub token_headers: Vec<String>,
 }

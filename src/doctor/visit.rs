@@ -19,6 +19,9 @@ const TRIES: usize = 4;
 /// The longest pause before that.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Where gateways say whose request it is, unless the settings name another header.
+pub(super) const CHAIN: &str = "X-Forwarded-For";
+
 /// One examination.
 pub(super) struct Visit<'o> {
     pub(super) order: &'o Order,
@@ -97,6 +100,11 @@ impl<'o> Visit<'o> {
     /// The own address, on the way to the gateway.
     pub(super) fn own(&self) -> Option<IpAddr> {
         self.own.get()
+    }
+
+    /// The header by which Sidegate knows whose request it is.
+    pub(super) fn client_header(&self) -> &str {
+        self.order.client_header.as_deref().unwrap_or(CHAIN)
     }
 
     /// The path that is asked for.

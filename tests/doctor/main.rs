@@ -49,7 +49,11 @@ struct House {
 
 impl House {
     fn new(name: &'static str) -> Self {
-        let gate = Sidegate::start(SETTINGS);
+        Self::with(name, SETTINGS)
+    }
+
+    fn with(name: &'static str, settings: &str) -> Self {
+        let gate = Sidegate::start(settings);
         gate.cli(&["user", "add", "anna"]).success();
         let token = gate.token("anna", "doctor");
         Self {
@@ -310,6 +314,99 @@ fn a_nonce_that_nobody_registered_is_a_header_like_any_other() {
         assert_eq!(answer.status, if lines.contains(&&*bearer) { 200 } else { 401 });
     }
     assert_eq!(backend.take().len(), 2);
+}
+
+/// The same where another header than `X-Forwarded-For` names the client: the line to change is that of this header.
+fn is_examined_with_a_client_header(name: &'static str, cases: &[Case]) {
+    let header = "server: client_ip_header = \"CF-Connecting-IP\"";
+    let house = House::with(name, &format!("{header}{SETTINGS}"));
+    house.is_well(&[]);
+    house.is_ill(cases);
+}
+
+#[test]
+#[ignore = "needs nginx: run tests/gateways/install first"]
+fn nginx_is_examined_with_a_client_header() {
+    const LINE: &str = "proxy_set_header Cf-Connecting-Ip $remote_addr;";
+    const CHANGE: &[&str] = &["proxy_set_header cf-connecting-ip $remote_addr;"];
+    const IN_PAGES: &str = "        proxy_set_header Host $http_host;\n        proxy_set_header Cf-Connecting-Ip \
+                    $remote_addr;\n        proxy_set_header X-Forwarded-For $remote_addr;\n        proxy_set_header \
+                    X-Forwarded-Proto $scheme;\n    }";
+    is_examined_with_a_client_header(
+        "nginx",
+        &[
+            (&[(LINE, "")], "forged-client", CHANGE),
+            (
+                &[(LINE, "proxy_set_header Cf-Connecting-Ip \"\";")],
+                "client",
+                CHANGE,
+            ),
+            (&[(IN_PAGES, "    }")], "forged-client", CHANGE),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs Caddy: run tests/gateways/install first"]
+fn caddy_is_examined_with_a_client_header() {
+    const CHANGE: &[&str] = &["header_up cf-connecting-ip {client_ip}"];
+    is_examined_with_a_client_header(
+        "caddy",
+        &[
+            (
+                &[("header_up Cf-Connecting-Ip {client_ip}", "")],
+                "forged-client",
+                CHANGE,
+            ),
+            (
+                &[("request_header Cf-Connecting-Ip {client_ip}", "")],
+                "client",
+                &["request_header cf-connecting-ip {client_ip}"],
+            ),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs Envoy: run tests/gateways/install first"]
+fn envoy_is_examined_with_a_client_header() {
+    const CHANGE: &[&str] = &["key: cf-connecting-ip", "- exact: cf-connecting-ip"];
+    is_examined_with_a_client_header(
+        "envoy",
+        &[
+            (
+                &[("                - exact: cf-connecting-ip\n", "")],
+                "client",
+                CHANGE,
+            ),
+            (
+                &[
+                    ("key: Cf-Connecting-Ip", "key: X-Another"),
+                    ("              - remove: CF-Connecting-IP\n", ""),
+                ],
+                "forged-client",
+                CHANGE,
+            ),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs HAProxy: run tests/gateways/install first"]
+fn haproxy_is_examined_with_a_client_header() {
+    const LINE: &str = "    http-request set-header Cf-Connecting-Ip %[src]\n";
+    const CHANGE: &[&str] = &["http-request set-header cf-connecting-ip %[src]"];
+    is_examined_with_a_client_header(
+        "haproxy",
+        &[
+            (&[(LINE, "")], "client", CHANGE),
+            (
+                &[(LINE, ""), ("    http-request del-header cf-connecting-ip\n", "")],
+                "forged-client",
+                CHANGE,
+            ),
+        ],
+    );
 }
 
 #[test]

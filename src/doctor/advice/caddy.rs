@@ -1,5 +1,6 @@
 //! Caddy, with `forward_auth`.
 
+use super::super::visit::CHAIN;
 use super::{Topic, joined, others, spellings};
 
 /// What to write, and where.
@@ -14,7 +15,11 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
             "{question}: take out every \"header_up X-Forwarded-\" line, which it sends by itself; and before it no rewrite, \
              uri or handle_path"
         ),
-        Topic::Client => format!(
+        Topic::Client(name) if *name != CHAIN => format!(
+            "before forward_auth: request_header {name} {{client_ip}} and in \"handle {prefix}/*\": reverse_proxy \
+             ADDRESS-OF-SIDEGATE {{ header_up {name} {{client_ip}} }}"
+        ),
+        Topic::Client(_) => format!(
             "{question}: take out \"header_up X-Forwarded-For\"; in the global options no \"trusted_proxies\" but for \
              proxies in front"
         ),

@@ -1,5 +1,6 @@
 //! Envoy, with `ext_authz` over HTTP.
 
+use super::super::visit::CHAIN;
 use super::{Topic, joined, others};
 
 /// What to write, and where.
@@ -27,7 +28,13 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
             "in ext_authz, http_service: path_prefix: {prefix}/auth/envoy, without a slash at its end; no \
              normalize_path, merge_slashes or path rewrite"
         ),
-        Topic::Client => format!(
+        Topic::Client(name) if *name != CHAIN => format!(
+            "in http_filters, before ext_authz: envoy.filters.http.header_mutation, request_mutations: - append: header: {{ \
+             key: {name}, value: \"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\" }}, append_action: \
+             OVERWRITE_IF_EXISTS_OR_ADD; {}",
+            asked_with(name)
+        ),
+        Topic::Client(_) => format!(
             "in http_connection_manager: use_remote_address: true; {}; {}",
             removed("X-Forwarded-For"),
             asked_with("x-forwarded-for")

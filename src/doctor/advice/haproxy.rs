@@ -16,7 +16,9 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
              host .. txn.f:pathq() }; in the frontend no set-path, replace-path, normalize-uri or set-header Host before \
              lua.sidegate, and http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]"
             .into(),
-        Topic::Client => "in the frontend, before lua.sidegate: http-request set-header X-Forwarded-For %[src]".into(),
+        Topic::Client(name) => {
+            format!("in the frontend, before lua.sidegate: http-request set-header {name} %[src]")
+        }
         Topic::Forged("Connection") => "in the frontend: http-request del-header connection unless { req.hdr(upgrade) -m \
              found } and http-request set-header connection upgrade if { req.hdr(upgrade) -m found }"
             .into(),

@@ -81,8 +81,8 @@ pub(super) enum Topic<'t> {
     Host,
     /// Another path, query or method is judged.
     Path,
-    /// Whose request it is.
-    Client,
+    /// Whose request it is; the header that says so.
+    Client(&'t str),
     /// A client's own header is believed.
     Forged(&'t str),
     /// An identity header in another spelling passes.

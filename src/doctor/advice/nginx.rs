@@ -13,8 +13,8 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
              X-Original-Method $request_method; (and where nginx forwards to Sidegate: proxy_set_header Host $http_host; \
              proxy_set_header X-Forwarded-Proto $scheme;)"
         ),
-        Topic::Client => format!(
-            "{asking}, in \"location ^~ {prefix}/\" and where the application is: proxy_set_header X-Forwarded-For \
+        Topic::Client(name) => format!(
+            "{asking}, in \"location ^~ {prefix}/\" and where the application is: proxy_set_header {name} \
              $remote_addr;"
         ),
         Topic::Forged("X-Original-URL" | "X-Original-Method") => format!(

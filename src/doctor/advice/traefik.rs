@@ -1,5 +1,6 @@
 //! Traefik, with `forwardAuth`.
 
+use super::super::visit::CHAIN;
 use super::{Topic, joined, others};
 
 /// What to write, and where.
@@ -9,7 +10,10 @@ pub(super) fn change(topic: &Topic<'_>, prefix: &str) -> String {
         Topic::Reach => format!(
             "http.middlewares.sidegate.forwardAuth: address: http://ADDRESS-OF-SIDEGATE{prefix}/auth/traefik"
         ),
-        Topic::Scheme | Topic::Host | Topic::Path | Topic::Client => "http.middlewares.sidegate.forwardAuth: \
+        Topic::Client(name) if *name != CHAIN => format!(
+            "in sidegate.toml, [server]: take out client_ip_header = \"{name}\", which Traefik cannot write"
+        ),
+        Topic::Scheme | Topic::Host | Topic::Path | Topic::Client(_) => "http.middlewares.sidegate.forwardAuth: \
              trustForwardHeader: false and entryPoints.NAME.forwardedHeaders: insecure: false, with nobody but proxies in \
              trustedIPs"
             .into(),
