@@ -71,7 +71,7 @@ impl Shared {
         self.keys.store(Arc::new(keys));
         for token in self.memory.tokens.list(None) {
             if token.keys != newest {
-                token.look_anew();
+                token.rest_on_older_keys();
             }
         }
         self.make_known(Effects {
@@ -240,6 +240,8 @@ impl Accounts {
     /// Puts a token that verified under older keys down for [`Accounts::move_tokens`]. Costs two keyed
     /// hashes, once.
     pub(super) fn note_stale(&self, live: &LiveToken, token: &[u8], newest: &TokenKey) {
+        // Once is enough: where it cannot be stored, not every use shall verify anew.
+        live.looked_at_anew();
         let mut moving = self.moving();
         let room = moving.len() < MOVING;
         let entry = match moving.entry(live.id) {
@@ -264,7 +266,7 @@ impl Accounts {
     }
 
     /// Moves the tokens that were put down to the newest keys; how many there were. They stay the same
-    /// tokens: nothing that is open ends, and what was verified stays so.
+    /// tokens: nothing that is open ends.
     ///
     /// # Errors
     /// [`AccountsError::Store`]; then they move at a later use.

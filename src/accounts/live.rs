@@ -83,6 +83,8 @@ pub struct LiveToken {
     pub(super) revision: Revision,
     flag: Flag,
     replaced: AtomicBool,
+    /// Other keys are the newest now, and nobody has shown it since.
+    unmoved: AtomicBool,
     /// Milliseconds since the epoch; written by whoever notes a use, at most once an hour.
     seen: AtomicI64,
     seen_from: Mutex<Option<IpAddr>>,
@@ -114,6 +116,7 @@ impl LiveToken {
             revision,
             flag: Flag::up_until(record.expires),
             replaced: AtomicBool::new(false),
+            unmoved: AtomicBool::new(false),
             seen: AtomicI64::new(NEVER),
             seen_from: Mutex::new(None),
         }
@@ -165,15 +168,20 @@ impl LiveToken {
         &self.flag
     }
 
-    /// Whether another stands in its place, with the same flag, or will, under newer keys: who remembers this one looks
+    /// Whether another stands in its place, with the same flag, or shall, under newer keys: who remembers this one looks
     /// anew.
     pub fn is_replaced(&self) -> bool {
-        self.replaced.load(Ordering::Acquire)
+        self.replaced.load(Ordering::Acquire) || self.unmoved.load(Ordering::Acquire)
     }
 
-    /// Has whoever remembers this one look anew.
-    pub(super) fn look_anew(&self) {
-        self.replaced.store(true, Ordering::Release);
+    /// There are newer keys: its next use shall not be answered from memory.
+    pub(super) fn rest_on_older_keys(&self) {
+        self.unmoved.store(true, Ordering::Release);
+    }
+
+    /// Its way to the newest keys has begun.
+    pub(super) fn looked_at_anew(&self) {
+        self.unmoved.store(false, Ordering::Release);
     }
 
     /// Takes over the flag of the one that it replaces, when only the end of it has come nearer.
@@ -192,7 +200,7 @@ impl LiveToken {
         if same {
             before.flag.shorten(end);
             self.flag = before.flag.clone();
-            before.look_anew();
+            before.replaced.store(true, Ordering::Release);
         }
         same
     }

@@ -96,8 +96,12 @@ pub(super) fn decisions(call: &Call<'_>) -> Result<Request, Failure> {
     }))
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, Failure> {
+fn network(text: &str) -> Result<IpNet, Failure> {
     words::network(text).map_err(wrong("network"))
+}
+
+pub(super) fn listed_network(text: &str) -> Result<IpNet, Failure> {
+    words::listed_network(text).map_err(wrong("network"))
 }
 
 fn wrong(what: &'static str) -> impl Fn(String) -> Failure {

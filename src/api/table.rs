@@ -7,7 +7,7 @@ use super::bodies::{
     Enabled, Names, NewBan, NewGroup, NewGroups, NewPassword, NewRole, NewToken, NewUser, Rotation,
 };
 use super::endpoints::{Endpoint, Gives, Parameter, Whose};
-use super::requests::{add_ban, add_user, create_token, decisions, network, rotate_token, whose};
+use super::requests::{add_ban, add_user, create_token, decisions, listed_network, rotate_token, whose};
 use crate::control::protocol::{Ending, Request, SecretField, Selector};
 use crate::control::view::{
     AppView, BanView, EventView, Explanation, FactorsView, GroupView, SessionView, Status, TokenView,
@@ -405,7 +405,7 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         Gives::Nothing,
         |call| {
             Ok(Request::BanRemove {
-                network: network(&call.query("network"))?,
+                network: listed_network(&call.query("network"))?,
             })
         },
     )

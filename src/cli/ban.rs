@@ -29,7 +29,7 @@ pub(super) enum Ban {
     /// End a ban
     Remove {
         /// The address or network, as listed
-        #[arg(value_name = "ADDR", value_parser = words::network)]
+        #[arg(value_name = "ADDR", value_parser = words::listed_network)]
         network: IpNet,
     },
 }

@@ -65,16 +65,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// What is wrong, for whoever wrote it.
 pub fn network(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        // A client is known by its IPv4 address, however the socket spells it.
-        return Ok(IpNet::from(address.to_canonical()));
-    }
-    let network: IpNet = text
-        .parse()
-        .map_err(|_| "write an address or a network, such as 192.168.1.7 or 192.168.1.0/24".to_owned())?;
-    if network.trunc() != network {
-        return Err(format!("it has host bits; write {}", network.trunc()));
-    }
+    let network = listed_network(text)?;
     // It would be nobody's: a client is known by its IPv4 address.
     if let IpNet::V6(six) = network
         && let Some(four) = six.addr().to_ipv4_mapped()
@@ -84,6 +75,24 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!(
             "it is an IPv4 network written as IPv6; write {four}/{length}"
         ));
+    }
+    Ok(network)
+}
+
+/// The same of one that is to be taken away, however it came in.
+///
+/// # Errors
+/// What is wrong, for whoever wrote it.
+pub fn listed_network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        // A client is known by its IPv4 address, however the socket spells it.
+        return Ok(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = text
+        .parse()
+        .map_err(|_| "write an address or a network, such as 192.168.1.7 or 192.168.1.0/24".to_owned())?;
+    if network.trunc() != network {
+        return Err(format!("it has host bits; write {}", network.trunc()));
     }
     Ok(network)
 }
@@ -137,5 +146,6 @@ mod tests {
         assert!(network("192.168.1.5/24").is_err_and(|message| message.contains("192.168.1.0/24")));
         assert!(network("192.168.1/24").is_err());
         assert!(network("::ffff:192.168.1.0/120").is_err_and(|message| message.ends_with("192.168.1.0/24")));
+        assert!(listed_network("::ffff:192.168.1.0/120").is_ok());
     }
 }

@@ -92,7 +92,7 @@ impl Http1 {
 
     /// Reads of a body of which so many bytes are to come; the number of bytes, 0 at the end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
-        // More than is to come: a read that fills its room is followed by another.
+        // Mostly more than is to come: a read that fills its room is followed by another.
         if most <= READ {
             let Self {
                 stream, read, body, ..

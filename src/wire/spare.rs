@@ -1,5 +1,6 @@
 //! Room that a core keeps from one message to the next, so that most need none from the allocator.
-//! Nothing but room: what was in it is gone.
+//! What was in a buffer is gone. A [`ReadRoom`] may still have bytes of an earlier answer behind those that were read: who
+//! read knows how many those are.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Deref, Range};

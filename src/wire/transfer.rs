@@ -11,7 +11,7 @@ use super::Splice;
 
 /// A stream of bytes that reads into, and writes from, plain memory.
 pub trait Transfer: Splice {
-    /// Reads what there is; 0 at the end. The room is asked for where there is something.
+    /// Reads what there is; 0 at the end. Without TLS the room is asked for only where there is something.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
