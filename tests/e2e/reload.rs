@@ -241,10 +241,7 @@ fn another_secret_in_the_same_file_is_told_without_its_value() {
     assert_eq!(status("the first secret of a gateway"), 403);
     assert_eq!(status("the second secret of a gateway"), 401);
     let log = gate.log();
-    assert!(
-        !log.contains("secret of a gateway") && !log.contains("nothing changed"),
-        "{log}"
-    );
+    assert!(!log.contains("secret of a gateway"), "{log}");
 }
 
 // "certificates reload when their files change"
